@@ -1,0 +1,216 @@
+package hypervisor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// The classes of failure a Driver reports; use errors.Is. Anything else is a
+// host's refusal that will not go away by repeating the call.
+var (
+	// ErrNotFound: the domain, network or volume is not on the host.
+	ErrNotFound = errors.New("not found on the host")
+	// ErrUnavailable: the host could not be reached or did not answer in time;
+	// the same call may succeed later.
+	ErrUnavailable = errors.New("host unavailable")
+	// ErrInvalid: the host refuses the specification itself.
+	ErrInvalid = errors.New("refused by the host")
+)
+
+// A Driver controls one host. It is safe for concurrent use.
+type Driver interface {
+	// Info describes the host.
+	Info(ctx context.Context) (Info, error)
+
+	// DefineDomain makes the definition of d.ID what d says, creating it if it
+	// is missing. It does not start it. Devices attached by AttachDisk and
+	// AttachNIC to an existing definition are kept.
+	DefineDomain(ctx context.Context, d Domain) error
+	// StartDomain runs a defined domain, resumes it when it is paused and
+	// restores it when it has a managed save image.
+	StartDomain(ctx context.Context, id uuid.UUID) error
+	// StopDomain ends a running domain as mode says; it stays defined. A managed
+	// save image is discarded.
+	StopDomain(ctx context.Context, id uuid.UUID, mode StopMode) error
+	// RestartDomain restarts a running domain as mode says.
+	RestartDomain(ctx context.Context, id uuid.UUID, mode RestartMode) error
+	// SuspendDomain pauses a running domain as mode says.
+	SuspendDomain(ctx context.Context, id uuid.UUID, mode SuspendMode) error
+	// DeleteDomain powers off and undefines a domain with its managed save and
+	// snapshots. Its volumes stay.
+	DeleteDomain(ctx context.Context, id uuid.UUID) error
+	// Domains lists the domains of this host, whoever made them.
+	Domains(ctx context.Context) ([]DomainStatus, error)
+
+	// AttachDisk connects a volume to a domain, live when it runs and the host
+	// can, always in the definition.
+	AttachDisk(ctx context.Context, domain uuid.UUID, d Disk) error
+	// DetachDisk removes the disk with the given ID.
+	DetachDisk(ctx context.Context, domain, disk uuid.UUID) error
+	// AttachNIC connects a domain to a network, as AttachDisk does.
+	AttachNIC(ctx context.Context, domain uuid.UUID, n NIC) error
+	// DetachNIC removes the interface with the given ID.
+	DetachNIC(ctx context.Context, domain, nic uuid.UUID) error
+
+	// DefineNetwork makes the definition of n.ID what n says.
+	DefineNetwork(ctx context.Context, n Network) error
+	// StartNetwork makes a defined network active.
+	StartNetwork(ctx context.Context, id uuid.UUID) error
+	// StopNetwork makes it inactive; it stays defined.
+	StopNetwork(ctx context.Context, id uuid.UUID) error
+	// DeleteNetwork stops and undefines it.
+	DeleteNetwork(ctx context.Context, id uuid.UUID) error
+	// Networks lists the host's networks, whoever made them.
+	Networks(ctx context.Context) ([]NetworkStatus, error)
+
+	// CreateVolume makes a qcow2 volume, or grows an existing one to
+	// v.SizeBytes. Shrinking is ErrInvalid.
+	CreateVolume(ctx context.Context, v Volume) error
+	// DeleteVolume removes it.
+	DeleteVolume(ctx context.Context, id uuid.UUID) error
+	// Volumes lists the volumes that a Driver made on this host.
+	Volumes(ctx context.Context) ([]VolumeStatus, error)
+
+	// Watch calls f for every change of a domain's state and after every
+	// re-opened connection (with Reconnected set) until ctx ends. f must not
+	// block.
+	Watch(ctx context.Context, f func(Event)) error
+	// Close ends the connection; calls under way fail with ErrUnavailable.
+	Close() error
+}
+
+// Info describes a host.
+type Info struct {
+	Hostname, Hypervisor, Version, Arch string
+	CPUs                                int
+	MemoryBytes                         int64
+}
+
+// Domain is a virtual machine's definition.
+type Domain struct {
+	ID   uuid.UUID
+	Name string // shown by the host's own tools; made unique by the driver
+	// Title is free text for people; may hold any character.
+	Title       string
+	VCPUs       int
+	MemoryBytes int64  // a whole number of MiB is used, rounded up
+	Arch        string // "x86_64", "i686"; empty means the host's own
+	// CPUShares is the relative weight of its CPU time; 0 means the default.
+	CPUShares int
+	// Kernel, Initrd and Cmdline boot directly, without a disk, when Kernel is set.
+	Kernel, Initrd, Cmdline string
+	Disks                   []Disk
+	NICs                    []NIC
+}
+
+// Disk is a volume attached to a domain. ID names the attachment (it is the
+// device's alias), Volume the volume.
+type Disk struct {
+	ID, Volume uuid.UUID
+	Target     string // "vda", "vdb"...; must be free
+	ReadOnly   bool
+}
+
+// NIC is an interface of a domain in a network.
+type NIC struct {
+	ID, Network uuid.UUID
+	MAC         string
+}
+
+// Network is a virtual network. It is isolated: it has no way out of the host.
+type Network struct {
+	ID    uuid.UUID
+	Name  string
+	Title string
+	// CIDR is its address range, Gateway the host's own address in it; empty
+	// means a bridge without addresses.
+	CIDR, Gateway string
+	DHCP          bool // hand out the range's other addresses
+	VLAN          int  // 0 means none
+}
+
+// Volume is a disk image in the driver's pool.
+type Volume struct {
+	ID        uuid.UUID
+	SizeBytes int64
+}
+
+// State is what a domain is doing.
+type State string
+
+// The states of a domain.
+const (
+	Stopped State = "stopped"
+	Running State = "running"
+	Paused  State = "paused" // in memory
+	Saved   State = "saved"  // stopped with a managed save image
+	Crashed State = "crashed"
+)
+
+// StopMode is how StopDomain stops.
+type StopMode struct {
+	// ACPI asks the guest to shut down and waits Timeout for it.
+	ACPI bool
+	// Force powers off, after Timeout if ACPI is set too.
+	Force   bool
+	Timeout time.Duration
+}
+
+// RestartMode is how RestartDomain restarts.
+type RestartMode string
+
+// The ways to restart.
+const (
+	RestartGraceful RestartMode = "graceful" // ask the guest; cold after a time-out
+	RestartWarm     RestartMode = "warm"     // reset button
+	RestartCold     RestartMode = "cold"     // power off, power on
+)
+
+// SuspendMode is how SuspendDomain suspends.
+type SuspendMode string
+
+// The ways to suspend.
+const (
+	SuspendRAM  SuspendMode = "ram"  // paused in memory
+	SuspendDisk SuspendMode = "disk" // managed save
+)
+
+// DomainStatus is a domain as the host has it now. Disks and NICs are those of
+// the definition; their IDs are zero for devices a Driver did not attach.
+type DomainStatus struct {
+	ID    uuid.UUID
+	Name  string
+	State State
+	// Managed is set on domains that a Driver defined.
+	Managed     bool
+	VCPUs       int
+	MemoryBytes int64
+	Disks       []Disk
+	NICs        []NIC
+}
+
+// NetworkStatus is a network as the host has it now.
+type NetworkStatus struct {
+	ID      uuid.UUID
+	Name    string
+	Active  bool
+	Managed bool
+}
+
+// VolumeStatus is a volume as the host has it now.
+type VolumeStatus struct {
+	ID                        uuid.UUID
+	SizeBytes, AllocatedBytes int64
+}
+
+// Event tells that something changed on the host.
+type Event struct {
+	Domain uuid.UUID // zero with Reconnected
+	State  State
+	Gone   bool // the domain was undefined
+	// Reconnected: the connection was lost and is back; anything may have changed.
+	Reconnected bool
+}
