@@ -1,0 +1,183 @@
+package occi
+
+import "strings"
+
+// Schemes of the OCCI core (GFD.221 section 5).
+const (
+	CoreScheme   = "http://schemas.ogf.org/occi/core#"
+	EntityKind   = CoreScheme + "entity"
+	ResourceKind = CoreScheme + "resource"
+	LinkKind     = CoreScheme + "link"
+)
+
+// Core attribute names (GFD.229 section 5.5.1); they are part of every entity
+// rather than of its Attributes.
+const (
+	AttrID         = "occi.core.id"
+	AttrTitle      = "occi.core.title"
+	AttrSummary    = "occi.core.summary"
+	AttrSource     = "occi.core.source"
+	AttrSourceKind = "occi.core.source.kind"
+	AttrTarget     = "occi.core.target"
+	AttrTargetKind = "occi.core.target.kind"
+)
+
+// Class names of categories in the text rendering.
+const (
+	ClassKind   = "kind"
+	ClassMixin  = "mixin"
+	ClassAction = "action"
+)
+
+// Category is what kinds, mixins and actions have in common (GFD.221 section
+// 5.3.1). Its identifier is Scheme followed by Term.
+type Category struct {
+	Scheme     string // ends in "#"
+	Term       string
+	Title      string
+	Attributes []*Attribute
+}
+
+// ID is the category's identifier: scheme and term together.
+func (c *Category) ID() string { return c.Scheme + c.Term }
+
+// Attribute gives the named attribute's definition, or nil.
+func (c *Category) Attribute(name string) *Attribute {
+	for _, a := range c.Attributes {
+		if a.Name == name {
+			return a
+		}
+	}
+	return nil
+}
+
+// SplitID parts an identifier into scheme (with its "#") and term.
+func SplitID(id string) (scheme, term string, ok bool) {
+	i := strings.LastIndexByte(id, '#')
+	if i < 1 || i == len(id)-1 {
+		return "", "", false
+	}
+	return id[:i+1], id[i+1:], true
+}
+
+// Attribute defines an attribute (GFD.221 section 5.2).
+type Attribute struct {
+	Name        string
+	Short       string // the descriptor's key; unique within a kind and its mixins
+	Type        Type
+	Mutable     bool // a client may change it after creation
+	Required    bool // a client must give it at creation
+	Internal    bool // only the server sets it (implies not Mutable)
+	Once        bool // may be set once, at creation or later, then never changed
+	Default     Value
+	Enum        []string
+	Min, Max    *float64
+	Pattern     string // anchored regular expression (RE2)
+	Unit        string // of a bare number: "GiB", "GHz"; empty if it has none
+	Role        string // what the value means to a host, as "domain.memory"
+	Format      string // "ip", "cidr", "mac", "hostname", "state"
+	Indexed     bool   // filters on it use an index
+	Description string
+
+	match func(string) bool // compiled Pattern
+}
+
+// Kind is a type of entity (GFD.221 section 5.3.3).
+type Kind struct {
+	Category
+	Parent   string // identifier of the parent kind; empty for core#entity
+	Location string // path of its collection, "/compute/"
+	Actions  []*Action
+	// Abstract kinds have no instances of their own (core#entity and its like).
+	Abstract bool
+	States   *States // nil if it has none
+	// Link tells that instances connect a source to a target.
+	Link bool
+	// TargetKind is the kind a link's target must have; empty for any.
+	TargetKind string
+	// Host names what represents an instance on a host: "domain", "network",
+	// "volume", "nic", "disk"; empty for nothing.
+	Host string
+	// Names under which the descriptor and foreign drafts know the kind.
+	Aliases []string
+}
+
+// Mixin adds attributes and actions to entities (GFD.221 section 5.3.4).
+type Mixin struct {
+	Category
+	Depends  []string // identifiers of mixins
+	Applies  []string // identifiers of kinds; empty for any
+	Location string
+	Actions  []*Action
+	// Exclusive mixins depending on the same base replace each other on an
+	// entity: resource and OS templates.
+	Exclusive bool
+	// User is set on mixins that users defined; they may remove them.
+	User bool
+}
+
+// Action is an operation on an entity (GFD.221 section 5.3.5). Its attributes
+// are its parameters.
+type Action struct {
+	Category
+	// Do names the operation of the host that carries it out, "domain.start".
+	Do string
+}
+
+// States is the state machine of a kind.
+type States struct {
+	Attribute   string // name of the attribute that holds the state
+	Message     string // name of the attribute that explains it
+	Initial     string
+	Failed      string // the state after a failed transition
+	Values      []string
+	Aliases     map[string]string // other names of states in filters and descriptors
+	Transitions []Transition
+}
+
+// Transition is one arrow of a state machine: Action leads from From to To and
+// shows Through as the state message while it is under way.
+type Transition struct {
+	From    string
+	Action  string // term
+	To      string
+	Through string
+}
+
+// Next gives the transition that an action makes from a state.
+func (s *States) Next(from, action string) (Transition, bool) {
+	for _, t := range s.Transitions {
+		if t.From == from && t.Action == action {
+			return t, true
+		}
+	}
+	return Transition{}, false
+}
+
+// Targets lists the states that an action can lead to, in order.
+func (s *States) Targets(action string) []string {
+	var out []string
+	for _, t := range s.Transitions {
+		if t.Action == action && !contains(out, t.To) {
+			out = append(out, t.To)
+		}
+	}
+	return out
+}
+
+// Canonical maps a state's alias to the state itself; unknown names map to "".
+func (s *States) Canonical(name string) string {
+	if contains(s.Values, name) {
+		return name
+	}
+	return s.Aliases[name]
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}

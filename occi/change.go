@@ -1,0 +1,38 @@
+package occi
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Change is a write as a value; a store commits it whole or not at all.
+type Change struct {
+	At time.Time // the one time of all it writes
+	// Puts are entities to create (Revision 0) or to replace, each based on its
+	// Revision. The store sets Seq, Serial, Revision, Created and Updated of each
+	// once it is committed. Putting or removing a link counts the revision of its
+	// source up too, unless the source is itself among the Puts.
+	Puts []*Entity
+	// Removes are entities to forget, with the revision that is based on.
+	Removes []Removal
+	// Tasks are new tasks (Seq 0) or new states of known ones.
+	Tasks []*Task
+	// Key, when set, is committed with the rest; a store that has it already
+	// answers Duplicate and commits nothing.
+	Key *Key
+}
+
+// Removal names an entity to forget. Revision 0 means whatever revision.
+type Removal struct {
+	ID       uuid.UUID
+	Revision int64
+}
+
+// Key makes a repeated request harmless: it remembers what the first made.
+type Key struct {
+	Who, Name string
+	Hash      string // of the request; another request under the key is a Conflict
+	Entities  []uuid.UUID
+	Created   time.Time
+}

@@ -1,0 +1,73 @@
+package occi
+
+import (
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Entity is a resource or a link (GFD.221 section 5.4).
+type Entity struct {
+	ID   uuid.UUID
+	Kind string // identifier
+	// Serial numbers the entities of a kind, from 1, never reused; the store
+	// gives it at the first commit.
+	Serial int64
+	// Seq orders all entities by creation; the store gives it.
+	Seq int64
+	// Revision counts the changes of the entity and of its links, from 1. In a
+	// Change it is the revision the change is based on, 0 for a new entity.
+	Revision         int64
+	Owner, Project   string
+	Created, Updated time.Time // UTC, whole microseconds
+	Title, Summary   string
+	Mixins           []string // identifiers, in order of association
+	Attributes       Attrs
+	// Source and Target are set on links only.
+	Source, Target Ref
+	// Host names the host that represents it; empty before placement.
+	Host string
+	// Tasks lists what is under way or waiting for it, oldest first.
+	Tasks []uuid.UUID
+	// Deleted entities are gone for clients, kept until the host has followed.
+	Deleted bool
+
+	// Links are the links whose source this is, in order of creation. A store
+	// fills them when it reads; they are not written with their source.
+	Links []*Entity
+}
+
+// Ref points at a resource: of this provider when ID is set, else at URI.
+type Ref struct {
+	ID   uuid.UUID
+	Kind string // identifier; empty for targets elsewhere
+	URI  string // only for targets elsewhere
+}
+
+// Clone copies the entity; the Links are shared.
+func (e *Entity) Clone() *Entity {
+	c := *e
+	c.Mixins = append([]string(nil), e.Mixins...)
+	c.Attributes = e.Attributes.Clone()
+	c.Tasks = append([]uuid.UUID(nil), e.Tasks...)
+	return &c
+}
+
+// HasMixin reports whether the entity carries the mixin with this identifier.
+func (e *Entity) HasMixin(id string) bool { return contains(e.Mixins, id) }
+
+// URN is the identifier that renderings show, "urn:uuid:...".
+func URN(id uuid.UUID) string { return "urn:uuid:" + id.String() }
+
+// ParseID reads a UUID in its 36-character form, bare or as a urn.
+func ParseID(s string) (uuid.UUID, bool) {
+	if len(s) > 9 && strings.EqualFold(s[:9], "urn:uuid:") {
+		s = s[9:]
+	}
+	if len(s) != 36 {
+		return uuid.Nil, false
+	}
+	id, err := uuid.Parse(s)
+	return id, err == nil
+}
