@@ -136,7 +136,8 @@ type States struct {
 }
 
 // Transition is one arrow of a state machine: Action leads from From to To and
-// shows Through as the state message while it is under way.
+// shows Through as the state message while it is under way. Without an action it
+// is the server's own, as a link's state follows its machine.
 type Transition struct {
 	From    string
 	Action  string // term

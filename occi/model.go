@@ -164,7 +164,7 @@ func (m *Model) checkKind(k *Kind, bad func(string, string, ...any)) {
 				bad(k.ID(), "transition %s names unknown state %q", t.Action, v)
 			}
 		}
-		if m.kindAction(k, t.Action) == nil {
+		if t.Action != "" && m.kindAction(k, t.Action) == nil {
 			bad(k.ID(), "transition names unknown action %q", t.Action)
 		}
 	}
