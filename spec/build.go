@@ -141,14 +141,15 @@ func (b *builder) located(err error) error {
 	return b.err()
 }
 
-// category checks an identifier and makes its category.
-func (b *builder) category(src *source, n *yaml.Node, id, title string) occi.Category {
+// category checks an identifier and makes its category. It is not ok if there is
+// one already.
+func (b *builder) category(src *source, n *yaml.Node, id, title string) (c occi.Category, ok bool) {
 	at := place{src, line(n, "id"), id}
 	if old, ok := b.byID[id]; ok {
 		b.bad(at, "is defined already (%s line %d)", old.src.name, old.line)
-	} else {
-		b.byID[id] = at
+		return c, false
 	}
+	b.byID[id] = at
 	if low := strings.ToLower(id); !src.builtin {
 		for _, p := range []string{"schemas.ogf.org/occi/", "schemas.occid.org/"} {
 			if strings.HasPrefix(low, "http://"+p) || strings.HasPrefix(low, "https://"+p) {
@@ -157,11 +158,20 @@ func (b *builder) category(src *source, n *yaml.Node, id, title string) occi.Cat
 		}
 	}
 	scheme, term, _ := occi.SplitID(id)
-	return occi.Category{Scheme: scheme, Term: term, Title: title}
+	return occi.Category{Scheme: scheme, Term: term, Title: title}, true
+}
+
+// first reports whether a definition is the first of its identifier.
+func (b *builder) first(src *source, n *yaml.Node, id string) bool {
+	return b.byID[id] == place{src, line(n, "id"), id}
 }
 
 func (b *builder) kind(src *source, d *kindDef) {
-	k := &occi.Kind{Category: b.category(src, d.node, d.ID, d.Title), Parent: d.Parent, Location: d.Location,
+	c, ok := b.category(src, d.node, d.ID, d.Title)
+	if !ok {
+		return
+	}
+	k := &occi.Kind{Category: c, Parent: d.Parent, Location: d.Location,
 		Abstract: d.Abstract, Link: d.Link, TargetKind: d.Target, Host: d.Host, Aliases: d.Aliases}
 	if k.Location == "" {
 		k.Location = "/" + k.Term + "/"
@@ -169,16 +179,18 @@ func (b *builder) kind(src *source, d *kindDef) {
 	k.Attributes = b.attributes(src, d.Attributes)
 	k.Actions = b.acts(src, d.Actions)
 	b.kinds = append(b.kinds, k)
-	if b.kindOf[d.ID] == nil {
-		b.kindOf[d.ID] = k
-	}
+	b.kindOf[d.ID] = k
 	if d.States != nil {
 		b.setStates(src, k, d.States)
 	}
 }
 
 func (b *builder) mixin(src *source, d *mixinDef) {
-	x := &occi.Mixin{Category: b.category(src, d.node, d.ID, d.Title), Depends: d.Depends, Applies: d.Applies,
+	c, ok := b.category(src, d.node, d.ID, d.Title)
+	if !ok {
+		return
+	}
+	x := &occi.Mixin{Category: c, Depends: d.Depends, Applies: d.Applies,
 		Location: d.Location, Exclusive: d.Exclusive}
 	if x.Location == "" {
 		x.Location = "/mixin/" + x.Term + "/"
@@ -191,7 +203,11 @@ func (b *builder) mixin(src *source, d *mixinDef) {
 func (b *builder) acts(src *source, defs []*actDef) []*occi.Action {
 	var out []*occi.Action
 	for _, d := range defs {
-		a := &occi.Action{Category: b.category(src, d.node, d.ID, d.Title), Do: d.Do}
+		c, ok := b.category(src, d.node, d.ID, d.Title)
+		if !ok {
+			continue
+		}
+		a := &occi.Action{Category: c, Do: d.Do}
 		seen := map[string]bool{}
 		for _, p := range d.Attributes {
 			if seen[p.Name] {

@@ -17,6 +17,9 @@ func (b *builder) check() {
 	for _, l := range b.files {
 		for _, d := range l.doc.Kinds {
 			at := func(key string) place { return place{l.src, line(d.node, key), d.ID} }
+			if !b.first(l.src, d.node, d.ID) || b.kindOf[d.ID] == nil {
+				continue
+			}
 			b.checkKind(d, at)
 			_, term, _ := occi.SplitID(d.ID)
 			b.claim(words, term, "name", at("id"))
@@ -34,6 +37,9 @@ func (b *builder) check() {
 			b.claim(locations, loc, "location", at("location"))
 		}
 		for _, d := range l.doc.Mixins {
+			if !b.first(l.src, d.node, d.ID) {
+				continue
+			}
 			b.checkMixin(l.src, d)
 			_, term, _ := occi.SplitID(d.ID)
 			loc := d.Location

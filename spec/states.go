@@ -129,7 +129,7 @@ func (b *builder) checkStates(k *occi.Kind) {
 	}
 	reached := reachable(s)
 	for i, v := range s.Values {
-		if !reached[v] {
+		if !reached[v] && has(s.Values, s.Initial) {
 			b.bad(at.values[i], "state %q cannot be reached", v)
 		}
 		if holder != nil && len(holder.Enum) > 0 && !has(holder.Enum, v) {

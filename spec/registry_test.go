@@ -1,0 +1,322 @@
+package spec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/occid/occid/occi"
+)
+
+const (
+	infra = "http://schemas.ogf.org/occi/infrastructure#"
+	crtp  = "http://schemas.ogf.org/occi/infrastructure/compute/template/1.1#"
+	occid = "http://schemas.occid.org/occi/core#"
+)
+
+// standard is what the standards' tables say of each category: an attribute's
+// name, type, and whether clients may change it (rw), give it at creation only
+// (init), may not set it (ro) or must give it (req).
+var standard = map[string][]string{
+	occi.EntityKind:   {"occi.core.id string init", "occi.core.title string rw"},
+	occi.ResourceKind: {"occi.core.summary string rw"},
+	occi.LinkKind: {"occi.core.source string init", "occi.core.source.kind string init",
+		"occi.core.target string init", "occi.core.target.kind string init"},
+	infra + "compute": {"occi.compute.architecture string rw", "occi.compute.cores integer rw",
+		"occi.compute.hostname string rw", "occi.compute.share integer rw", "occi.compute.speed number rw",
+		"occi.compute.memory number rw", "occi.compute.state string ro", "occi.compute.state.message string ro"},
+	infra + "network": {"occi.network.vlan integer rw", "occi.network.label string rw",
+		"occi.network.state string ro", "occi.network.state.message string ro"},
+	"http://schemas.ogf.org/occi/infrastructure/network#ipnetwork": {"occi.network.address string rw",
+		"occi.network.gateway string rw", "occi.network.allocation string rw"},
+	infra + "storage": {"occi.storage.size number req", "occi.storage.state string ro",
+		"occi.storage.state.message string ro"},
+	infra + "networkinterface": {"occi.networkinterface.interface string init", "occi.networkinterface.mac string rw",
+		"occi.networkinterface.state string ro", "occi.networkinterface.state.message string ro"},
+	"http://schemas.ogf.org/occi/infrastructure/networkinterface#ipnetworkinterface": {
+		"occi.networkinterface.address string rw", "occi.networkinterface.gateway string rw",
+		"occi.networkinterface.allocation string rw"},
+	infra + "storagelink": {"occi.storagelink.deviceid string rw", "occi.storagelink.mountpoint string rw",
+		"occi.storagelink.state string ro", "occi.storagelink.state.message string ro"},
+	infra + "os_tpl":       nil,
+	infra + "resource_tpl": nil,
+	"http://schemas.ogf.org/occi/infrastructure/credentials#ssh_key": {"occi.credentials.ssh.publickey string rw"},
+	"http://schemas.ogf.org/occi/infrastructure/compute#user_data": {"occi.compute.userdata string once",
+		"occi.compute.user_data string once"},
+	crtp + "small": {"occi.compute.cores integer rw =1", "occi.compute.memory number rw =1.0",
+		"occi.compute.ephemeral_storage.size number init =10.0", "occi.compute.ephemeral_storage.deviceid string rw"},
+	crtp + "medium": {"occi.compute.cores integer rw =2", "occi.compute.memory number rw =2.0",
+		"occi.compute.ephemeral_storage.size number init =20.0", "occi.compute.ephemeral_storage.deviceid string rw"},
+	crtp + "large": {"occi.compute.cores integer rw =4", "occi.compute.memory number rw =4.0",
+		"occi.compute.ephemeral_storage.size number init =40.0", "occi.compute.ephemeral_storage.deviceid string rw"},
+	crtp + "mem_small": {"occi.compute.cores integer rw =1", "occi.compute.memory number rw =4.0",
+		"occi.compute.ephemeral_storage.size number init =10.0", "occi.compute.ephemeral_storage.deviceid string rw"},
+	crtp + "mem_medium": {"occi.compute.cores integer rw =2", "occi.compute.memory number rw =8.0",
+		"occi.compute.ephemeral_storage.size number init =20.0", "occi.compute.ephemeral_storage.deviceid string rw"},
+	crtp + "mem_large": {"occi.compute.cores integer rw =4", "occi.compute.memory number rw =16.0",
+		"occi.compute.ephemeral_storage.size number init =40.0", "occi.compute.ephemeral_storage.deviceid string rw"},
+	"http://schemas.openstack.org/compute/instance#user_data": {"org.openstack.compute.user_data string once",
+		"occi.compute.user_data string once"},
+	"http://schemas.openstack.org/instance/credentials#public_key": {"org.openstack.credentials.publickey.name string rw",
+		"org.openstack.credentials.publickey.data string rw"},
+	occid + "task": {"occid.task.state string ro", "occid.task.verb string ro", "occid.task.progress integer ro",
+		"occid.task.attempts integer ro", "occid.task.error string ro", "occid.task.entity string ro",
+		"occid.task.who string ro", "occid.task.created string ro", "occid.task.started string ro",
+		"occid.task.finished string ro"},
+	occid + "tasklink":    nil,
+	occid + "direct_boot": {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
+}
+
+func describeAttr(a *occi.Attribute) string {
+	mode := "init"
+	switch {
+	case a.Internal:
+		mode = "ro"
+	case a.Required:
+		mode = "req"
+	case a.Once:
+		mode = "once"
+	case a.Mutable:
+		mode = "rw"
+	}
+	s := fmt.Sprintf("%s %s %s", a.Name, a.Type, mode)
+	if !a.Default.IsZero() {
+		s += " =" + a.Default.String()
+	}
+	return s
+}
+
+func builtinModel(t *testing.T) *occi.Model {
+	t.Helper()
+	m, err := Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestRegistry(t *testing.T) {
+	m := builtinModel(t)
+	seen := map[string]bool{}
+	check := func(c *occi.Category) {
+		id := c.ID()
+		if seen[id] {
+			t.Errorf("%s is there twice", id)
+		}
+		seen[id] = true
+		if c.Title == "" || strings.ContainsAny(c.Title, ",;") {
+			t.Errorf("%s: title %q", id, c.Title)
+		}
+		want, ok := standard[id]
+		if !ok {
+			t.Errorf("%s is not in the table", id)
+		}
+		var got []string
+		for _, a := range c.Attributes {
+			got = append(got, describeAttr(a))
+			if a.Internal && a.Mutable {
+				t.Errorf("%s is internal and mutable", a.Name)
+			}
+			if a.Description == "" {
+				t.Errorf("%s has no description", a.Name)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s:\n got %q\nwant %q", id, got, want)
+		}
+	}
+	for _, k := range m.Kinds {
+		check(&k.Category)
+	}
+	for _, x := range m.Mixins {
+		check(&x.Category)
+	}
+	for id := range standard {
+		if !seen[id] {
+			t.Errorf("%s is missing", id)
+		}
+	}
+	for _, a := range m.Actions {
+		if seen[a.ID()] {
+			t.Errorf("%s is there twice", a.ID())
+		}
+		seen[a.ID()] = true
+		if strings.ContainsAny(a.Title, ",;") || a.Do == "" {
+			t.Errorf("%s: title %q, do %q", a.ID(), a.Title, a.Do)
+		}
+	}
+	for _, name := range []string{"occi.compute.state", "occi.compute.cores", "occi.compute.memory", "occi.compute.hostname",
+		"occi.compute.architecture", "occi.storage.size", "occi.network.vlan", "occi.network.label", "occi.network.address",
+		"occi.networkinterface.address", "occi.networkinterface.mac"} {
+		if !m.Indexed(name) {
+			t.Errorf("%s is not indexed", name)
+		}
+	}
+}
+
+func TestKinds(t *testing.T) {
+	m := builtinModel(t)
+	for _, want := range []string{
+		"entity / abstract",
+		"resource /resource/ abstract <entity",
+		"link /link/ abstract link <entity",
+		"compute /compute/ domain <resource",
+		"network /network/ network <resource",
+		"storage /storage/ volume <resource",
+		"networkinterface /networkinterface/ link nic >network <link",
+		"storagelink /storagelink/ link disk >storage <link",
+		"task /task/ <resource",
+		"tasklink /tasklink/ link >task <link",
+	} {
+		k := m.KindNamed(strings.Fields(want)[0])
+		got := k.Term + " " + k.Location
+		if k.Abstract {
+			got += " abstract"
+		}
+		if k.Link {
+			got += " link"
+		}
+		if k.Host != "" {
+			got += " " + k.Host
+		}
+		if k.TargetKind != "" {
+			got += " >" + m.Kind(k.TargetKind).Term
+		}
+		if k.Parent != "" {
+			got += " <" + m.Kind(k.Parent).Term
+		}
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	var order []string
+	for _, k := range m.Kinds {
+		order = append(order, k.Term)
+	}
+	if got := strings.Join(order, " "); !strings.HasPrefix(got, "entity resource link compute network storage networkinterface storagelink") {
+		t.Errorf("order %s", got)
+	}
+	for alias, term := range map[string]string{"server": "compute", "drive": "storage", "volume": "storage", "nic": "networkinterface"} {
+		if k := m.KindNamed(alias); k == nil || k.Term != term {
+			t.Errorf("%s is %v", alias, k)
+		}
+	}
+}
+
+func TestStates(t *testing.T) {
+	m := builtinModel(t)
+	transitions := map[string]string{
+		"compute": "inactive-start>active active-stop>inactive active-restart>active active-suspend>suspended " +
+			"suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive",
+		"network": "inactive-up>active active-down>inactive error-up>active error-down>inactive",
+		"storage": "offline-online>online online-offline>offline error-online>online error-offline>offline " +
+			"offline-resize>offline online-resize>online",
+		"networkinterface": "inactive->active active->inactive error->active error->inactive",
+		"storagelink":      "inactive->active active->inactive error->active error->inactive",
+	}
+	for _, k := range m.Kinds {
+		s := k.States
+		if s == nil {
+			if transitions[k.Term] != "" {
+				t.Errorf("%s has no states", k.Term)
+			}
+			continue
+		}
+		if a := k.Attribute(s.Attribute); !slices.Equal(sorted(a.Enum), sorted(s.Values)) {
+			t.Errorf("%s: states %v, enumeration %v", k.Term, s.Values, a.Enum)
+		}
+		var got []string
+		for _, tr := range s.Transitions {
+			got = append(got, tr.From+"-"+tr.Action+">"+tr.To)
+			if !has(s.Values, tr.From) || !has(s.Values, tr.To) {
+				t.Errorf("%s: %+v names a state that is not there", k.Term, tr)
+			}
+			if tr.Through == "" {
+				t.Errorf("%s: %+v says nothing on its way", k.Term, tr)
+			}
+			if tr.Action != "" && m.ActionOf(k, nil, tr.Action) == nil {
+				t.Errorf("%s: %+v names an action that is not there", k.Term, tr)
+			}
+		}
+		if j := strings.Join(got, " "); j != transitions[k.Term] {
+			t.Errorf("%s:\n got %s\nwant %s", k.Term, j, transitions[k.Term])
+		}
+		reached := reachable(s)
+		for _, v := range s.Values {
+			if !reached[v] {
+				t.Errorf("%s: %s cannot be reached", k.Term, v)
+			}
+		}
+	}
+	s := m.KindNamed("compute").States
+	for alias, v := range map[string]string{"stopped": "inactive", "running": "active", "paused": "suspended"} {
+		if s.Canonical(alias) != v {
+			t.Errorf("%s stands for %q", alias, s.Canonical(alias))
+		}
+	}
+	e := &occi.Entity{Kind: infra + "compute"}
+	e.Attributes.Set("occi.compute.state", occi.Str("inactive"))
+	if p := m.Possible(e); len(p) != 1 || p[0].Term != "start" {
+		t.Errorf("an inactive compute can %v", p)
+	}
+}
+
+func TestMixins(t *testing.T) {
+	m := builtinModel(t)
+	for _, x := range m.Mixins {
+		if len(x.Applies) != 1 {
+			t.Errorf("%s applies to %v", x.ID(), x.Applies)
+		}
+		wantDeps := 0
+		if x.Scheme == crtp {
+			wantDeps = 1
+		}
+		if len(x.Depends) != wantDeps {
+			t.Errorf("%s depends on %v", x.ID(), x.Depends)
+		}
+		if base := x.ID() == infra+"os_tpl" || x.ID() == infra+"resource_tpl"; x.Exclusive != base {
+			t.Errorf("%s: exclusive is %v", x.ID(), x.Exclusive)
+		}
+	}
+}
+
+func TestShortNames(t *testing.T) {
+	m := builtinModel(t)
+	for kind, names := range map[string]map[string]string{
+		"compute": {"cores": "occi.compute.cores", "cpu": "occi.compute.speed", "memory": "occi.compute.memory",
+			"state": "occi.compute.state", "message": "occi.compute.state.message", "share": "occi.compute.share",
+			"architecture": "occi.compute.architecture", "hostname": "occi.compute.hostname",
+			"publickey": "occi.credentials.ssh.publickey", "userdata": "occi.compute.userdata",
+			"kernel": "occid.boot.kernel", "initrd": "occid.boot.initrd", "cmdline": "occid.boot.cmdline"},
+		"storage": {"size": "occi.storage.size", "state": "occi.storage.state"},
+		"network": {"vlan": "occi.network.vlan", "label": "occi.network.label", "address": "occi.network.address",
+			"gateway": "occi.network.gateway", "allocation": "occi.network.allocation"},
+		"networkinterface": {"interface": "occi.networkinterface.interface", "mac": "occi.networkinterface.mac",
+			"address": "occi.networkinterface.address"},
+		"storagelink": {"deviceid": "occi.storagelink.deviceid", "mountpoint": "occi.storagelink.mountpoint"},
+	} {
+		k := m.KindNamed(kind)
+		for short, long := range names {
+			if got := m.Long(k, short); got != long {
+				t.Errorf("%s of %s is %s", short, kind, got)
+			}
+		}
+	}
+	for name, role := range map[string]string{"occi.compute.cores": "domain.vcpus", "occi.compute.memory": "domain.memory",
+		"occi.compute.architecture": "domain.arch", "occi.compute.share": "domain.shares",
+		"occi.compute.hostname": "domain.hostname", "occi.storage.size": "volume.size", "occi.network.vlan": "network.vlan",
+		"occi.network.label": "network.label", "occi.network.address": "network.cidr",
+		"occi.network.gateway": "network.gateway", "occi.network.allocation": "network.allocation",
+		"occi.networkinterface.mac": "nic.mac", "occi.networkinterface.interface": "nic.interface",
+		"occi.networkinterface.address": "nic.address", "occi.storagelink.deviceid": "disk.target",
+		"occid.boot.kernel": "domain.kernel", "occid.boot.initrd": "domain.initrd", "occid.boot.cmdline": "domain.cmdline"} {
+		if a := m.Attribute(name); a == nil || a.Role != role {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+}
+
+func sorted(list []string) []string {
+	return slices.Sorted(slices.Values(list))
+}
