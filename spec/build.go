@@ -8,6 +8,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// maxProblems is how many problems one refusal tells in full.
+const maxProblems = 100
+
 // place is where something is written.
 type place struct {
 	src  *source
@@ -31,16 +34,17 @@ type builder struct {
 	mixins  []*occi.Mixin
 	actions []*occi.Action
 
-	byID   map[string]place             // of every category
-	kindOf map[string]*occi.Kind        // by identifier
-	attrs  map[string]*occi.Attribute   // typed definitions by name
-	attrAt map[string]place             // where they are
-	built  map[*attrDef]*occi.Attribute // typed definitions by their node
-	states map[string]*statesAt         // of kinds, by identifier
+	byID    map[string]place             // of every category
+	mixinOf map[string]*occi.Mixin       // by identifier
+	kindOf  map[string]*occi.Kind        // by identifier
+	attrs   map[string]*occi.Attribute   // typed definitions by name
+	attrAt  map[string]place             // where they are
+	built   map[*attrDef]*occi.Attribute // typed definitions by their node
+	states  map[string]*statesAt         // of kinds, by identifier
 }
 
 func newBuilder() *builder {
-	return &builder{byID: map[string]place{}, kindOf: map[string]*occi.Kind{},
+	return &builder{byID: map[string]place{}, mixinOf: map[string]*occi.Mixin{}, kindOf: map[string]*occi.Kind{},
 		attrs: map[string]*occi.Attribute{}, attrAt: map[string]place{},
 		built: map[*attrDef]*occi.Attribute{}, states: map[string]*statesAt{}}
 }
@@ -57,7 +61,13 @@ func (b *builder) err() error {
 	if b.fatal != nil {
 		return b.fatal
 	}
-	return occi.Problems(occi.Invalid, refused, b.problems)
+	ps := b.problems
+	if len(ps) > maxProblems {
+		rest := ps[maxProblems]
+		rest.Text = fmt.Sprintf("%s (and %d more problems)", rest.Text, len(ps)-maxProblems-1)
+		ps = append(ps[:maxProblems:maxProblems], rest)
+	}
+	return occi.Problems(occi.Invalid, refused, ps)
 }
 
 // file reads one file as far as it can be judged alone.
@@ -198,6 +208,7 @@ func (b *builder) mixin(src *source, d *mixinDef) {
 	x.Attributes = b.attributes(src, d.Attributes)
 	x.Actions = b.acts(src, d.Actions)
 	b.mixins = append(b.mixins, x)
+	b.mixinOf[d.ID] = x
 }
 
 func (b *builder) acts(src *source, defs []*actDef) []*occi.Action {

@@ -101,7 +101,7 @@ func (b *builder) checkKind(d *kindDef, at func(string) place) {
 func (b *builder) checkMixin(src *source, d *mixinDef) {
 	for i, id := range d.Depends {
 		at := place{src, itemLine(d.node, "depends", i), d.ID}
-		if b.mixinNamed(id) == nil {
+		if b.mixinOf[id] == nil {
 			b.bad(at, "depends on unknown mixin %s", id)
 		} else if b.depends(id, d.ID) {
 			b.bad(at, "depends on itself by way of %s", id)
@@ -114,15 +114,6 @@ func (b *builder) checkMixin(src *source, d *mixinDef) {
 	}
 }
 
-func (b *builder) mixinNamed(id string) *occi.Mixin {
-	for _, x := range b.mixins {
-		if x.ID() == id {
-			return x
-		}
-	}
-	return nil
-}
-
 // depends reports whether a mixin is, or depends on, another.
 func (b *builder) depends(id, on string) bool {
 	seen := map[string]bool{}
@@ -131,7 +122,7 @@ func (b *builder) depends(id, on string) bool {
 		if id == on {
 			return true
 		}
-		x := b.mixinNamed(id)
+		x := b.mixinOf[id]
 		if seen[id] || x == nil {
 			return false
 		}
