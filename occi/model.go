@@ -19,8 +19,8 @@ type Model struct {
 	kinds     map[string]*Kind
 	mixins    map[string]*Mixin
 	actions   map[string]*Action
-	locations map[string]any    // path -> *Kind or *Mixin
-	words     map[string]*Kind  // descriptor type -> kind
+	locations map[string]any   // path -> *Kind or *Mixin
+	words     map[string]*Kind // descriptor type -> kind
 	attrs     map[string]*Attribute
 	indexed   map[string]bool
 	inherited map[string][]*Attribute // kind id -> own and parents' attributes
