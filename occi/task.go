@@ -48,3 +48,49 @@ type Task struct {
 	NotBefore  time.Time // do not start earlier; zero for at once
 	Cancel     bool      // somebody asked to cancel it while it ran
 }
+
+// Identifiers of the kinds under which tasks are shown.
+const (
+	TaskKind     = "http://schemas.occid.org/occi/core#task"
+	TaskLinkKind = "http://schemas.occid.org/occi/core#tasklink"
+)
+
+// Resource shows the task as an entity of TaskKind.
+func (t *Task) Resource() *Entity {
+	e := &Entity{ID: t.ID, Kind: TaskKind, Serial: t.Seq, Seq: t.Seq, Owner: t.Who, Created: t.Created, Updated: t.Created,
+		Title: t.Verb + " of " + t.Entity.String()}
+	set := func(name string, v Value) { e.Attributes.Set("occid.task."+name, v) }
+	text := func(name, s string) {
+		if s != "" {
+			set(name, Str(s))
+		}
+	}
+	moment := func(name string, at time.Time) {
+		if !at.IsZero() {
+			set(name, Str(at.UTC().Format(time.RFC3339Nano)))
+			e.Updated = at
+		}
+	}
+	text("state", string(t.State))
+	text("verb", t.Verb)
+	text("error", t.Error)
+	text("who", t.Who)
+	text("entity", t.Entity.String())
+	if t.Progress >= 0 {
+		set("progress", Int(int64(t.Progress)))
+	}
+	set("attempts", Int(int64(t.Attempts)))
+	moment("created", t.Created)
+	moment("started", t.Started)
+	moment("finished", t.Finished)
+	e.Revision = 1 + int64(t.Attempts)
+	return e
+}
+
+// TaskLink shows that a task is about an entity, as the link from the entity to
+// the task; it has the task's UUID.
+func TaskLink(e *Entity, task uuid.UUID) *Entity {
+	return &Entity{ID: task, Kind: TaskLinkKind, Seq: e.Seq, Revision: 1, Owner: e.Owner, Project: e.Project,
+		Created: e.Updated, Updated: e.Updated,
+		Source: Ref{ID: e.ID, Kind: e.Kind}, Target: Ref{ID: task, Kind: TaskKind}}
+}
