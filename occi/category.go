@@ -112,6 +112,9 @@ type Mixin struct {
 	// Exclusive mixins depending on the same base replace each other on an
 	// entity: resource and OS templates.
 	Exclusive bool
+	// Auto is the term of the action that the server invokes on a new entity
+	// that carries the mixin or one depending on it, empty for none.
+	Auto string
 	// User is set on mixins that users defined; they may remove them.
 	User bool
 }
@@ -126,10 +129,13 @@ type Action struct {
 
 // States is the state machine of a kind.
 type States struct {
-	Attribute   string // name of the attribute that holds the state
-	Message     string // name of the attribute that explains it
-	Initial     string
-	Failed      string // the state after a failed transition
+	Attribute string // name of the attribute that holds the state
+	Message   string // name of the attribute that explains it
+	Initial   string
+	Failed    string // the state after a failed transition
+	// Auto is the term of the action that the server invokes on every new entity,
+	// empty for none.
+	Auto        string
 	Values      []string
 	Aliases     map[string]string // other names of states in filters and descriptors
 	Transitions []Transition

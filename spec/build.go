@@ -201,7 +201,7 @@ func (b *builder) mixin(src *source, d *mixinDef) {
 		return
 	}
 	x := &occi.Mixin{Category: c, Depends: d.Depends, Applies: d.Applies,
-		Location: d.Location, Exclusive: d.Exclusive}
+		Location: d.Location, Exclusive: d.Exclusive, Auto: d.Auto}
 	if x.Location == "" {
 		x.Location = "/mixin/" + x.Term + "/"
 	}

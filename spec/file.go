@@ -34,6 +34,7 @@ type mixinDef struct {
 	Depends    []string   `yaml:"depends"`
 	Applies    []string   `yaml:"applies"`
 	Exclusive  bool       `yaml:"exclusive"`
+	Auto       string     `yaml:"auto"`
 	Attributes []*attrDef `yaml:"attributes"`
 	Actions    []*actDef  `yaml:"actions"`
 	node       *yaml.Node
@@ -81,6 +82,7 @@ type stateDef struct {
 	Message     string            `yaml:"message"`
 	Initial     string            `yaml:"initial"`
 	Failed      string            `yaml:"failed"`
+	Auto        string            `yaml:"auto"`
 	Values      []string          `yaml:"values"`
 	Aliases     map[string]string `yaml:"aliases"`
 	Transitions []*transDef       `yaml:"transitions"`

@@ -102,7 +102,7 @@ func TestGoodFiles(t *testing.T) {
 	if compute == nil || compute.Term != "compute" {
 		t.Fatalf("vm: %+v", compute)
 	}
-	if !m.Attribute("occi.compute.cores").Default.IsZero() {
+	if m.Attribute("occi.compute.cores").Default != occi.Int(1) {
 		t.Error("a template's default reached compute")
 	}
 	if tr, ok := compute.States.Next("active", "rescue"); !ok || tr.To != "rescue" {

@@ -13,6 +13,7 @@ type statesAt struct {
 	message     place
 	initial     place
 	failed      place
+	auto        place
 	values      []place
 	aliases     map[string]place
 	transitions []place
@@ -21,10 +22,10 @@ type statesAt struct {
 // setStates gives a kind its state machine.
 func (b *builder) setStates(src *source, k *occi.Kind, d *stateDef) {
 	at := func(key string) place { return place{src, line(d.node, key), k.ID()} }
-	k.States = &occi.States{Attribute: d.Attribute, Message: d.Message, Initial: d.Initial, Failed: d.Failed,
+	k.States = &occi.States{Attribute: d.Attribute, Message: d.Message, Initial: d.Initial, Failed: d.Failed, Auto: d.Auto,
 		Aliases: map[string]string{}}
 	b.states[k.ID()] = &statesAt{self: place{src, d.node.Line, k.ID()}, attribute: at("attribute"), message: at("message"),
-		initial: at("initial"), failed: at("failed"), aliases: map[string]place{}}
+		initial: at("initial"), failed: at("failed"), auto: at("auto"), aliases: map[string]place{}}
 	b.addStates(src, k, d)
 }
 
@@ -98,6 +99,11 @@ func (b *builder) checkStates(k *occi.Kind) {
 	}
 	if s.Failed != "" && !has(s.Values, s.Failed) {
 		b.bad(at.failed, "failed state %q is not among the values", s.Failed)
+	}
+	if s.Auto != "" {
+		if _, ok := s.Next(s.Initial, s.Auto); !ok {
+			b.bad(at.auto, "no transition leads from %s by action %q", s.Initial, s.Auto)
+		}
 	}
 	for _, name := range sortedKeys(s.Aliases) {
 		if has(s.Values, name) {

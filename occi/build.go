@@ -1,0 +1,254 @@
+package occi
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Build makes a new entity of a draft: its kind's, with mixins, attributes and
+// defaults (those of mixins before those of the kind) and its kind's initial
+// state. id is its UUID unless the draft names one. Inline links are not looked
+// at; see LinkDrafts.
+//
+// The error lists every problem at once: Forbidden when the only fault is that
+// attributes are set which clients may not set, Invalid otherwise.
+func (m *Model) Build(d *Draft, id uuid.UUID) (*Entity, error) {
+	k := m.kinds[d.Kind]
+	switch {
+	case d.Kind == "":
+		return nil, E(Invalid, "the request names no kind")
+	case k == nil:
+		return nil, E(Invalid, "unknown kind %s", d.Kind)
+	case k.Abstract:
+		return nil, E(Invalid, "kind %s has no instances of its own", d.Kind)
+	}
+	e := &Entity{ID: id, Kind: k.ID()}
+	if given, ok := ParseID(lastSegment(d.Text(AttrID))); ok {
+		e.ID = given
+	}
+	if k.States != nil {
+		e.Attributes.Set(k.States.Attribute, Str(k.States.Initial))
+	}
+	b := &builder{m: m, k: k, e: e, creating: true}
+	b.mixins(d, nil)
+	b.attributes(d)
+	b.defaults(e.Mixins, nil)
+	b.required()
+	if k.Link {
+		b.end(d, AttrSource, AttrSourceKind, &e.Source, "")
+		b.end(d, AttrTarget, AttrTargetKind, &e.Target, k.TargetKind)
+	}
+	return e, b.err("the request is not a valid " + k.Term)
+}
+
+// Update makes the entity that e becomes when a draft is applied to it. With
+// replace the draft says all that clients may say: what it leaves out is removed
+// where that is allowed. Without, it adds and changes, and a null removes. e
+// itself is not changed; what is unchanged may be repeated even if it is not a
+// client's to change. Errors are as for Build.
+func (m *Model) Update(e *Entity, d *Draft, replace bool) (*Entity, error) {
+	k := m.kinds[e.Kind]
+	if k == nil {
+		return nil, E(Conflict, "the registry has no kind %s any more", e.Kind)
+	}
+	if d.Kind != "" && d.Kind != e.Kind {
+		return nil, E(Forbidden, "the kind of an entity never changes: %s is a %s", m.Path(e), e.Kind)
+	}
+	b := &builder{m: m, k: k, e: e.Clone(), old: e}
+	before := b.e.Mixins
+	if replace {
+		b.clear(d)
+	}
+	b.mixins(d, before)
+	b.attributes(d)
+	b.defaults(b.e.Mixins, before)
+	b.required()
+	if id, ok := ParseID(lastSegment(d.Text(AttrID))); ok && id != e.ID {
+		b.forbid(d.Attr(AttrID), "an identifier never changes")
+	}
+	if k.Link {
+		b.sameEnd(d, AttrSource, e.Source)
+		b.sameEnd(d, AttrTarget, e.Target)
+	}
+	return b.e, b.err("the request is not a valid change of " + m.Path(e))
+}
+
+// Parameters checks the attributes of an action's invocation and fills in
+// defaults.
+func (m *Model) Parameters(a *Action, d *Draft) (Attrs, error) {
+	var out Attrs
+	var ps []Problem
+	for _, da := range d.Attributes {
+		def := a.Attribute(da.Name)
+		if def == nil {
+			ps = append(ps, Problem{What: da.Name, Line: da.Line, Text: "unknown attribute of action " + a.Term + known(a.Attributes)})
+			continue
+		}
+		v, err := def.Check(da.Value)
+		if err != nil {
+			ps = append(ps, Problem{What: da.Name, Line: da.Line, Text: err.Error()})
+			continue
+		}
+		out.Set(def.Name, v)
+	}
+	for _, def := range a.Attributes {
+		if out.Get(def.Name).IsZero() {
+			if def.Required && d.Attr(def.Name) == nil {
+				ps = append(ps, Problem{What: def.Name, Text: "is required"})
+			}
+			out.Set(def.Name, def.Default)
+		}
+	}
+	return out, Problems(Invalid, "the action "+a.Term+" cannot be invoked like this", ps)
+}
+
+func known(as []*Attribute) string {
+	if len(as) == 0 {
+		return ", which has none"
+	}
+	names := make([]string, len(as))
+	for i, a := range as {
+		names[i] = a.Name
+	}
+	return "; it has " + strings.Join(names, ", ")
+}
+
+// LinkDrafts turns a resource's inline links into drafts of links from it. Those
+// that name a link already among links are left out.
+func (m *Model) LinkDrafts(source *Entity, d *Draft) ([]*Draft, error) {
+	var out []*Draft
+	var ps []Problem
+	for i := range d.Links {
+		l := &d.Links[i]
+		if id, ok := ParseID(lastSegment(l.ID)); ok && hasLink(source, id) || strings.HasPrefix(l.ID, m.tasksPrefix()) {
+			continue
+		}
+		ld, err := m.linkDraft(source, l)
+		if err != nil {
+			ps = append(ps, Problem{What: "link " + l.Target, Line: l.Line, Text: err.Error()})
+			continue
+		}
+		out = append(out, ld)
+	}
+	return out, Problems(Invalid, "the links are not valid", ps)
+}
+
+// tasksPrefix is where links to tasks are: clients send them back with the rest.
+func (m *Model) tasksPrefix() string {
+	if k := m.kinds[TaskLinkKind]; k != nil {
+		return k.Location
+	}
+	return "\x00"
+}
+
+func hasLink(e *Entity, id uuid.UUID) bool {
+	for _, l := range e.Links {
+		if l.ID == id {
+			return true
+		}
+	}
+	for _, t := range e.Tasks {
+		if t == id {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Model) linkDraft(source *Entity, l *DraftLink) (*Draft, error) {
+	d := &Draft{Kind: l.Kind, Mixins: l.Mixins}
+	target := l.Target
+	for _, a := range l.Attributes {
+		switch a.Name {
+		case AttrSource, AttrSourceKind, AttrTargetKind:
+		case AttrTarget:
+			if target == "" {
+				target = a.Value.String()
+			}
+		default:
+			d.Attributes = append(d.Attributes, a)
+		}
+	}
+	if target == "" {
+		return nil, fmt.Errorf("has no target")
+	}
+	if d.Kind == "" {
+		d.Kind = m.linkKind(m.ParseRef(target), l.TargetKind)
+	}
+	if d.Kind == "" {
+		return nil, fmt.Errorf("has no kind, and its target does not tell which")
+	}
+	if _, ok := ParseID(lastSegment(l.ID)); ok && d.Attr(AttrID) == nil {
+		d.Attributes = append(d.Attributes, DraftAttr{Name: AttrID, Value: Str(l.ID), Line: l.Line})
+	}
+	d.Attributes = append(d.Attributes,
+		DraftAttr{Name: AttrSource, Value: Str(m.Path(source)), Line: l.Line},
+		DraftAttr{Name: AttrTarget, Value: Str(target), Line: l.Line})
+	return d, nil
+}
+
+// linkKind gives the one kind of link that leads to what a target is.
+func (m *Model) linkKind(r Ref, targetKind string) string {
+	if r.Kind != "" {
+		targetKind = r.Kind
+	}
+	found := ""
+	for _, k := range m.Kinds {
+		if k.Link && !k.Abstract && k.TargetKind != "" && k.TargetKind == targetKind {
+			if found != "" {
+				return ""
+			}
+			found = k.ID()
+		}
+	}
+	return found
+}
+
+// ParseRef reads a path, an absolute URI, a urn or a bare UUID. A path below a
+// kind's location gives ID and Kind, with URI set as well when it was absolute:
+// only who knows what exists can tell whose it is. Anything else gives the URI
+// alone.
+func (m *Model) ParseRef(s string) Ref {
+	if id, ok := ParseID(s); ok {
+		return Ref{ID: id}
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return Ref{URI: s}
+	}
+	i := strings.LastIndexByte(strings.TrimSuffix(u.Path, "/"), '/')
+	if i < 0 {
+		return Ref{URI: s}
+	}
+	id, ok := ParseID(strings.TrimSuffix(u.Path[i+1:], "/"))
+	if !ok {
+		return Ref{URI: s}
+	}
+	r := Ref{ID: id}
+	if k, isKind := m.locations[u.Path[:i+1]].(*Kind); isKind && !k.Abstract {
+		r.Kind = k.ID()
+	}
+	if u.IsAbs() {
+		r.URI = s
+	}
+	return r
+}
+
+func lastSegment(s string) string {
+	s = strings.TrimSuffix(s, "/")
+	return s[strings.LastIndexByte(s, '/')+1:]
+}
+
+// ExclusiveBase gives the mixin of which an entity has at most one descendant,
+// among a mixin and what it depends on; "" if there is none.
+func (m *Model) ExclusiveBase(id string) string {
+	for _, x := range m.Closure([]string{id}) {
+		if x.Exclusive {
+			return x.ID()
+		}
+	}
+	return ""
+}
