@@ -1,0 +1,318 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+// Create makes an entity of every draft, with its inline links, all or nothing.
+// kind is that of the collection the request was sent to, empty for none; a
+// draft need not repeat it.
+func (e *Engine) Create(ctx context.Context, c Caller, kind string, drafts []*occi.Draft, o Options) (*Outcome, error) {
+	if len(drafts) == 0 {
+		return nil, occi.E(occi.Invalid, "the request describes nothing to create")
+	}
+	fresh := false
+	return e.keyed(ctx, c, o, func() (*Outcome, error) {
+		p := e.plan(c)
+		p.created = true
+		b := creation{plan: p, fresh: fresh}
+		for _, d := range drafts {
+			if err := b.draft(kind, d, uuid.Nil); err != nil {
+				return nil, err
+			}
+		}
+		if o.Match != nil {
+			if err := o.Match(nil); err != nil {
+				return nil, final{err}
+			}
+		}
+		out, err := b.finish(ctx, o)
+		if errors.Is(err, occi.Conflict) {
+			fresh = fresh || e.taken(ctx, p.result)
+		}
+		return out, err
+	})
+}
+
+// taken reports whether one of the UUIDs is in use, be it by an entity on its
+// way out: a client that chose it gets another one.
+func (e *Engine) taken(ctx context.Context, ids []uuid.UUID) bool {
+	for _, id := range ids {
+		if _, err := e.store.EntityAny(ctx, id); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Put makes the entity at a UUID what the draft says, creating it if it does not
+// exist. kind is that of the collection in the URL.
+func (e *Engine) Put(ctx context.Context, c Caller, kind string, id uuid.UUID, d *occi.Draft, o Options) (*Outcome, error) {
+	return retry(ctx, func() (*Outcome, error) {
+		old, err := e.store.Entity(ctx, id)
+		if err == nil {
+			if kind != "" && old.Kind != kind {
+				return nil, occi.E(occi.NotFound, "%s is not a %s", id, kind)
+			}
+			return e.update(ctx, c, old, d, true, o)
+		}
+		if !errors.Is(err, occi.NotFound) {
+			return nil, err
+		}
+		if o.Match != nil {
+			if err := o.Match(nil); err != nil {
+				return nil, final{err}
+			}
+		}
+		p := e.plan(c)
+		p.created = true
+		b := creation{plan: p}
+		if err := b.draft(kind, d, id); err != nil {
+			return nil, err
+		}
+		out, err := b.finish(ctx, o)
+		if errors.Is(err, occi.Conflict) {
+			if x, e2 := e.store.EntityAny(ctx, id); e2 == nil && x.Deleted {
+				return nil, conflict("%s is still being deleted", id)
+			}
+		}
+		return out, err
+	})
+}
+
+// creation is a plan that makes new entities.
+type creation struct {
+	*plan
+	fresh bool // ignore the UUIDs that clients chose
+	links []*occi.Entity
+	tops  []*occi.Entity // resources to be placed, in order
+}
+
+// draft builds an entity and its inline links. id is the UUID it must have, nil
+// for whichever.
+func (b *creation) draft(kind string, d *occi.Draft, id uuid.UUID) error {
+	if kind != "" {
+		if d.Kind != "" && d.Kind != kind {
+			return occi.E(occi.Invalid, "a %s cannot be created in the collection of %s", d.Kind, kind)
+		}
+		d.Kind = kind
+	}
+	if d.Kind == occi.TaskKind || d.Kind == occi.TaskLinkKind {
+		return occi.E(occi.Forbidden, "tasks come of requests; they cannot be created")
+	}
+	own := id
+	if own == uuid.Nil {
+		own = uuid.New()
+	}
+	x, err := b.m.Build(d, own)
+	if err != nil {
+		return err
+	}
+	if id != uuid.Nil && x.ID != id {
+		return occi.E(occi.Invalid, "%s: the identifier %s is not that of the URL", occi.AttrID, x.ID)
+	}
+	if b.fresh && id == uuid.Nil {
+		x.ID = own
+	}
+	b.add(x)
+	b.result = append(b.result, x.ID)
+	return b.inline(x, d)
+}
+
+func (b *creation) add(x *occi.Entity) {
+	if b.puts[x.ID] != nil {
+		x.ID = uuid.New()
+	}
+	x.Owner, x.Project = b.c.Name, b.c.Project
+	b.put(x)
+	if x.Source.ID != uuid.Nil {
+		b.links = append(b.links, x)
+	} else {
+		b.tops = append(b.tops, x)
+	}
+}
+
+// inline builds the links that a draft of x carries.
+func (b *creation) inline(x *occi.Entity, d *occi.Draft) error {
+	drafts, err := b.m.LinkDrafts(x, d)
+	if err != nil {
+		return err
+	}
+	for _, ld := range drafts {
+		own := uuid.New()
+		l, err := b.m.Build(ld, own)
+		if err != nil {
+			return err
+		}
+		if b.fresh {
+			l.ID = own
+		}
+		b.add(l)
+	}
+	return nil
+}
+
+// finish resolves references, places what is new, leaves the tasks and commits.
+func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
+	if err := b.resolve(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.place(); err != nil {
+		return nil, err
+	}
+	if err := b.devices(); err != nil {
+		return nil, err
+	}
+	b.leaveTasks()
+	b.key(o)
+	return b.commit(ctx)
+}
+
+// resolve finds the ends of the new links, in one query for all, and gives
+// another UUID to what would take one in use.
+func (b *creation) resolve(ctx context.Context) error {
+	var ids []uuid.UUID
+	for _, l := range b.links {
+		ids = append(ids, l.Source.ID, l.Target.ID, l.ID)
+	}
+	if err := b.read(ctx, ids); err != nil {
+		return err
+	}
+	var ps []occi.Problem
+	for _, l := range b.links {
+		k := b.m.Kind(l.Kind)
+		ps = append(ps, b.end(l, occi.AttrSource, &l.Source, "")...)
+		ps = append(ps, b.end(l, occi.AttrTarget, &l.Target, k.TargetKind)...)
+		if b.known[l.ID] != nil {
+			b.rename(l)
+		}
+	}
+	return occi.Problems(occi.Invalid, "the links are not valid", ps)
+}
+
+// rename gives a new entity another UUID.
+func (b *creation) rename(x *occi.Entity) {
+	old := x.ID
+	delete(b.puts, old)
+	x.ID = uuid.New()
+	b.puts[x.ID] = x
+	for i, id := range b.result {
+		if id == old {
+			b.result[i] = x.ID
+		}
+	}
+}
+
+// end checks one end of a link against what exists.
+func (b *creation) end(l *occi.Entity, name string, r *occi.Ref, want string) []occi.Problem {
+	if r.ID == uuid.Nil {
+		return nil
+	}
+	x := b.entity(r.ID)
+	shown := b.m.RefPath(*r)
+	switch {
+	case x == nil && r.URI != "" && name == occi.AttrTarget && want == "":
+		r.ID = uuid.Nil
+		return nil
+	case x == nil || r.Kind != "" && x.Kind != r.Kind:
+		return []occi.Problem{{What: name, Text: "there is no " + shown}}
+	case x.Source.ID != uuid.Nil:
+		return []occi.Problem{{What: name, Text: shown + " is a link; links connect resources"}}
+	case want != "" && x.Kind != want:
+		return []occi.Problem{{What: name, Text: shown + " is a " + b.term(x.Kind) + ", not a " + b.term(want)}}
+	case name == occi.AttrSource && part(b.m, l).device && !part(b.m, x).machine:
+		return []occi.Problem{{What: name, Text: shown + " is a " + b.term(x.Kind) + ", which has no devices"}}
+	}
+	*r = occi.Ref{ID: x.ID, Kind: x.Kind}
+	return nil
+}
+
+func (p *plan) term(kind string) string {
+	if k := p.m.Kind(kind); k != nil {
+		return k.Term
+	}
+	return kind
+}
+
+// leaveTasks leaves a task for every new entity that a host knows. A resource's
+// own task takes its new links along.
+func (b *creation) leaveTasks() {
+	after := map[uuid.UUID][]uuid.UUID{}
+	tasks := map[uuid.UUID]*occi.Task{}
+	for _, x := range b.tops {
+		if x.Host == "" {
+			continue
+		}
+		t := b.task(x, x.Host, verbCreate, b.autoParams(x), nil)
+		tasks[x.ID] = t
+		b.say(x, throughCreate)
+	}
+	for _, l := range b.links {
+		if l.Host == "" {
+			continue
+		}
+		src := b.entity(l.Source.ID)
+		if target := b.entity(l.Target.ID); target != nil {
+			after[l.ID] = append(after[l.ID], target.Tasks...)
+		}
+		if t := tasks[src.ID]; t != nil {
+			t.After = append(t.After, after[l.ID]...)
+			continue
+		}
+		// Writing the source too makes this conflict with its deletion.
+		b.put(src)
+		b.task(l, l.Host, verbCreate, nil, after[l.ID])
+		b.say(l, throughAttach)
+	}
+}
+
+// autoParams names the action that is invoked on a new entity.
+func (p *plan) autoParams(x *occi.Entity) occi.Attrs {
+	k := p.m.Kind(x.Kind)
+	if k.States == nil {
+		return nil
+	}
+	auto := k.States.Auto
+	if !p.e.cfg.KeepStopped {
+		for _, mx := range p.m.Closure(x.Mixins) {
+			if mx.Auto != "" && !hasOnly(x.Mixins, mx.ID()) {
+				auto = mx.Auto
+			}
+		}
+	}
+	if auto == "" {
+		return nil
+	}
+	return occi.Attrs{{Name: paramAuto, Value: occi.Str(auto)}}
+}
+
+// hasOnly reports whether the entity carries a base itself but nothing that
+// depends on it: the base alone is no template.
+func hasOnly(mixins []string, base string) bool {
+	for _, id := range mixins {
+		if id == base {
+			return true
+		}
+	}
+	return false
+}
+
+// say sets the entity's state message.
+func (p *plan) say(x *occi.Entity, message string) { say(p.m, x, message) }
+
+func say(m *occi.Model, x *occi.Entity, message string) {
+	k := m.Kind(x.Kind)
+	if k == nil || k.States == nil || k.States.Message == "" {
+		return
+	}
+	if message == "" {
+		x.Attributes.Delete(k.States.Message)
+		return
+	}
+	x.Attributes.Set(k.States.Message, occi.Str(message))
+}

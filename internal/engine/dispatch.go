@@ -1,0 +1,303 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/occi"
+)
+
+// Times of the work on tasks.
+const (
+	// lease is how long another server waits for news of a claimed task.
+	lease = time.Minute
+	// idle is how long a dispatcher sleeps without a signal; what it would miss
+	// are tasks of other servers only.
+	idle = 30 * time.Second
+	// taskTime bounds one attempt, beside what a guest may take.
+	taskTime = 3 * time.Minute
+)
+
+// host is a hypervisor with what waits for it.
+type host struct {
+	e      *Engine
+	name   string
+	drv    hypervisor.Driver
+	wake   chan struct{} // of capacity 1: something may be claimed
+	slots  chan struct{} // one token per task under way
+	gate   chan struct{} // held while claiming; pause takes it
+	placed atomic.Int64  // entities placed here
+	events chan hypervisor.Event
+	resync chan struct{} // of capacity 1: compare with the rows
+
+	mu   sync.Mutex
+	last map[uuid.UUID]hypervisor.State // reported while a task ran
+}
+
+func newHost(e *Engine, h Host) *host {
+	return &host{e: e, name: h.Name, drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
+		gate: make(chan struct{}, 1), events: make(chan hypervisor.Event, 1024), resync: make(chan struct{}, 1),
+		last: map[uuid.UUID]hypervisor.State{}}
+}
+
+func (h *host) start(ctx context.Context) {
+	for _, f := range []func(context.Context){h.dispatch, h.watch, h.follow} {
+		h.e.work.Add(1)
+		go func() {
+			defer h.e.work.Done()
+			f(ctx)
+		}()
+	}
+}
+
+// signal sends without waiting; one signal stands for many.
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+func (e *Engine) wake(name string) {
+	if h := e.host(name); h != nil {
+		signal(h.wake)
+	}
+}
+
+// pause keeps the dispatcher from claiming until resume.
+func (h *host) pause(ctx context.Context) error {
+	select {
+	case h.gate <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h *host) resume() { <-h.gate }
+
+// dispatch claims tasks when it is told that there may be some and runs each in
+// its own goroutine, as many at once as there are slots.
+func (h *host) dispatch(ctx context.Context) {
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	for {
+		tasks, next, err := h.claim(ctx)
+		if err != nil && ctx.Err() == nil {
+			h.e.log.Error("tasks cannot be claimed", "host", h.name, "error", err)
+			next = h.e.now().Add(time.Second)
+		}
+		for _, t := range tasks {
+			h.slots <- struct{}{}
+			h.e.work.Add(1)
+			go func() {
+				defer h.e.work.Done()
+				h.run(ctx, t)
+				<-h.slots
+				signal(h.wake)
+			}()
+		}
+		pause := idle
+		if !next.IsZero() {
+			pause = min(pause, max(0, next.Sub(h.e.now())))
+		}
+		timer.Reset(pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+func (h *host) claim(ctx context.Context) ([]*occi.Task, time.Time, error) {
+	free := cap(h.slots) - len(h.slots)
+	if free == 0 {
+		return nil, time.Time{}, nil
+	}
+	if err := h.pause(ctx); err != nil {
+		return nil, time.Time{}, err
+	}
+	defer h.resume()
+	tasks, next, err := h.e.store.Claim(ctx, h.name, h.e.cfg.Worker, free, h.e.now(), lease)
+	for _, t := range tasks {
+		h.e.waiters.expect(t.ID)
+		h.e.running.add(t.ID, func(error) {})
+	}
+	return tasks, next, err
+}
+
+// run makes one attempt at a task and writes what came of it.
+func (h *host) run(ctx context.Context, t *occi.Task) {
+	work, interrupt := context.WithCancelCause(ctx)
+	defer interrupt(nil)
+	bounded, cancel := context.WithTimeout(work, taskTime+h.e.cfg.StopTimeout)
+	defer cancel()
+	h.e.running.add(t.ID, interrupt)
+	renewed := h.renew(bounded, t)
+	err := h.perform(bounded, t)
+	cancel()
+	<-renewed
+	if cause := context.Cause(work); err != nil && errors.Is(cause, errCancelled) {
+		err = errCancelled
+	}
+	h.settle(ctx, t, err)
+	h.e.running.drop(t.ID)
+}
+
+// renew keeps the claim on a task while it runs.
+func (h *host) renew(ctx context.Context, t *occi.Task) <-chan struct{} {
+	done := make(chan struct{})
+	copied := *t
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if err := h.e.store.Commit(ctx, &occi.Change{At: h.e.now(), Tasks: []*occi.Task{&copied}}); err != nil {
+					h.e.log.Warn("the claim on a task was not renewed", "task", t.ID, "error", err)
+				}
+			}
+		}
+	}()
+	return done
+}
+
+// settle writes the outcome of an attempt, however long the database is away: a
+// task is repeated rather than lost.
+func (h *host) settle(ctx context.Context, t *occi.Task, err error) {
+	log := h.e.log.With("task", t.ID, "verb", t.Verb, "entity", t.Entity, "host", h.name)
+	again := err != nil && !errors.Is(err, errCancelled) && (transient(err) || ctx.Err() != nil)
+	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	for i := 1; ; i++ {
+		var werr error
+		if again {
+			werr = h.e.postpone(write, t, err)
+		} else {
+			werr = h.e.finish(write, t, err)
+		}
+		if werr == nil {
+			break
+		}
+		if write.Err() != nil {
+			log.Error("the outcome of a task was not written; it will be repeated", "error", werr)
+			return
+		}
+		select {
+		case <-write.Done():
+		case <-time.After(backoff(i)):
+		}
+	}
+	switch {
+	case err == nil:
+		log.Debug("task done", "attempts", t.Attempts)
+	case again:
+		log.Warn("task postponed", "attempts", t.Attempts, "error", err)
+	default:
+		log.Info("task not done", "level_hint", slog.LevelInfo.String(), "attempts", t.Attempts, "error", err)
+	}
+}
+
+// perform does on the host what a task asks for.
+func (h *host) perform(ctx context.Context, t *occi.Task) error {
+	if t.Cancel {
+		return errCancelled
+	}
+	j, err := h.job(ctx, t)
+	if err != nil {
+		return err
+	}
+	ops := part(j.m, j.x)
+	switch t.Verb {
+	case verbCreate:
+		if j.x.Deleted {
+			return errGone
+		}
+		if err := ops.define(ctx, j); err != nil {
+			return err
+		}
+		return h.operate(ctx, j, j.param(paramAuto))
+	case verbUpdate:
+		if j.x.Deleted {
+			return errGone
+		}
+		return ops.update(ctx, j)
+	case verbDelete:
+		return h.removable(ctx, j, ops)
+	}
+	if j.x.Deleted {
+		return errGone
+	}
+	return h.operate(ctx, j, t.Verb)
+}
+
+// removable removes an entity unless something was linked to it while it was
+// being deleted.
+func (h *host) removable(ctx context.Context, j *job, ops *partOps) error {
+	if !ops.device && !ops.machine {
+		users, err := h.e.users(ctx, []uuid.UUID{j.x.ID}, nil)
+		if err != nil {
+			return err
+		}
+		if len(users.links) > 0 {
+			return occi.E(occi.Conflict, "it is in use by %s", j.m.RefPath(users.links[0].Source))
+		}
+	}
+	return ops.remove(ctx, j)
+}
+
+// operate carries out an action on the host.
+func (h *host) operate(ctx context.Context, j *job, term string) error {
+	if term == "" {
+		return nil
+	}
+	action := j.m.ActionOf(j.m.Kind(j.x.Kind), j.x.Mixins, term)
+	if action == nil || operations[action.Do] == nil {
+		return occi.E(occi.Internal, "nothing on a host carries out %q of %s", term, j.x.Kind)
+	}
+	if len(j.task.Attributes) == 0 || j.task.Verb == verbCreate {
+		params, err := j.m.Parameters(action, &occi.Draft{})
+		if err != nil {
+			return err
+		}
+		own := *j.task
+		own.Attributes = params
+		j.task = &own
+	}
+	return operations[action.Do].run(ctx, j)
+}
+
+func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
+	x, err := h.e.store.EntityAny(ctx, t.Entity)
+	if errors.Is(err, occi.NotFound) {
+		return nil, errGone
+	}
+	if err != nil {
+		return nil, err
+	}
+	j := &job{drv: h.drv, m: h.e.model(), x: x, task: t, cfg: &h.e.cfg}
+	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil {
+		return nil, occi.E(occi.Internal, "nothing on a host stands for a %s", x.Kind)
+	}
+	if x.Source.ID == uuid.Nil {
+		return j, nil
+	}
+	j.src, err = h.e.store.EntityAny(ctx, x.Source.ID)
+	if errors.Is(err, occi.NotFound) {
+		err = nil
+	}
+	return j, err
+}

@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/occi"
+)
+
+// Store is what the engine needs of persistence. What it gives is shared and is
+// not changed here; see the store package for the contract of each method.
+type Store interface {
+	Commit(ctx context.Context, c *occi.Change) error
+	Entity(ctx context.Context, id uuid.UUID) (*occi.Entity, error)
+	EntityAny(ctx context.Context, id uuid.UUID) (*occi.Entity, error)
+	List(ctx context.Context, q *occi.Query) (*occi.Page, error)
+	Revision(ctx context.Context, kinds []string) (int64, time.Time, error)
+	Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Entity, error)
+	HostEntities(ctx context.Context, host string) ([]*occi.Entity, error)
+	Task(ctx context.Context, id uuid.UUID) (*occi.Task, error)
+	Tasks(ctx context.Context, entity uuid.UUID) ([]*occi.Task, error)
+	Unfinished(ctx context.Context, lanes []uuid.UUID) ([]*occi.Task, error)
+	Claim(ctx context.Context, host, worker string, n int, now time.Time, lease time.Duration) ([]*occi.Task, time.Time, error)
+	Release(ctx context.Context, worker string) error
+	Key(ctx context.Context, who, name string) (*occi.Key, error)
+	Ping(ctx context.Context) error
+}
+
+// Host is a hypervisor under a name that entities remember.
+type Host struct {
+	Name   string
+	Driver hypervisor.Driver
+}
+
+// Config is what an Engine is made of. Store, Model and Hosts are required.
+type Config struct {
+	Store Store
+	// Model gives the registry in force; it may give another one later.
+	Model func() *occi.Model
+	Hosts []Host
+	// Worker names this server in claims; it must stay the same over a restart
+	// and differ between servers that share a database.
+	Worker string
+	// Slots is how many tasks run at once on a host; 0 means 8.
+	Slots int
+	// StopTimeout is how long a guest may take to follow an ACPI request; 0
+	// means 30 seconds.
+	StopTimeout time.Duration
+	// KeepStopped leaves computes with an OS template stopped after creation.
+	KeepStopped bool
+	Logger      *slog.Logger
+}
+
+// Engine carries out the use cases. It is safe for concurrent use. Start begins
+// the work on tasks, Stop ends it.
+type Engine struct {
+	store Store
+	model func() *occi.Model
+	hosts []*host
+	cfg   Config
+	log   *slog.Logger
+	now   func() time.Time
+
+	waiters waiters
+	running runningTasks
+
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+// New makes an Engine; it does nothing until Start.
+func New(c Config) *Engine {
+	if c.Slots <= 0 {
+		c.Slots = 8
+	}
+	if c.StopTimeout <= 0 {
+		c.StopTimeout = 30 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Worker == "" {
+		c.Worker = "occid"
+	}
+	e := &Engine{store: c.Store, model: c.Model, cfg: c, log: c.Logger,
+		now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }}
+	for _, h := range c.Hosts {
+		e.hosts = append(e.hosts, newHost(e, h))
+	}
+	return e
+}
+
+// Start takes up the tasks that a former run left behind and begins to work on
+// those of every host. It returns at once; hosts that do not answer are waited
+// for in the background.
+func (e *Engine) Start(ctx context.Context) error {
+	if err := e.store.Release(ctx, e.cfg.Worker); err != nil {
+		return err
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	e.stop = cancel
+	for _, h := range e.hosts {
+		h.start(run)
+	}
+	return nil
+}
+
+// Stop ends the work: nothing new is started, and what runs is interrupted and
+// will be taken up by the next Start. It returns when all is still.
+func (e *Engine) Stop() {
+	if e.stop != nil {
+		e.stop()
+	}
+	e.work.Wait()
+}
+
+// Model is the registry in force.
+func (e *Engine) Model() *occi.Model { return e.model() }

@@ -1,0 +1,225 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/occi"
+)
+
+// Verbs of tasks beside the terms of actions.
+const (
+	verbCreate = "create"
+	verbUpdate = "update"
+	verbDelete = "delete"
+)
+
+// paramAuto is the parameter of a create task that names the action which
+// follows by itself.
+const paramAuto = "auto"
+
+// What state messages say while the server's own verbs are under way.
+const (
+	throughCreate = "creating"
+	throughUpdate = "updating"
+	throughDelete = "deleting"
+	throughAttach = "attaching"
+)
+
+// postpone makes a task pending again after a fault that may pass.
+func (e *Engine) postpone(ctx context.Context, t *occi.Task, fault error) error {
+	w := *t
+	w.State, w.Error, w.NotBefore = occi.TaskPending, fault.Error(), e.now().Add(backoff(t.Attempts))
+	return e.store.Commit(ctx, &occi.Change{At: e.now(), Tasks: []*occi.Task{&w}})
+}
+
+// finish writes the end of a task and what it means for its entity. What others
+// changed meanwhile is kept.
+func (e *Engine) finish(ctx context.Context, t *occi.Task, fault error) error {
+	_, err := retry(ctx, func() (*Outcome, error) {
+		p := e.plan(Caller{})
+		w := *t
+		w.State, w.Error, w.Finished, w.NotBefore = occi.TaskDone, "", p.now, p.now
+		switch {
+		case errors.Is(fault, errCancelled) || errors.Is(fault, errGone):
+			w.State, w.Error = occi.TaskCancelled, fault.Error()
+		case fault != nil:
+			w.State, w.Error = occi.TaskFailed, fault.Error()
+		default:
+			w.Progress = 100
+		}
+		p.change.Tasks = []*occi.Task{&w}
+		x, err := e.store.EntityAny(ctx, t.Entity)
+		if err != nil && !errors.Is(err, occi.NotFound) {
+			return nil, err
+		}
+		if err == nil {
+			if err := p.ended(ctx, x, &w, fault); err != nil {
+				return nil, err
+			}
+		}
+		return nil, e.store.Commit(ctx, &p.change)
+	})
+	if err == nil {
+		e.waiters.over(t.ID)
+		if h := e.host(t.Host); h != nil {
+			h.reconsider(t.Entity)
+		}
+		e.wake(t.Host)
+	}
+	return err
+}
+
+// ended puts down what the end of a task means for its entity.
+func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault error) error {
+	if t.Verb == verbDelete && fault == nil {
+		p.change.Removes = append(p.change.Removes, occi.Removal{ID: x.ID})
+		return nil
+	}
+	w := p.put(x)
+	w.Tasks = slices.DeleteFunc(w.Tasks, func(id uuid.UUID) bool { return id == t.ID })
+	if w.Deleted && t.Verb != verbDelete {
+		return nil
+	}
+	if t.Verb == verbDelete {
+		// The host refused: the entity is still there, and clients must see it.
+		w.Deleted = false
+	}
+	if len(w.Tasks) == 0 {
+		p.say(w, "")
+	}
+	k := p.m.Kind(x.Kind)
+	if k == nil || k.States == nil {
+		return nil
+	}
+	if fault != nil {
+		return p.failed(ctx, k, w, t, fault)
+	}
+	state, err := p.after(ctx, k, w, t)
+	if err != nil {
+		return err
+	}
+	p.setState(k, w, state)
+	if action := p.m.ActionOf(k, w.Mixins, t.Verb); action != nil {
+		if op := operations[action.Do]; op != nil && op.sets != "" {
+			w.Attributes.Set(roleAttr(p.m, w, op.sets).Name, t.Attributes.Get(op.param))
+		}
+	}
+	return nil
+}
+
+// after gives the state that a task which is done leads to; "" for no change.
+func (p *plan) after(ctx context.Context, k *occi.Kind, x *occi.Entity, t *occi.Task) (string, error) {
+	now := p.m.State(x)
+	verb := t.Verb
+	if verb == verbCreate {
+		if part(p.m, x).device {
+			src, err := p.e.store.EntityAny(ctx, x.Source.ID)
+			if err != nil {
+				return "", err
+			}
+			return linkState(p.m, k, src), nil
+		}
+		if now == k.States.Failed {
+			now = k.States.Initial
+		}
+		if verb = t.Attributes.Get(paramAuto).Text; verb == "" {
+			return now, nil
+		}
+	}
+	if next, ok := k.States.Next(now, verb); ok {
+		return next.To, nil
+	}
+	// It was done, from whatever state the host has been in meanwhile.
+	if targets := k.States.Targets(verb); len(targets) == 1 {
+		return targets[0], nil
+	}
+	return "", nil
+}
+
+// linkState is the state of a link that follows its machine.
+func linkState(m *occi.Model, k *occi.Kind, src *occi.Entity) string {
+	if atWork(m, src) {
+		return k.States.Canonical("attached")
+	}
+	return k.States.Canonical("detached")
+}
+
+// setState sets the state of an entity and of the links that follow it.
+func (p *plan) setState(k *occi.Kind, w *occi.Entity, state string) {
+	if state == "" || k.States == nil {
+		return
+	}
+	w.Attributes.Set(k.States.Attribute, occi.Str(state))
+	if !part(p.m, w).machine {
+		return
+	}
+	for _, l := range w.Links {
+		lk := p.m.Kind(l.Kind)
+		if lk == nil || lk.States == nil || !part(p.m, l).device || len(l.Tasks) > 0 {
+			continue
+		}
+		if s := linkState(p.m, lk, w); s != p.m.State(l) {
+			p.put(l).Attributes.Set(lk.States.Attribute, occi.Str(s))
+		}
+	}
+}
+
+// failed puts down that a task was not done. An entity that could not be made or
+// brought up is in its failed state; otherwise it is in the state the host
+// reports, and only the message tells.
+func (p *plan) failed(ctx context.Context, k *occi.Kind, w *occi.Entity, t *occi.Task, fault error) error {
+	if errors.Is(fault, errGone) {
+		return nil
+	}
+	p.say(w, fmt.Sprintf("%s failed: %s", t.Verb, fault))
+	if errors.Is(fault, errCancelled) {
+		p.say(w, fmt.Sprintf("%s was cancelled", t.Verb))
+		if t.Started.IsZero() {
+			return nil
+		}
+	} else if k.States.Failed != "" && p.means(k, w, t) {
+		p.setState(k, w, k.States.Failed)
+		return nil
+	}
+	if state := p.e.reported(ctx, k, w); state != "" {
+		p.setState(k, w, state)
+	}
+	return nil
+}
+
+// means reports whether failing a task leads to the failed state.
+func (p *plan) means(k *occi.Kind, w *occi.Entity, t *occi.Task) bool {
+	if t.Verb == verbCreate {
+		return true
+	}
+	action := p.m.ActionOf(k, w.Mixins, t.Verb)
+	return action != nil && operations[action.Do] != nil && operations[action.Do].restores
+}
+
+// reported asks the host for the state of a machine; "" if it does not tell.
+func (e *Engine) reported(ctx context.Context, k *occi.Kind, x *occi.Entity) string {
+	h := e.host(x.Host)
+	if h == nil || !part(e.model(), x).machine {
+		return ""
+	}
+	all, err := h.drv.Domains(ctx)
+	if err != nil {
+		return ""
+	}
+	for _, d := range all {
+		if d.ID == x.ID {
+			return stateOf(k, d.State)
+		}
+	}
+	return ""
+}
+
+// stateOf translates what a host says into a state of the kind, through the
+// registry's aliases.
+func stateOf(k *occi.Kind, s hypervisor.State) string { return k.States.Canonical(string(s)) }

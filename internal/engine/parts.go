@@ -1,0 +1,303 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/occi"
+)
+
+// job is one task with what it needs.
+type job struct {
+	drv  hypervisor.Driver
+	m    *occi.Model
+	x    *occi.Entity // with its links
+	src  *occi.Entity // of a link, nil if it is gone
+	task *occi.Task
+	cfg  *Config
+}
+
+func (j *job) param(name string) string { return j.task.Attributes.Get(name).Text }
+
+// partOps is how a host does what the registry calls host: of a kind. Every
+// function looks before it acts and may run twice.
+type partOps struct {
+	machine bool // has devices
+	device  bool // is one
+	define  func(context.Context, *job) error
+	update  func(context.Context, *job) error
+	remove  func(context.Context, *job) error
+	// check refuses a change that no host could follow; old is nil for a new
+	// entity.
+	check func(m *occi.Model, old, x *occi.Entity) []occi.Problem
+}
+
+// parts maps Kind.Host.
+var parts = map[string]*partOps{
+	"domain":  {machine: true, define: defineDomain, update: defineDomain, remove: removeDomain},
+	"network": {define: defineNetwork, update: defineNetwork, remove: removeNetwork, check: checkNetwork},
+	"volume":  {define: defineVolume, update: defineVolume, remove: removeVolume, check: checkVolume},
+	"nic":     {device: true, define: attachNIC, update: reattachNIC, remove: detachNIC},
+	"disk":    {device: true, define: attachDisk, update: reattachDisk, remove: detachDisk},
+}
+
+// part gives what a host does for an entity; never nil.
+func part(m *occi.Model, x *occi.Entity) *partOps {
+	if k := m.Kind(x.Kind); k != nil && parts[k.Host] != nil {
+		return parts[k.Host]
+	}
+	return &partOps{}
+}
+
+// operation is how a host does what the registry calls do: of an action.
+type operation struct {
+	run func(context.Context, *job) error
+	// free: no machine that is not stopped may use the entity.
+	free bool
+	// sets names the role whose attribute the action's parameter of the same
+	// short name sets.
+	sets, param string
+	// restores: it mends the failed state, so failing itself means that state.
+	restores bool
+}
+
+// operations maps Action.Do.
+var operations = map[string]*operation{
+	"domain.start":   {run: startDomain, restores: true},
+	"domain.stop":    {run: stopDomain},
+	"domain.restart": {run: restartDomain},
+	"domain.suspend": {run: suspendDomain},
+	"network.start":  {run: startNetwork, restores: true},
+	"network.stop":   {run: stopNetwork, free: true},
+	"volume.online":  {run: defineVolume, restores: true},
+	"volume.offline": {run: keepVolume, free: true},
+	"volume.resize":  {run: resizeVolume, sets: roleSize, param: "size"},
+}
+
+func defineDomain(ctx context.Context, j *job) error {
+	if eph := ephemeral(j.m, j.x); eph != nil {
+		size := int64(role(j.m, j.x, roleEphemeral).Num * gib)
+		if err := j.drv.CreateVolume(ctx, hypervisor.Volume{ID: eph.Volume, SizeBytes: size}); err != nil {
+			return err
+		}
+	}
+	return j.drv.DefineDomain(ctx, domainOf(j.m, j.x))
+}
+
+func removeDomain(ctx context.Context, j *job) error {
+	if err := gone(j.drv.DeleteDomain(ctx, j.x.ID)); err != nil {
+		return err
+	}
+	if eph := ephemeral(j.m, j.x); eph != nil {
+		return gone(j.drv.DeleteVolume(ctx, eph.Volume))
+	}
+	return nil
+}
+
+// gone takes what is missing for removed.
+func gone(err error) error {
+	if errors.Is(err, hypervisor.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func startDomain(ctx context.Context, j *job) error {
+	err := j.drv.StartDomain(ctx, j.x.ID)
+	if !errors.Is(err, hypervisor.ErrNotFound) {
+		return err
+	}
+	if err := defineDomain(ctx, j); err != nil {
+		return err
+	}
+	return j.drv.StartDomain(ctx, j.x.ID)
+}
+
+func stopDomain(ctx context.Context, j *job) error {
+	mode := hypervisor.StopMode{Timeout: j.cfg.StopTimeout}
+	switch method := j.param("method"); method {
+	case "graceful":
+		mode.ACPI, mode.Force = true, true
+	case "acpioff":
+		mode.ACPI = true
+	case "poweroff":
+		mode.Force = true
+	default:
+		return fmt.Errorf("the host knows no method %q to stop", method)
+	}
+	return j.drv.StopDomain(ctx, j.x.ID, mode)
+}
+
+func restartDomain(ctx context.Context, j *job) error {
+	return j.drv.RestartDomain(ctx, j.x.ID, hypervisor.RestartMode(j.param("method")))
+}
+
+var suspendModes = map[string]hypervisor.SuspendMode{
+	"suspend": hypervisor.SuspendRAM, "hibernate": hypervisor.SuspendDisk,
+}
+
+func suspendDomain(ctx context.Context, j *job) error {
+	mode, ok := suspendModes[j.param("method")]
+	if !ok {
+		return fmt.Errorf("the host knows no method %q to suspend", j.param("method"))
+	}
+	return j.drv.SuspendDomain(ctx, j.x.ID, mode)
+}
+
+func defineNetwork(ctx context.Context, j *job) error {
+	return j.drv.DefineNetwork(ctx, networkOf(j.m, j.x))
+}
+
+func removeNetwork(ctx context.Context, j *job) error {
+	return gone(j.drv.DeleteNetwork(ctx, j.x.ID))
+}
+
+func startNetwork(ctx context.Context, j *job) error {
+	err := j.drv.StartNetwork(ctx, j.x.ID)
+	if !errors.Is(err, hypervisor.ErrNotFound) {
+		return err
+	}
+	if err := defineNetwork(ctx, j); err != nil {
+		return err
+	}
+	return j.drv.StartNetwork(ctx, j.x.ID)
+}
+
+func stopNetwork(ctx context.Context, j *job) error { return j.drv.StopNetwork(ctx, j.x.ID) }
+
+// checkNetwork refuses ranges that do not fit together.
+func checkNetwork(m *occi.Model, _, x *occi.Entity) []occi.Problem {
+	cidr, gw := roleAttr(m, x, roleCIDR), roleAttr(m, x, roleGateway)
+	alloc := roleAttr(m, x, roleAllocation)
+	n := networkOf(m, x)
+	var ps []occi.Problem
+	if n.CIDR == "" {
+		if n.Gateway != "" {
+			ps = append(ps, occi.Problem{What: gw.Name, Text: "needs an address range"})
+		}
+		if n.DHCP && cidr != nil {
+			ps = append(ps, occi.Problem{What: alloc.Name, Text: "dynamic allocation needs an address range in " + cidr.Name})
+		}
+		return ps
+	}
+	p, err := netip.ParsePrefix(n.CIDR)
+	if err != nil {
+		return append(ps, occi.Problem{What: cidr.Name, Text: err.Error()})
+	}
+	if free := p.Addr().BitLen() - p.Bits(); free < 2 {
+		ps = append(ps, occi.Problem{What: cidr.Name, Text: "the range " + n.CIDR + " is too small for a host and a guest"})
+	}
+	if g, err := netip.ParseAddr(n.Gateway); n.Gateway != "" && (err != nil || !p.Contains(g)) {
+		ps = append(ps, occi.Problem{What: gw.Name, Text: n.Gateway + " is not in " + n.CIDR})
+	}
+	return ps
+}
+
+func defineVolume(ctx context.Context, j *job) error {
+	return j.drv.CreateVolume(ctx, volumeOf(j.m, j.x))
+}
+
+func removeVolume(ctx context.Context, j *job) error { return gone(j.drv.DeleteVolume(ctx, j.x.ID)) }
+
+// keepVolume takes a volume offline: its data stays where it is.
+func keepVolume(ctx context.Context, j *job) error {
+	vs, err := j.drv.Volumes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range vs {
+		if v.ID == j.x.ID {
+			return nil
+		}
+	}
+	return fmt.Errorf("volume %s: %w", j.x.ID, hypervisor.ErrNotFound)
+}
+
+func resizeVolume(ctx context.Context, j *job) error {
+	v := volumeOf(j.m, j.x)
+	v.SizeBytes = int64(j.task.Attributes.Get("size").Num * gib)
+	return j.drv.CreateVolume(ctx, v)
+}
+
+// checkVolume refuses to shrink: nobody knows which data that would cost.
+func checkVolume(m *occi.Model, old, x *occi.Entity) []occi.Problem {
+	if old == nil {
+		return nil
+	}
+	was, is := role(m, old, roleSize), role(m, x, roleSize)
+	if is.Num >= was.Num {
+		return nil
+	}
+	return []occi.Problem{{What: roleAttr(m, x, roleSize).Name,
+		Text: fmt.Sprintf("%s is less than the present %s; storage never shrinks", is, was)}}
+}
+
+func attachNIC(ctx context.Context, j *job) error {
+	return j.attached(ctx, func() error { return j.drv.AttachNIC(ctx, j.src.ID, nicOf(j.m, j.x)) })
+}
+
+func attachDisk(ctx context.Context, j *job) error {
+	return j.attached(ctx, func() error { return j.drv.AttachDisk(ctx, j.src.ID, diskOf(j.m, j.x)) })
+}
+
+// attached attaches a device to a machine that is there; one that is missing on
+// the host is defined with all its devices.
+func (j *job) attached(ctx context.Context, attach func() error) error {
+	if j.src == nil || j.src.Deleted {
+		return errGone
+	}
+	err := attach()
+	if !errors.Is(err, hypervisor.ErrNotFound) {
+		return err
+	}
+	whole := *j
+	whole.x = j.src
+	if err := defineDomain(ctx, &whole); err != nil {
+		return err
+	}
+	return attach()
+}
+
+// errGone ends a task whose entity was deleted meanwhile.
+var errGone = errors.New("deleted meanwhile")
+
+func detachNIC(ctx context.Context, j *job) error {
+	return gone(j.drv.DetachNIC(ctx, j.x.Source.ID, j.x.ID))
+}
+
+func detachDisk(ctx context.Context, j *job) error {
+	return gone(j.drv.DetachDisk(ctx, j.x.Source.ID, j.x.ID))
+}
+
+func reattachNIC(ctx context.Context, j *job) error {
+	if err := detachNIC(ctx, j); err != nil {
+		return err
+	}
+	return attachNIC(ctx, j)
+}
+
+func reattachDisk(ctx context.Context, j *job) error {
+	if err := detachDisk(ctx, j); err != nil {
+		return err
+	}
+	return attachDisk(ctx, j)
+}
+
+// transient reports whether trying again may help.
+func transient(err error) bool {
+	return errors.Is(err, hypervisor.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, occi.Unavailable)
+}
+
+// backoff is how long to wait before the next attempt.
+func backoff(attempt int) time.Duration {
+	d := 200 * time.Millisecond
+	for i := 1; i < attempt && d < 30*time.Second; i++ {
+		d *= 2
+	}
+	return min(d, 30*time.Second)
+}

@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+// place gives new entities their hosts: a machine goes where what it is linked
+// to is, and everything else of one request goes together, where the least is.
+func (b *creation) place() error {
+	if len(b.e.hosts) == 0 {
+		return nil
+	}
+	preferred := ""
+	for _, l := range b.links {
+		for _, id := range []uuid.UUID{l.Source.ID, l.Target.ID} {
+			if x := b.entity(id); x != nil && x.Host != "" && preferred == "" {
+				preferred = x.Host
+			}
+		}
+	}
+	if preferred == "" {
+		preferred = b.e.leastLoaded().name
+	}
+	for _, x := range b.tops {
+		if part(b.m, x).define != nil {
+			x.Host = preferred
+			if h := b.e.host(preferred); h != nil {
+				h.placed.Add(1)
+			}
+		}
+	}
+	var ps []occi.Problem
+	for _, l := range b.links {
+		if !part(b.m, l).device {
+			continue
+		}
+		src, target := b.entity(l.Source.ID), b.entity(l.Target.ID)
+		if src.Host != target.Host {
+			ps = append(ps, occi.Problem{What: occi.AttrTarget,
+				Text: fmt.Sprintf("%s is on another host than %s", b.m.Path(target), b.m.Path(src))})
+		}
+		l.Host = src.Host
+	}
+	if err := occi.Problems(occi.Conflict, "the link cannot be made", ps); err != nil {
+		return final{err}
+	}
+	return nil
+}
+
+func (e *Engine) leastLoaded() *host {
+	best := e.hosts[0]
+	for _, h := range e.hosts[1:] {
+		if h.placed.Load() < best.placed.Load() {
+			best = h
+		}
+	}
+	return best
+}
+
+func (e *Engine) host(name string) *host {
+	for _, h := range e.hosts {
+		if h.name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+// devices gives new links what a client left open: addresses and names of
+// devices, so that the same definition can be made again at any time.
+func (b *creation) devices() error {
+	used := map[uuid.UUID]*deviceNames{}
+	for _, l := range b.links {
+		if !part(b.m, l).device {
+			continue
+		}
+		src := b.entity(l.Source.ID)
+		if used[src.ID] == nil {
+			used[src.ID] = b.namesOf(src)
+		}
+		if err := used[src.ID].name(b.m, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deviceNames are the names of devices that a machine has.
+type deviceNames struct {
+	taken map[string]bool // "vda", "eth0"
+	macs  map[string]bool
+}
+
+func (b *creation) namesOf(src *occi.Entity) *deviceNames {
+	n := &deviceNames{taken: map[string]bool{}, macs: map[string]bool{}}
+	for _, l := range src.Links {
+		n.taken[diskName(role(b.m, l, roleTarget).Text)] = true
+		n.taken[role(b.m, l, roleInterface).Text] = true
+		n.macs[strings.ToLower(role(b.m, l, roleMAC).Text)] = true
+	}
+	if eph := ephemeral(b.m, src); eph != nil {
+		n.taken[eph.Target] = true
+	}
+	return n
+}
+
+// name completes one link.
+func (n *deviceNames) name(m *occi.Model, l *occi.Entity) error {
+	if a := roleAttr(m, l, roleTarget); a != nil {
+		given := l.Attributes.Get(a.Name).Text
+		switch want := diskName(given); {
+		case given == "":
+			l.Attributes.Set(a.Name, occi.Str(n.free("vd", diskLetters)))
+		case want == "":
+			return occi.Problems(occi.Invalid, "the disk cannot be named", []occi.Problem{{What: a.Name,
+				Text: fmt.Sprintf("%q is not a device such as vdb", given)}})
+		case n.taken[want]:
+			return final{occi.E(occi.Conflict, "%s: the machine has a device %s already", a.Name, want)}
+		}
+		n.taken[diskName(l.Attributes.Get(a.Name).Text)] = true
+	}
+	if a := roleAttr(m, l, roleInterface); a != nil {
+		given := l.Attributes.Get(a.Name).Text
+		if given == "" {
+			given = n.free("eth", strconv.Itoa)
+			l.Attributes.Set(a.Name, occi.Str(given))
+		} else if n.taken[given] {
+			return final{occi.E(occi.Conflict, "%s: the machine has an interface %s already", a.Name, given)}
+		}
+		n.taken[given] = true
+	}
+	if a := roleAttr(m, l, roleMAC); a != nil {
+		given := strings.ToLower(l.Attributes.Get(a.Name).Text)
+		if given == "" {
+			given = macOf(l.ID)
+			l.Attributes.Set(a.Name, occi.Str(given))
+		} else if n.macs[given] {
+			return final{occi.E(occi.Conflict, "%s: the machine has an interface with %s already", a.Name, given)}
+		}
+		n.macs[given] = true
+	}
+	return nil
+}
+
+// free gives the first name that is not taken.
+func (n *deviceNames) free(prefix string, suffix func(int) string) string {
+	for i := 0; ; i++ {
+		if name := prefix + suffix(i); !n.taken[name] {
+			return name
+		}
+	}
+}
+
+// diskLetters counts a, b... z, aa, ab...
+func diskLetters(i int) string {
+	s := string(rune('a' + i%26))
+	if i >= 26 {
+		s = diskLetters(i/26-1) + s
+	}
+	return s
+}
+
+// diskName gives the name that a host uses for a device that a client calls
+// "vdb", "/dev/sdb" or "xvdb"; "" if it is none.
+func diskName(s string) string {
+	s = strings.TrimPrefix(s, "/dev/")
+	for _, p := range []string{"xvd", "vd", "sd", "hd"} {
+		if rest, ok := strings.CutPrefix(s, p); ok && len(rest) >= 1 && len(rest) <= 2 &&
+			strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz") == "" {
+			return "vd" + rest
+		}
+	}
+	return ""
+}
+
+// macOf makes a locally administered MAC address of a random UUID.
+func macOf(id uuid.UUID) string {
+	return fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", id[0], id[1], id[2], id[3], id[4])
+}

@@ -1,0 +1,226 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+// plan gathers one write: the change, the tasks it leaves, and the entities it
+// works on.
+type plan struct {
+	e      *Engine
+	m      *occi.Model
+	c      Caller
+	now    time.Time
+	change occi.Change
+	puts   map[uuid.UUID]*occi.Entity // those of change.Puts
+	// known are entities read for the plan, with their links.
+	known map[uuid.UUID]*occi.Entity
+	// result lists what the Outcome names, in order.
+	result  []uuid.UUID
+	created bool
+}
+
+func (e *Engine) plan(c Caller) *plan {
+	now := e.now()
+	return &plan{e: e, m: e.model(), c: c, now: now, change: occi.Change{At: now},
+		puts: map[uuid.UUID]*occi.Entity{}, known: map[uuid.UUID]*occi.Entity{}}
+}
+
+// read makes entities known, in one query.
+func (p *plan) read(ctx context.Context, ids []uuid.UUID) error {
+	var missing []uuid.UUID
+	seen := map[uuid.UUID]bool{}
+	for _, id := range ids {
+		if id != uuid.Nil && p.known[id] == nil && p.puts[id] == nil && !seen[id] {
+			seen[id] = true
+			missing = append(missing, id)
+		}
+	}
+	found, err := p.e.entities(ctx, missing)
+	for id, x := range found {
+		p.known[id] = x
+	}
+	return err
+}
+
+// entity gives an entity as the plan leaves it, nil if it does not exist.
+func (p *plan) entity(id uuid.UUID) *occi.Entity {
+	if x := p.puts[id]; x != nil {
+		return x
+	}
+	return p.known[id]
+}
+
+// put gives the entity that the change writes for x, a clone unless x is new.
+func (p *plan) put(x *occi.Entity) *occi.Entity {
+	if have := p.puts[x.ID]; have != nil {
+		return have
+	}
+	w := x
+	if x.Revision > 0 {
+		w = x.Clone()
+	}
+	p.puts[x.ID] = w
+	p.change.Puts = append(p.change.Puts, w)
+	return w
+}
+
+// task leaves a task about x on its lane and shows it on the entity.
+func (p *plan) task(x *occi.Entity, host, verb string, params occi.Attrs, after []uuid.UUID) *occi.Task {
+	t := &occi.Task{ID: uuid.New(), Entity: x.ID, Kind: x.Kind, Lane: lane(x), After: after, Host: host, Verb: verb,
+		Attributes: params, State: occi.TaskPending, Progress: -1, Who: p.c.Name, Created: p.now}
+	p.change.Tasks = append(p.change.Tasks, t)
+	x.Tasks = append(x.Tasks, t.ID)
+	return t
+}
+
+// lane is what tasks about an entity must not run beside: links are parts of
+// their source.
+func lane(x *occi.Entity) uuid.UUID {
+	if x.Source.ID != uuid.Nil {
+		return x.Source.ID
+	}
+	return x.ID
+}
+
+// key remembers the request, so that its repetition is harmless.
+func (p *plan) key(o Options) {
+	if o.Key != "" {
+		p.change.Key = &occi.Key{Who: p.c.Name, Name: o.Key, Hash: o.Hash, Entities: p.result, Created: p.now}
+	}
+}
+
+// commit writes the plan and sets the hosts to work on it.
+func (p *plan) commit(ctx context.Context) (*Outcome, error) {
+	for _, t := range p.change.Tasks {
+		p.e.waiters.expect(t.ID)
+	}
+	if err := p.e.store.Commit(ctx, &p.change); err != nil {
+		for _, t := range p.change.Tasks {
+			p.e.waiters.over(t.ID)
+		}
+		return nil, err
+	}
+	for _, t := range p.change.Tasks {
+		p.e.wake(t.Host)
+	}
+	return p.outcome(), nil
+}
+
+// outcome gives the entities as they were committed, with their links.
+func (p *plan) outcome() *Outcome {
+	out := &Outcome{Tasks: p.change.Tasks, Created: p.created}
+	gone := map[uuid.UUID]bool{}
+	for _, r := range p.change.Removes {
+		gone[r.ID] = true
+	}
+	for _, id := range p.result {
+		x := p.entity(id)
+		if p.puts[id] != nil {
+			x = p.withLinks(x, gone)
+		}
+		out.Entities = append(out.Entities, x)
+	}
+	return out
+}
+
+func (p *plan) withLinks(x *occi.Entity, gone map[uuid.UUID]bool) *occi.Entity {
+	c := x.Clone()
+	have := map[uuid.UUID]bool{}
+	c.Links = nil
+	for _, l := range x.Links {
+		if w := p.puts[l.ID]; w != nil {
+			l = w
+		}
+		have[l.ID] = true
+		if !l.Deleted && !gone[l.ID] {
+			c.Links = append(c.Links, l)
+		}
+	}
+	for _, l := range p.change.Puts {
+		if l.Source.ID == x.ID && !have[l.ID] && !l.Deleted {
+			c.Links = append(c.Links, l)
+		}
+	}
+	return c
+}
+
+// attempts is how often a write is tried again when what it is based on changed
+// under it.
+const attempts = 20
+
+// retry runs a write again while it conflicts with others. A conflict that do
+// itself found, and not the store, comes wrapped by final.
+func retry(ctx context.Context, do func() (*Outcome, error)) (*Outcome, error) {
+	for i := 0; ; i++ {
+		out, err := do()
+		var f final
+		if errors.As(err, &f) {
+			return out, f.error
+		}
+		if err == nil || !errors.Is(err, occi.Conflict) || i >= attempts || ctx.Err() != nil {
+			return out, err
+		}
+	}
+}
+
+// final marks an error that trying again does not mend.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+
+// conflict is a final Conflict.
+func conflict(format string, args ...any) error {
+	return final{occi.E(occi.Conflict, format, args...)}
+}
+
+// repeated gives the outcome of an earlier request under the same key, nil if
+// there was none.
+func (e *Engine) repeated(ctx context.Context, c Caller, o Options) (*Outcome, error) {
+	if o.Key == "" {
+		return nil, nil
+	}
+	k, err := e.store.Key(ctx, c.Name, o.Key)
+	if errors.Is(err, occi.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if k.Hash != o.Hash {
+		return nil, conflict("the idempotency key %q belongs to another request", o.Key)
+	}
+	found, err := e.entities(ctx, k.Entities)
+	if err != nil {
+		return nil, err
+	}
+	out := &Outcome{Repeated: true}
+	for _, id := range k.Entities {
+		if x := found[id]; x != nil {
+			out.Entities = append(out.Entities, x)
+			for _, t := range x.Tasks {
+				out.Tasks = append(out.Tasks, &occi.Task{ID: t, Entity: id})
+			}
+		}
+	}
+	if len(out.Entities) == 0 {
+		return nil, conflict("what was made under the idempotency key %q is gone", o.Key)
+	}
+	return out, nil
+}
+
+// keyed runs a write once per key.
+func (e *Engine) keyed(ctx context.Context, c Caller, o Options, do func() (*Outcome, error)) (*Outcome, error) {
+	return retry(ctx, func() (*Outcome, error) {
+		if out, err := e.repeated(ctx, c, o); out != nil || err != nil {
+			return out, err
+		}
+		return do()
+	})
+}

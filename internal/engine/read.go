@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+// Get gives an entity with its links, or NotFound.
+func (e *Engine) Get(ctx context.Context, _ Caller, id uuid.UUID) (*occi.Entity, error) {
+	return e.store.Entity(ctx, id)
+}
+
+// List gives the entities that a query selects.
+func (e *Engine) List(ctx context.Context, _ Caller, q *occi.Query) (*occi.Page, error) {
+	return e.store.List(ctx, q)
+}
+
+// Revision gives a counter that changes with every change to members of the
+// kinds' collections, and the time of the last one; no kinds means all.
+func (e *Engine) Revision(ctx context.Context, _ Caller, kinds []string) (int64, time.Time, error) {
+	return e.store.Revision(ctx, kinds)
+}
+
+// Tasks gives the tasks of an entity, oldest first; NotFound if there is no such
+// entity.
+func (e *Engine) Tasks(ctx context.Context, _ Caller, entity uuid.UUID) ([]*occi.Task, error) {
+	if _, err := e.store.Entity(ctx, entity); err != nil {
+		return nil, err
+	}
+	return e.store.Tasks(ctx, entity)
+}
+
+// Unfinished gives the tasks of all entities that are not over, oldest first.
+func (e *Engine) Unfinished(ctx context.Context, _ Caller) ([]*occi.Task, error) {
+	return e.store.Unfinished(ctx, nil)
+}
+
+// Task gives one task, or NotFound.
+func (e *Engine) Task(ctx context.Context, _ Caller, id uuid.UUID) (*occi.Task, error) {
+	return e.store.Task(ctx, id)
+}
+
+// Ready reports whether requests can be served: nil, or Unavailable.
+func (e *Engine) Ready(ctx context.Context) error { return e.store.Ping(ctx) }
+
+// entities reads several entities in one query. Missing ones are left out.
+func (e *Engine) entities(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*occi.Entity, error) {
+	found := make(map[uuid.UUID]*occi.Entity, len(ids))
+	switch len(ids) {
+	case 0:
+		return found, nil
+	case 1:
+		x, err := e.store.Entity(ctx, ids[0])
+		if occi.ClassOf(err) == occi.NotFound && err != nil {
+			return found, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		found[x.ID] = x
+		return found, nil
+	}
+	page, err := e.store.List(ctx, &occi.Query{IDs: ids})
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range page.Entities {
+		found[x.ID] = x
+	}
+	return found, nil
+}

@@ -1,0 +1,200 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+// Delete removes entities, all or none, with the links from and to them. They
+// are gone for clients at once; what is on a host goes in tasks. A network or
+// storage that a machine uses which is not stopped is a Conflict, unless the
+// machine is deleted with it.
+func (e *Engine) Delete(ctx context.Context, c Caller, ids []uuid.UUID, o Options) (*Outcome, error) {
+	return retry(ctx, func() (*Outcome, error) {
+		r := removal{plan: e.plan(c), doomed: map[uuid.UUID]bool{}, detached: map[uuid.UUID][]uuid.UUID{}}
+		if err := r.find(ctx, ids, o); err != nil {
+			return nil, err
+		}
+		users, err := e.users(ctx, r.targets(), r.doomed)
+		if err != nil {
+			return nil, err
+		}
+		var ps []occi.Problem
+		for i, l := range users.busyLinks {
+			ps = append(ps, occi.Problem{What: r.m.RefPath(l.Target), Text: "is in use by " + r.m.Path(users.busy[i])})
+		}
+		if len(ps) > 0 {
+			return nil, final{occi.Problems(occi.Conflict, "what is in use cannot be deleted", ps)}
+		}
+		for _, l := range users.links {
+			r.link(l)
+		}
+		r.all()
+		out, err := r.commit(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out.Entities = nil
+		for _, id := range r.result {
+			out.Entities = append(out.Entities, r.known[id])
+		}
+		return out, nil
+	})
+}
+
+// removal is a plan that deletes.
+type removal struct {
+	*plan
+	doomed map[uuid.UUID]bool
+	// detached lists, by resource, the tasks that take devices off it.
+	detached map[uuid.UUID][]uuid.UUID
+}
+
+func (r *removal) find(ctx context.Context, ids []uuid.UUID, o Options) error {
+	if err := r.read(ctx, ids); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		x := r.known[id]
+		if x == nil {
+			return occi.E(occi.NotFound, "there is no entity %s", id)
+		}
+		if r.doomed[id] {
+			continue
+		}
+		if o.Match != nil {
+			if err := o.Match(x); err != nil {
+				return final{err}
+			}
+		}
+		r.doomed[id] = true
+		r.result = append(r.result, id)
+	}
+	return nil
+}
+
+// targets lists the resources that links may lead to.
+func (r *removal) targets() []uuid.UUID {
+	var out []uuid.UUID
+	for _, id := range r.result {
+		if x := r.known[id]; x.Source.ID == uuid.Nil && !part(r.m, x).machine {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// all deletes the links first, then machines, then what these use, so that a
+// task comes after those it needs.
+func (r *removal) all() {
+	for _, id := range r.result {
+		if x := r.known[id]; x.Source.ID != uuid.Nil {
+			r.link(x)
+		}
+	}
+	for _, id := range r.result {
+		if x := r.known[id]; x.Source.ID == uuid.Nil && part(r.m, x).machine {
+			r.resource(x)
+		}
+	}
+	for _, id := range r.result {
+		if x := r.known[id]; x.Source.ID == uuid.Nil && !part(r.m, x).machine {
+			r.resource(x)
+		}
+	}
+}
+
+// link deletes a link, once.
+func (r *removal) link(l *occi.Entity) {
+	if r.puts[l.ID] != nil || r.removed(l.ID) {
+		return
+	}
+	if l.Host == "" || r.doomed[l.Source.ID] {
+		r.change.Removes = append(r.change.Removes, occi.Removal{ID: l.ID})
+		return
+	}
+	w := r.put(l)
+	w.Deleted = true
+	t := r.task(w, l.Host, verbDelete, nil, nil)
+	r.detached[l.Target.ID] = append(r.detached[l.Target.ID], t.ID)
+}
+
+func (r *removal) removed(id uuid.UUID) bool {
+	for _, x := range r.change.Removes {
+		if x.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// resource deletes a resource and the links from it.
+func (r *removal) resource(x *occi.Entity) {
+	for _, l := range x.Links {
+		r.link(l)
+	}
+	if x.Host == "" {
+		r.change.Removes = append(r.change.Removes, occi.Removal{ID: x.ID, Revision: x.Revision})
+		return
+	}
+	w := r.put(x)
+	w.Deleted = true
+	t := r.task(w, x.Host, verbDelete, nil, r.detached[x.ID])
+	r.say(w, throughDelete)
+	for _, l := range x.Links {
+		r.detached[l.Target.ID] = append(r.detached[l.Target.ID], t.ID)
+	}
+}
+
+// users are the links to resources, and who has them.
+type users struct {
+	links     []*occi.Entity
+	busy      []*occi.Entity // machines that are not stopped
+	busyLinks []*occi.Entity // their links
+}
+
+// users finds the links to targets and tells which of their sources, leaving out
+// those that are ignored, are at work.
+func (e *Engine) users(ctx context.Context, targets []uuid.UUID, ignored map[uuid.UUID]bool) (*users, error) {
+	u := &users{}
+	if len(targets) == 0 {
+		return u, nil
+	}
+	incoming, err := e.store.Incoming(ctx, targets...)
+	if err != nil {
+		return nil, err
+	}
+	var ids []uuid.UUID
+	for _, l := range incoming {
+		u.links = append(u.links, l)
+		if !ignored[l.Source.ID] {
+			ids = append(ids, l.Source.ID)
+		}
+	}
+	sources, err := e.entities(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	m := e.model()
+	for _, l := range u.links {
+		if src := sources[l.Source.ID]; src != nil && !ignored[l.ID] && atWork(m, src) {
+			u.busy = append(u.busy, src)
+			u.busyLinks = append(u.busyLinks, l)
+		}
+	}
+	return u, nil
+}
+
+// atWork reports whether a machine holds on to its devices: it is in neither its
+// initial nor its failed state.
+func atWork(m *occi.Model, x *occi.Entity) bool {
+	k := m.Kind(x.Kind)
+	if k == nil || k.States == nil {
+		return false
+	}
+	state := m.State(x)
+	return state != k.States.Initial && state != k.States.Failed
+}

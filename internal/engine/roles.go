@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/occi"
+)
+
+// Roles that attributes have for a host. The registry says which attribute has
+// which; nothing here knows an attribute by its name.
+const (
+	roleVCPUs      = "domain.vcpus"
+	roleMemory     = "domain.memory"
+	roleArch       = "domain.arch"
+	roleShares     = "domain.shares"
+	roleKernel     = "domain.kernel"
+	roleInitrd     = "domain.initrd"
+	roleCmdline    = "domain.cmdline"
+	roleEphemeral  = "domain.ephemeral.size"
+	roleEphemeralD = "domain.ephemeral.target"
+	roleSize       = "volume.size"
+	roleVLAN       = "network.vlan"
+	roleCIDR       = "network.cidr"
+	roleGateway    = "network.gateway"
+	roleAllocation = "network.allocation"
+	roleMAC        = "nic.mac"
+	roleInterface  = "nic.interface"
+	roleTarget     = "disk.target"
+)
+
+// hostRoles are the roles whose change a host must follow.
+var hostRoles = map[string]bool{
+	roleVCPUs: true, roleMemory: true, roleArch: true, roleShares: true, roleKernel: true, roleInitrd: true,
+	roleCmdline: true, roleSize: true, roleVLAN: true, roleCIDR: true, roleGateway: true, roleAllocation: true,
+	roleMAC: true, roleTarget: true,
+}
+
+// gib is the unit that sizes are in, in bytes.
+const gib = 1 << 30
+
+// roleAttr gives the first attribute of the entity's kind and mixins that has a
+// role and a value; failing that the first that has the role; nil if none has.
+func roleAttr(m *occi.Model, x *occi.Entity, role string) *occi.Attribute {
+	var first *occi.Attribute
+	look := func(as []*occi.Attribute) *occi.Attribute {
+		for _, a := range as {
+			if a.Role != role {
+				continue
+			}
+			if !x.Attributes.Get(a.Name).IsZero() {
+				return a
+			}
+			if first == nil {
+				first = a
+			}
+		}
+		return nil
+	}
+	if k := m.Kind(x.Kind); k != nil {
+		if a := look(m.KindAttributes(k)); a != nil {
+			return a
+		}
+	}
+	for _, mx := range m.Closure(x.Mixins) {
+		if a := look(mx.Attributes); a != nil {
+			return a
+		}
+	}
+	return first
+}
+
+// role gives the value that an entity has in a role.
+func role(m *occi.Model, x *occi.Entity, name string) occi.Value {
+	if a := roleAttr(m, x, name); a != nil {
+		return x.Attributes.Get(a.Name)
+	}
+	return occi.Value{}
+}
+
+// followed reports whether the host must follow the change from a to b.
+func followed(m *occi.Model, a, b *occi.Entity) bool {
+	if a.Title != b.Title {
+		return true
+	}
+	for r := range hostRoles {
+		if role(m, a, r) != role(m, b, r) {
+			return true
+		}
+	}
+	return false
+}
+
+// arches are the names that hosts give to what the registry calls an
+// architecture.
+var arches = map[string]string{"x64": "x86_64", "x86": "i686"}
+
+// domainOf describes a machine to its host, with all that is linked to it.
+func domainOf(m *occi.Model, x *occi.Entity) hypervisor.Domain {
+	d := hypervisor.Domain{ID: x.ID, Title: x.Title,
+		VCPUs:       int(role(m, x, roleVCPUs).Num),
+		MemoryBytes: int64(role(m, x, roleMemory).Num * gib),
+		Arch:        arches[role(m, x, roleArch).Text],
+		CPUShares:   int(role(m, x, roleShares).Num),
+		Kernel:      role(m, x, roleKernel).Text,
+		Initrd:      role(m, x, roleInitrd).Text,
+		Cmdline:     role(m, x, roleCmdline).Text,
+	}
+	if eph := ephemeral(m, x); eph != nil {
+		d.Disks = append(d.Disks, *eph)
+	}
+	for _, l := range x.Links {
+		switch k := m.Kind(l.Kind); {
+		case k == nil || l.Deleted:
+		case k.Host == "disk":
+			d.Disks = append(d.Disks, diskOf(m, l))
+		case k.Host == "nic":
+			d.NICs = append(d.NICs, nicOf(m, l))
+		}
+	}
+	return d
+}
+
+func diskOf(m *occi.Model, l *occi.Entity) hypervisor.Disk {
+	return hypervisor.Disk{ID: l.ID, Volume: l.Target.ID, Target: diskName(role(m, l, roleTarget).Text)}
+}
+
+func nicOf(m *occi.Model, l *occi.Entity) hypervisor.NIC {
+	return hypervisor.NIC{ID: l.ID, Network: l.Target.ID, MAC: role(m, l, roleMAC).Text}
+}
+
+// ephemeral gives the scratch disk that lives as long as its machine, nil if it
+// has none. Its volume's UUID follows from the machine's.
+func ephemeral(m *occi.Model, x *occi.Entity) *hypervisor.Disk {
+	if role(m, x, roleEphemeral).Num <= 0 {
+		return nil
+	}
+	id := uuid.NewSHA1(x.ID, []byte("ephemeral"))
+	target := diskName(role(m, x, roleEphemeralD).Text)
+	if target == "" {
+		target = "vda"
+	}
+	return &hypervisor.Disk{ID: id, Volume: id, Target: target}
+}
+
+func networkOf(m *occi.Model, x *occi.Entity) hypervisor.Network {
+	return hypervisor.Network{ID: x.ID, Title: x.Title,
+		CIDR:    role(m, x, roleCIDR).Text,
+		Gateway: role(m, x, roleGateway).Text,
+		DHCP:    role(m, x, roleAllocation).Text == "dynamic",
+		VLAN:    int(role(m, x, roleVLAN).Num),
+	}
+}
+
+func volumeOf(m *occi.Model, x *occi.Entity) hypervisor.Volume {
+	return hypervisor.Volume{ID: x.ID, SizeBytes: int64(role(m, x, roleSize).Num * gib)}
+}

@@ -1,0 +1,271 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/occi"
+)
+
+// watch listens to the host's events for as long as the engine works.
+func (h *host) watch(ctx context.Context) {
+	for i := 1; ctx.Err() == nil; i++ {
+		err := h.drv.Watch(ctx, func(ev hypervisor.Event) {
+			select {
+			case h.events <- ev:
+			default:
+				// More than can be followed one by one: compare all instead.
+				signal(h.resync)
+			}
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		h.e.log.Warn("events of a host ended", "host", h.name, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff(i)):
+		}
+	}
+}
+
+// follow keeps the rows true to what the host reports: first everything, then
+// each event.
+func (h *host) follow(ctx context.Context) {
+	signal(h.resync)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.resync:
+			h.sweepUntilDone(ctx)
+		case ev := <-h.events:
+			h.event(ctx, ev)
+		}
+	}
+}
+
+// sweepUntilDone compares the host with the rows, waiting for a host that does
+// not answer.
+func (h *host) sweepUntilDone(ctx context.Context) {
+	for i := 1; ctx.Err() == nil; i++ {
+		err := h.sweep(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		h.e.log.Warn("a host cannot be compared with the rows", "host", h.name, "error", err)
+		if !transient(err) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff(i)):
+		}
+	}
+}
+
+// event follows one change of a machine's state.
+func (h *host) event(ctx context.Context, ev hypervisor.Event) {
+	if ev.Reconnected {
+		signal(h.resync)
+		return
+	}
+	x, err := h.e.store.Entity(ctx, ev.Domain)
+	if err != nil || x.Host != h.name {
+		return
+	}
+	if len(x.Tasks) > 0 {
+		h.mu.Lock()
+		h.last[ev.Domain] = ev.State
+		h.mu.Unlock()
+		return
+	}
+	if ev.Gone {
+		signal(h.resync)
+		return
+	}
+	if err := h.e.drift(ctx, x.ID, ev.State); err != nil {
+		h.e.log.Warn("an event was not followed", "host", h.name, "entity", x.ID, "error", err)
+		signal(h.resync)
+	}
+}
+
+// reconsider looks at what the host reported of a machine while a task ran: if
+// it is not what the task left, the host is compared with the rows again.
+func (h *host) reconsider(id uuid.UUID) {
+	h.mu.Lock()
+	last, ok := h.last[id]
+	delete(h.last, id)
+	h.mu.Unlock()
+	if !ok {
+		return
+	}
+	x, err := h.e.store.Entity(context.Background(), id)
+	if err != nil || len(x.Tasks) > 0 {
+		return
+	}
+	m := h.e.model()
+	if k := m.Kind(x.Kind); k != nil && k.States != nil && stateOf(k, last) != m.State(x) {
+		signal(h.resync)
+	}
+}
+
+// drift sets a machine's row to the state its host reports, unless a task is
+// under way that will do so.
+func (e *Engine) drift(ctx context.Context, id uuid.UUID, s hypervisor.State) error {
+	_, err := retry(ctx, func() (*Outcome, error) {
+		x, err := e.store.Entity(ctx, id)
+		if errors.Is(err, occi.NotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		p := e.plan(Caller{})
+		k := p.m.Kind(x.Kind)
+		if k == nil || k.States == nil || len(x.Tasks) > 0 {
+			return nil, nil
+		}
+		state := stateOf(k, s)
+		if state == "" || state == p.m.State(x) {
+			return nil, nil
+		}
+		e.log.Info("a machine's state changed on its host", "entity", id, "state", state)
+		w := p.put(x)
+		p.say(w, "")
+		p.setState(k, w, state)
+		return nil, e.store.Commit(ctx, &p.change)
+	})
+	return err
+}
+
+// sweep compares a host with the rows placed on it. Rows whose state differs
+// follow the host; what is missing there is made again. Whatever the rows do not
+// know is left alone: it may belong to others.
+func (h *host) sweep(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, taskTime)
+	defer cancel()
+	domains, err := h.drv.Domains(bounded)
+	if err != nil {
+		return err
+	}
+	networks, err := h.drv.Networks(bounded)
+	if err != nil {
+		return err
+	}
+	volumes, err := h.drv.Volumes(bounded)
+	if err != nil {
+		return err
+	}
+	found := found{domains: map[uuid.UUID]hypervisor.DomainStatus{}, networks: map[uuid.UUID]bool{}, volumes: map[uuid.UUID]bool{}}
+	for _, d := range domains {
+		found.domains[d.ID] = d
+	}
+	for _, n := range networks {
+		found.networks[n.ID] = n.Active
+	}
+	for _, v := range volumes {
+		found.volumes[v.ID] = true
+	}
+	// The rows are read after the host: what is missing there and has no task was
+	// missing before.
+	rows, err := h.e.store.HostEntities(bounded, h.name)
+	if err != nil {
+		return err
+	}
+	h.placed.Store(int64(len(rows)))
+	return h.repair(bounded, rows, &found)
+}
+
+// found is what a host has.
+type found struct {
+	domains  map[uuid.UUID]hypervisor.DomainStatus
+	networks map[uuid.UUID]bool // active
+	volumes  map[uuid.UUID]bool
+}
+
+// repair goes through the rows in the order they were made, so that what others
+// need comes first.
+func (h *host) repair(ctx context.Context, rows []*occi.Entity, f *found) error {
+	for _, x := range rows {
+		if x.Deleted || len(x.Tasks) > 0 {
+			continue
+		}
+		m := h.e.model()
+		k := m.Kind(x.Kind)
+		if k == nil || k.States == nil {
+			continue
+		}
+		var err error
+		switch k.Host {
+		case "domain":
+			d, ok := f.domains[x.ID]
+			if !ok {
+				err = h.e.remake(ctx, x.ID)
+			} else {
+				err = h.e.drift(ctx, x.ID, d.State)
+			}
+		case "network":
+			if active, ok := f.networks[x.ID]; !ok || !active && m.State(x) == stateOf(k, hypervisor.Running) {
+				err = h.e.remake(ctx, x.ID)
+			}
+		case "volume":
+			if !f.volumes[x.ID] && m.State(x) != k.States.Failed {
+				err = h.e.remake(ctx, x.ID)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remake leaves a task that makes what is missing on a host again and brings it
+// to the state its row says.
+func (e *Engine) remake(ctx context.Context, id uuid.UUID) error {
+	_, err := retry(ctx, func() (*Outcome, error) {
+		x, err := e.store.Entity(ctx, id)
+		if errors.Is(err, occi.NotFound) || err == nil && len(x.Tasks) > 0 {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		p := e.plan(Caller{})
+		k := p.m.Kind(x.Kind)
+		var ids []uuid.UUID
+		for _, l := range x.Links {
+			ids = append(ids, l.Target.ID)
+		}
+		if err := p.read(ctx, ids); err != nil {
+			return nil, err
+		}
+		var after []uuid.UUID
+		for _, id := range ids {
+			if t := p.entity(id); t != nil {
+				after = append(after, t.Tasks...)
+			}
+		}
+		w := p.put(x)
+		var params occi.Attrs
+		for _, t := range k.States.Transitions {
+			if t.From == k.States.Initial && t.To == p.m.State(x) && t.Action != "" {
+				params.Set(paramAuto, occi.Str(t.Action))
+			}
+		}
+		if p.m.State(x) == k.States.Initial {
+			params = nil
+		}
+		e.log.Warn("missing on the host; it is made again", "entity", id, "kind", k.Term, "host", x.Host)
+		p.task(w, x.Host, verbCreate, params, after)
+		p.setState(k, w, k.States.Initial)
+		p.say(w, "missing on the host; "+throughCreate)
+		return p.commit(ctx)
+	})
+	return err
+}

@@ -1,0 +1,163 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+// waiters tell when tasks are over. The zero value is ready for use.
+type waiters struct {
+	mu   sync.Mutex
+	done map[uuid.UUID]chan struct{} // of tasks that are not over
+}
+
+// expect makes a task known before it can be over.
+func (w *waiters) expect(id uuid.UUID) chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done == nil {
+		w.done = map[uuid.UUID]chan struct{}{}
+	}
+	if w.done[id] == nil {
+		w.done[id] = make(chan struct{})
+	}
+	return w.done[id]
+}
+
+func (w *waiters) get(id uuid.UUID) chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.done[id]
+}
+
+// over releases who waits for a task.
+func (w *waiters) over(id uuid.UUID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ch := w.done[id]; ch != nil {
+		close(ch)
+		delete(w.done, id)
+	}
+}
+
+// Wait returns when all the tasks are over, or with ctx's error when it ends.
+func (e *Engine) Wait(ctx context.Context, tasks []uuid.UUID) error {
+	for _, id := range tasks {
+		ch := e.waiters.get(id)
+		if ch == nil {
+			// Not of this run, or over: registering first makes the look safe.
+			ch = e.waiters.expect(id)
+			t, err := e.store.Task(ctx, id)
+			if err != nil || t.State.Over() {
+				e.waiters.over(id)
+			}
+			if err != nil && !errors.Is(err, occi.NotFound) {
+				return err
+			}
+		}
+		select {
+		case <-ch:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// runningTasks are the tasks this server works on, with what interrupts them.
+// The zero value is ready for use.
+type runningTasks struct {
+	mu   sync.Mutex
+	stop map[uuid.UUID]context.CancelCauseFunc
+}
+
+func (r *runningTasks) add(id uuid.UUID, stop context.CancelCauseFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stop == nil {
+		r.stop = map[uuid.UUID]context.CancelCauseFunc{}
+	}
+	r.stop[id] = stop
+}
+
+func (r *runningTasks) drop(id uuid.UUID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.stop, id)
+}
+
+// cancel interrupts a task and reports whether it was running here.
+func (r *runningTasks) cancel(id uuid.UUID, cause error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stop := r.stop[id]
+	if stop != nil {
+		stop(cause)
+	}
+	return stop != nil
+}
+
+// errCancelled is why a task was interrupted that somebody cancelled.
+var errCancelled = errors.New("cancelled")
+
+// Cancel ends a task: one that waits is never started, one that runs is
+// interrupted where its host allows. It gives the task as it is then. A task
+// that is over, or that deletes, is a Conflict.
+func (e *Engine) Cancel(ctx context.Context, c Caller, id uuid.UUID) (*occi.Task, error) {
+	t, err := e.store.Task(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case t.State.Over():
+		return nil, occi.E(occi.Conflict, "the task is over: %s", t.State)
+	case t.Verb == verbDelete:
+		return nil, occi.E(occi.Conflict, "a deletion cannot be cancelled")
+	}
+	if e.running.cancel(id, errCancelled) {
+		if err := e.Wait(ctx, []uuid.UUID{id}); err != nil {
+			return nil, err
+		}
+		return e.store.Task(ctx, id)
+	}
+	h := e.host(t.Host)
+	if h == nil {
+		return e.cancelPending(ctx, id)
+	}
+	// The dispatcher claims nothing meanwhile, so the task cannot start.
+	if err := h.pause(ctx); err != nil {
+		return nil, err
+	}
+	defer h.resume()
+	if e.running.cancel(id, errCancelled) {
+		h.resume()
+		err := e.Wait(ctx, []uuid.UUID{id})
+		if perr := h.pause(ctx); perr != nil {
+			return nil, perr
+		}
+		if err != nil {
+			return nil, err
+		}
+		return e.store.Task(ctx, id)
+	}
+	return e.cancelPending(ctx, id)
+}
+
+func (e *Engine) cancelPending(ctx context.Context, id uuid.UUID) (*occi.Task, error) {
+	t, err := e.store.Task(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if t.State != occi.TaskPending {
+		return nil, occi.E(occi.Conflict, "the task cannot be cancelled: it is %s", t.State)
+	}
+	if err := e.finish(ctx, t, errCancelled); err != nil {
+		return nil, err
+	}
+	return e.store.Task(ctx, id)
+}
