@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"encoding/hex"
 	"unicode/utf8"
 
@@ -87,11 +88,7 @@ func appendLine(dst []byte, s string) []byte {
 
 // appendFault adds an error as lines: what is wrong, then each problem.
 func appendFault(dst []byte, prefix string, f *Fault) []byte {
-	message := f.Message
-	if message == "" {
-		message = f.Reason
-	}
-	dst = appendLine(append(dst, prefix...), message)
+	dst = appendLine(append(dst, prefix...), cmp.Or(f.Message, f.Reason))
 	for _, p := range f.Problems {
 		dst = appendLine(append(dst, prefix...), p.String())
 	}

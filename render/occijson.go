@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -295,7 +296,7 @@ func appendStatesJSON(dst []byte, m *occi.Model, k *occi.Kind) []byte {
 func (occiJSON) fault(dst []byte, _ *View, f *Fault) ([]byte, error) {
 	dst = strconv.AppendInt(append(dst, `{"code":`...), int64(f.Status), 10)
 	dst = appendMember(dst, "reason", f.Reason)
-	text := occi.Error{Message: f.Message, Problems: f.Problems}
+	text := occi.Error{Message: cmp.Or(f.Message, f.Reason), Problems: f.Problems}
 	dst = appendMember(dst, "message", text.Public())
 	for i, p := range f.Problems {
 		dst = append(openArray(dst, i, `,"problems":[`), '{')

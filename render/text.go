@@ -168,7 +168,7 @@ func (c textCodec) categories(dst []byte, v *View, cs *Categories) ([]byte, erro
 		w.category(&k.Category, occi.ClassKind)
 		w.parameter("rel", k.Parent)
 		w.parameter("location", k.Location)
-		w.definitions("attributes", v.Model.KindAttributes(k))
+		w.definitions("attributes", inherited(v.Model, k))
 		w.parameter("actions", actionIDs(k.Actions))
 	}
 	for _, mx := range cs.Mixins {
@@ -211,8 +211,28 @@ func (w *fields) parameter(name, value string) {
 	}
 }
 
-// definitions writes attribute definitions: names with their properties.
+// inherited lists a kind's attributes behind its parents': many clients look for
+// them at the kind alone.
+func inherited(m *occi.Model, k *occi.Kind) []*occi.Attribute {
+	var out []*occi.Attribute
+	for ; k != nil; k = m.Kind(k.Parent) {
+		out = append(slices.Clone(k.Attributes), out...)
+	}
+	return out
+}
+
+// definitions writes attribute definitions: names with their properties. A name
+// that extends another with a dot goes before it, as in occi.Attrs.
 func (w *fields) definitions(name string, as []*occi.Attribute) {
+	as = slices.Clone(as)
+	for i := range as {
+		for j := i + 1; j < len(as); j++ {
+			if strings.HasPrefix(as[j].Name, as[i].Name+".") {
+				longer := as[j]
+				as = slices.Insert(slices.Delete(as, j, j+1), i, longer)
+			}
+		}
+	}
 	words := make([]string, len(as))
 	for i, a := range as {
 		words[i] = a.Name
