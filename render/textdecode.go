@@ -301,7 +301,7 @@ func before(line int) string {
 // locations reads an X-OCCI-Location field. Commas part URIs; an URI may be in
 // quotes or in <>.
 func (t *textDecoder) locations(value string) error {
-	for _, uri := range splitOutside(value, ',') {
+	for uri := range splitOutside(value, ',') {
 		uri = strings.Trim(uri, " \t;")
 		if n := len(uri); n > 1 && (uri[0] == '<' && uri[n-1] == '>' || uri[0] == '"' && uri[n-1] == '"') {
 			uri = uri[1 : n-1]
