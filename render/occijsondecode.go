@@ -9,13 +9,17 @@ import (
 
 // decode reads every object of GFD.226 and what older clients send: attribute
 // names nested by their dots, ends of links as strings, locations as an object's
-// member or a bare array.
+// member or a bare array. An object with a "type" and no "kind" is a descriptor,
+// which was what OCCI's first drafts sent under this type.
 func (occiJSON) decode(m *occi.Model, body []byte) (*occi.Draft, error) {
 	n, err := parseJSON(body)
 	if err != nil {
 		return nil, err
 	}
 	j := jsonDecoder{m: m}
+	if f := Named("application/json"); f != nil && n.get("type") != nil && n.get("kind") == nil {
+		return f.codec.decode(m, body)
+	}
 	switch {
 	case n.kind == jsonArray:
 		d := &occi.Draft{}
