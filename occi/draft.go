@@ -5,10 +5,10 @@ package occi
 // where the decoder can know (descriptor keys become attribute names, terms
 // become identifiers), otherwise as they came.
 type Draft struct {
-	Kind       string     // identifier of the kind; empty if none was named
-	Mixins     []string   // identifiers
-	Action     string     // identifier of the action invoked; empty if none
-	Categories []Category // of full definitions (title, attributes, location...) only the parts given
+	Kind       string          // identifier of the kind; empty if none was named
+	Mixins     []string        // identifiers
+	Action     string          // identifier of the action invoked; empty if none
+	Categories []DraftCategory // those described beyond their identifiers
 	Attributes []DraftAttr
 	Links      []DraftLink
 	Locations  []string // URIs: members of a collection
@@ -35,6 +35,21 @@ type DraftLink struct {
 	Target     string // URI
 	TargetKind string // identifier; the text form's rel
 	Attributes []DraftAttr
+	Line       int
+}
+
+// DraftCategory describes a category in a request, as to define a user's mixin
+// (GFD.223 section 9). It is beside the draft's Kind, Mixins and Action: a
+// described mixin is named there too.
+type DraftCategory struct {
+	ID         string // identifier
+	Class      string // ClassKind, ClassMixin or ClassAction
+	Title      string
+	Location   string   // path or URI of its collection
+	Depends    []string // identifiers; of a kind its parent
+	Applies    []string // identifiers of kinds
+	Attributes []string // names
+	Actions    []string // identifiers
 	Line       int
 }
 

@@ -1,0 +1,164 @@
+package render
+
+import (
+	"sync/atomic"
+
+	"github.com/occid/occid/occi"
+)
+
+// index holds what the standard codecs write again and again of a model, ready
+// to be copied. It does not change.
+type index struct {
+	model  *occi.Model
+	kinds  map[string]*kindIndex
+	mixins map[string]*mixinIndex
+}
+
+type kindIndex struct {
+	kind     *occi.Kind // nil if the model has no such kind
+	text     string     // value of Category
+	json     string     // identifier, quoted
+	location string
+	possible map[string][]actionIndex // by state; "" if the kind has none
+}
+
+type mixinIndex struct {
+	text, json string
+	acts       bool // it brings actions, of its own or of what it depends on
+}
+
+type actionIndex struct {
+	text string // of a Link, behind the entity's path
+	json string // identifier, quoted
+}
+
+// latest is the index of the model that was rendered last: nearly always the
+// registry in force.
+var latest atomic.Pointer[index]
+
+func indexOf(m *occi.Model) *index {
+	if x := latest.Load(); x != nil && x.model == m {
+		return x
+	}
+	x := newIndex(m)
+	latest.Store(x)
+	return x
+}
+
+func newIndex(m *occi.Model) *index {
+	x := &index{model: m, kinds: map[string]*kindIndex{}, mixins: map[string]*mixinIndex{}}
+	for _, k := range m.Kinds {
+		ki := &kindIndex{
+			kind:     k,
+			text:     categoryText(&k.Category, occi.ClassKind),
+			json:     string(appendJSONString(nil, k.ID())),
+			location: k.Location,
+			possible: map[string][]actionIndex{},
+		}
+		states, attribute := []string{""}, ""
+		if k.States != nil {
+			states, attribute = k.States.Values, k.States.Attribute
+		}
+		for _, s := range states {
+			e := &occi.Entity{Kind: k.ID()}
+			if attribute != "" {
+				e.Attributes.Set(attribute, occi.Str(s))
+			}
+			ki.possible[s] = actionIndexes(m.Possible(e))
+		}
+		x.kinds[k.ID()] = ki
+	}
+	for _, mx := range m.Mixins {
+		mi := &mixinIndex{text: categoryText(&mx.Category, occi.ClassMixin), json: string(appendJSONString(nil, mx.ID()))}
+		for _, c := range m.Closure([]string{mx.ID()}) {
+			mi.acts = mi.acts || len(c.Actions) > 0
+		}
+		x.mixins[mx.ID()] = mi
+	}
+	return x
+}
+
+func actionIndexes(as []*occi.Action) []actionIndex {
+	out := make([]actionIndex, len(as))
+	for i, a := range as {
+		out[i] = actionIndex{
+			text: "?action=" + a.Term + `>; rel="` + a.ID() + `"`,
+			json: string(appendJSONString(nil, a.ID())),
+		}
+	}
+	return out
+}
+
+// categoryText is a category as an entity shows it: without what its definition
+// holds beside the title.
+func categoryText(c *occi.Category, class string) string {
+	return string(appendCategoryHead(nil, c, class))
+}
+
+// kind gives a kind's index; that of a kind which the model has no more shows
+// the identifier alone.
+func (x *index) kind(id string) *kindIndex {
+	if k := x.kinds[id]; k != nil {
+		return k
+	}
+	c := namedCategory(id)
+	return &kindIndex{text: categoryText(&c, occi.ClassKind), json: string(appendJSONString(nil, id)), location: "/"}
+}
+
+func (x *index) mixin(id string) *mixinIndex {
+	if mx := x.mixins[id]; mx != nil {
+		return mx
+	}
+	c := namedCategory(id)
+	return &mixinIndex{text: categoryText(&c, occi.ClassMixin), json: string(appendJSONString(nil, id))}
+}
+
+func namedCategory(id string) occi.Category {
+	scheme, term, ok := occi.SplitID(id)
+	if !ok {
+		term = id
+	}
+	return occi.Category{Scheme: scheme, Term: term}
+}
+
+// actions lists what can be invoked on an entity now.
+func (x *index) actions(k *kindIndex, e *occi.Entity) []actionIndex {
+	if k.kind == nil {
+		return nil
+	}
+	for _, id := range e.Mixins {
+		if mx := x.mixins[id]; mx != nil && mx.acts {
+			return actionIndexes(x.model.Possible(e))
+		}
+	}
+	state := ""
+	if k.kind.States != nil {
+		state = e.Attributes.Get(k.kind.States.Attribute).Text
+	}
+	return k.possible[state]
+}
+
+// tasks lists the links from a resource to what is under way for it.
+func (k *kindIndex) tasks(e *occi.Entity) []*occi.Entity {
+	if len(e.Tasks) == 0 || k.kind == nil || k.kind.Link {
+		return nil
+	}
+	out := make([]*occi.Entity, len(e.Tasks))
+	for i, id := range e.Tasks {
+		out[i] = occi.TaskLink(e, id)
+	}
+	return out
+}
+
+// appendPath adds the path of an entity of a kind, as occi.Model.Path gives it.
+func (x *index) appendPath(dst []byte, e *occi.Entity) []byte {
+	return appendID(append(dst, x.kind(e.Kind).location...), e.ID)
+}
+
+// appendRef adds where a link's end is found, as occi.Model.RefPath gives it.
+func (x *index) appendRef(dst []byte, r occi.Ref) []byte {
+	if r.URI != "" {
+		return append(dst, r.URI...)
+	}
+	return appendID(append(dst, x.kind(r.Kind).location...), r.ID)
+}
