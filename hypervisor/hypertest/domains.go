@@ -95,9 +95,6 @@ func (s *suite) stop() {
 	d := s.domain()
 	for _, tt := range tests {
 		s.ok(tt.name+": start", s.drv.StartDomain(s.ctx(), d.ID))
-		if tt.mode.ACPI {
-			s.up(d.ID)
-		}
 		if tt.before != nil {
 			s.ok(tt.name+": before", tt.before(s.ctx(), d.ID))
 		}
@@ -113,13 +110,11 @@ func (s *suite) restart() {
 		s.ok(string(mode), s.drv.RestartDomain(s.ctx(), d.ID, mode))
 		s.wantState(string(mode), d.ID, hypervisor.Running)
 		s.ok("suspend", s.drv.SuspendDomain(s.ctx(), d.ID, hypervisor.SuspendRAM))
-		s.up(d.ID)
 		s.ok(string(mode)+" of a paused domain", s.drv.RestartDomain(s.ctx(), d.ID, mode))
 		s.wantState(string(mode)+" of a paused domain", d.ID, hypervisor.Running)
 		s.ok("stop", s.powerOff(s.ctx(), d.ID))
 		s.ok(string(mode)+" of a stopped domain", s.drv.RestartDomain(s.ctx(), d.ID, mode))
 		s.wantState(string(mode)+" of a stopped domain", d.ID, hypervisor.Running)
-		s.up(d.ID)
 	}
 	s.is("restart in no way", s.drv.RestartDomain(s.ctx(), d.ID, "gently"), hypervisor.ErrInvalid)
 	s.is("suspend in no way", s.drv.SuspendDomain(s.ctx(), d.ID, "gently"), hypervisor.ErrInvalid)
@@ -177,7 +172,7 @@ func (s *suite) invalidDomain() {
 		"negative memory":          func(d *hypervisor.Domain) { d.MemoryBytes = -1 },
 		"negative shares":          func(d *hypervisor.Domain) { d.CPUShares = -1 },
 		"a kernel of the host":     func(d *hypervisor.Domain) { d.Kernel = "/etc/shadow" },
-		"a kernel up the tree":     func(d *hypervisor.Domain) { d.Kernel = "/var/lib/occid/boot/../../../../etc/shadow" },
+		"a kernel up the tree":     func(d *hypervisor.Domain) { d.Kernel = "/var/lib/libvirt/boot/../../../../etc/shadow" },
 		"a relative kernel":        func(d *hypervisor.Domain) { d.Kernel = "vmlinuz" },
 		"a command line only":      func(d *hypervisor.Domain) { d.Kernel, d.Cmdline = "", "quiet" },
 		"a device of no such name": func(d *hypervisor.Domain) { d.NICs = []hypervisor.NIC{{ID: uuid.New(), MAC: "no address"}} },

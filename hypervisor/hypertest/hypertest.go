@@ -24,8 +24,8 @@ type Traits struct {
 	// 64 MiB. On a host with real guests it must boot one that follows the power
 	// button and lets go of devices.
 	Guest hypervisor.Domain
-	// Up waits until the guest of a running domain follows requests; nil if it
-	// does so at once.
+	// Up waits until the guest of a domain that was started once lets go of
+	// devices; nil if it does so at once.
 	Up func(t *testing.T, domain uuid.UUID)
 	// Foreign makes a domain that is not a Driver's, removes it when the test
 	// ends, and gives its UUID.
@@ -140,14 +140,10 @@ func (s *suite) running() hypervisor.Domain {
 	s.Helper()
 	d := s.domain()
 	s.ok("start", s.drv.StartDomain(s.ctx(), d.ID))
-	s.up(d.ID)
-	return d
-}
-
-func (s *suite) up(id uuid.UUID) {
 	if s.traits.Up != nil {
-		s.traits.Up(s.T, id)
+		s.traits.Up(s.T, d.ID)
 	}
+	return d
 }
 
 // newVolume makes a volume that is removed when the test ends.

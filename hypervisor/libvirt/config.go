@@ -29,8 +29,8 @@ type Config struct {
 	// logs can be removed with their domains.
 	ConsoleDir string
 	// BootDirs are the directories on the host whose files a domain may name as
-	// its kernel or initial RAM disk. Without any, direct boot is ErrInvalid.
-	// They must hold nothing that guests may not read.
+	// its kernel or initial RAM disk; nil means /var/lib/libvirt/boot. They must
+	// hold nothing that guests may not read.
 	BootDirs []string
 	// Acceleration of the domains defined from here on.
 	Acceleration Acceleration
@@ -59,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ConsoleDir == "" {
 		c.ConsoleDir = "/var/log/libvirt/occid"
+	}
+	if c.BootDirs == nil {
+		c.BootDirs = []string{"/var/lib/libvirt/boot"}
 	}
 	if c.RestartTimeout <= 0 {
 		c.RestartTimeout = 30 * time.Second

@@ -153,7 +153,7 @@ func (m *machine) plug(ctx context.Context, dev device, alias string, old bool) 
 // unplug detaches a device from the running domain and waits until the guest has
 // let go of it. It forgives what plug forgives.
 func (m *machine) unplug(ctx context.Context, alias string) error {
-	signals, stop := m.hub.signals(m.id, unplugged)
+	signals, stop := m.hub.signals(m.id, func(k happeningKind) bool { return k == unplugged })
 	defer stop()
 	err := m.change(ctx, opDeviceDetach, func() error {
 		return m.dom.DetachDeviceAlias(alias, libvirt.DOMAIN_DEVICE_MODIFY_LIVE)

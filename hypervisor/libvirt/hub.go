@@ -56,13 +56,13 @@ func (h *hub) publish(x happening) {
 	}
 }
 
-// signals gives a channel that holds a token whenever something of one of the
-// kinds has happened to a domain since the last one was taken, or the connection
-// is new.
-func (h *hub) signals(domain uuid.UUID, kind happeningKind) (<-chan struct{}, func()) {
+// signals gives a channel that holds a token whenever something that wants
+// accepts has happened to a domain since the last one was taken, or the
+// connection is new.
+func (h *hub) signals(domain uuid.UUID, wants func(happeningKind) bool) (<-chan struct{}, func()) {
 	ch := make(chan struct{}, 1)
 	stop := h.watch(func(x happening) {
-		if x.kind != reconnected && (x.kind != kind || x.domain != domain) {
+		if x.kind != reconnected && (x.domain != domain || !wants(x.kind)) {
 			return
 		}
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,8 +13,7 @@ import (
 	"github.com/occid/occid/hypervisor"
 )
 
-// press is how often a guest that must shut down is reminded: one that is still
-// booting does not hear the first time.
+// press is how often a guest is asked until it follows.
 const press = 5 * time.Second
 
 // state is what the domain does now.
@@ -191,32 +191,31 @@ func (d *Driver) StopDomain(ctx context.Context, id uuid.UUID, mode hypervisor.S
 // errDeaf says that a guest did not do what it was asked.
 var errDeaf = errors.New("the guest does not follow")
 
-// shutDown asks the guest to shut down and waits until it has.
-func (m *machine) shutDown(ctx context.Context, limit time.Duration) error {
-	if err := m.drive(ctx, m.rouse); err != nil {
-		return err
-	}
-	signals, stop := m.hub.signals(m.id, changed)
-	defer stop()
+// urge asks a guest again and again until over says that it has followed: one
+// that is still booting does not hear the first time. It looks after every
+// signal. The error is errDeaf if the limit passes.
+func (m *machine) urge(ctx context.Context, limit time.Duration, ask *move, over func() (bool, error), signals <-chan struct{}) error {
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	tick := time.NewTicker(press)
 	defer tick.Stop()
-	for ask := true; ; {
-		is, err := m.state()
-		if err != nil || is == hypervisor.Stopped {
+	for due := true; ; {
+		if done, err := over(); done || err != nil {
 			return err
 		}
-		if ask {
-			if err := m.change(ctx, opDomainShutdown, func() error { return m.dom.ShutdownFlags(0) }); err != nil {
-				return m.unlessStopped(err)
+		if due {
+			if err := m.change(ctx, ask.op, ask.do); err != nil {
+				if done, oerr := over(); oerr == nil && done {
+					return nil
+				}
+				return err
 			}
 		}
 		select {
 		case <-signals:
-			ask = false
+			due = false
 		case <-tick.C:
-			ask = true
+			due = true
 		case <-timeout.C:
 			return fmt.Errorf("%w within %s", errDeaf, limit)
 		case <-ctx.Done():
@@ -225,12 +224,21 @@ func (m *machine) shutDown(ctx context.Context, limit time.Duration) error {
 	}
 }
 
-// unlessStopped forgives an error if the domain is stopped.
-func (m *machine) unlessStopped(err error) error {
-	if is, serr := m.state(); serr == nil && is == hypervisor.Stopped {
-		return nil
+// stopped reports whether the domain is.
+func (m *machine) stopped() (bool, error) {
+	is, err := m.state()
+	return is == hypervisor.Stopped, err
+}
+
+// shutDown asks the guest to shut down and waits until it has.
+func (m *machine) shutDown(ctx context.Context, limit time.Duration) error {
+	if err := m.drive(ctx, m.rouse); err != nil {
+		return err
 	}
-	return err
+	signals, stop := m.hub.signals(m.id, func(k happeningKind) bool { return k == changed })
+	defer stop()
+	ask := &move{opDomainShutdown, func() error { return m.dom.ShutdownFlags(0) }}
+	return m.urge(ctx, limit, ask, m.stopped, signals)
 }
 
 // RestartDomain implements hypervisor.Driver. One that is not running is
@@ -277,27 +285,23 @@ func (m *machine) reboot(ctx context.Context, limit time.Duration) error {
 	if err := m.drive(ctx, m.run); err != nil {
 		return err
 	}
-	reboots, stop := m.hub.signals(m.id, rebooted)
-	defer stop()
-	changes, stop := m.hub.signals(m.id, changed)
-	defer stop()
-	if err := m.change(ctx, opDomainReboot, func() error { return m.dom.Reboot(0) }); err != nil || m.simulated {
-		return err
+	ask := &move{opDomainReboot, func() error { return m.dom.Reboot(0) }}
+	if m.simulated {
+		return m.change(ctx, ask.op, ask.do)
 	}
-	timeout := time.NewTimer(limit)
-	defer timeout.Stop()
-	for {
-		select {
-		case <-reboots:
-			return nil
-		case <-changes:
-			if is, err := m.state(); err != nil || is == hypervisor.Stopped {
-				return err
-			}
-		case <-timeout.C:
-			return fmt.Errorf("%w within %s", errDeaf, limit)
-		case <-ctx.Done():
-			return ctx.Err()
+	var back atomic.Bool
+	signals, stop := m.hub.signals(m.id, func(k happeningKind) bool {
+		if k == rebooted {
+			back.Store(true)
 		}
+		return k == rebooted || k == changed
+	})
+	defer stop()
+	over := func() (bool, error) {
+		if back.Load() {
+			return true, nil
+		}
+		return m.stopped()
 	}
+	return m.urge(ctx, limit, ask, over, signals)
 }
