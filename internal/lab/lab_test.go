@@ -22,25 +22,35 @@ import (
 	"github.com/occid/occid/internal/lab"
 )
 
-// ownerEnv makes the test binary a process that has a host and waits for the
-// end of its standard input.
-const ownerEnv = "OCCID_LAB_TEST_OWNER"
+// roleEnv makes the test binary another program.
+const roleEnv = "OCCID_LAB_TEST_ROLE"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(ownerEnv) != "" {
+	switch os.Getenv(roleEnv) {
+	case "owner":
 		own()
-		return
+	case "server":
+		serve()
+	default:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
 }
 
+// own makes a host and a server, says where they are and waits for the end of
+// standard input.
 func own() {
 	h, err := lab.NewHost(context.Background(), lab.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(h.Path(""))
+	os.Setenv(roleEnv, "server")
+	s, err := lab.StartServer(context.Background(), lab.ServerOptions{Binary: os.Args[0], Dir: "data", Hosts: []*lab.Host{h}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(h.Path(""), s.URL)
 	io.Copy(io.Discard, os.Stdin)
 }
 
@@ -161,12 +171,12 @@ func TestClose(t *testing.T) {
 	left(t, network)
 }
 
-// TestOwnerKilled kills the process that made a host.
+// TestOwnerKilled kills the process that made a host and a server.
 func TestOwnerKilled(t *testing.T) {
 	t.Parallel()
 	ctx := need(t)
 	owner := exec.CommandContext(ctx, os.Args[0])
-	owner.Env = append(os.Environ(), ownerEnv+"=yes")
+	owner.Env = append(os.Environ(), roleEnv+"=owner")
 	stdin, err := owner.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -179,19 +189,24 @@ func TestOwnerKilled(t *testing.T) {
 	if err := owner.Start(); err != nil {
 		t.Fatal(err)
 	}
-	root, _ := bufio.NewReader(stdout).ReadString('\n')
-	root = strings.TrimSpace(root)
+	line, _ := bufio.NewReader(stdout).ReadString('\n')
+	root, url, ok := strings.Cut(strings.TrimSpace(line), " ")
+	if !ok {
+		t.Fatalf("the owner says %q", line)
+	}
 	network := namespace(t, filepath.Join(root, "proc/1/ns/net"))
-	first := filepath.Base(filepath.Dir(root))
+	first, server := filepath.Base(filepath.Dir(root)), body(t, url+"/pid")
 	if err := owner.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if err := owner.Wait(); err == nil {
 		t.Error("the owner was killed but ended well")
 	}
-	// tail ends when the host's first process has.
-	if out, err := exec.CommandContext(ctx, "tail", "--follow", "--pid="+first, os.DevNull).CombinedOutput(); err != nil {
-		t.Fatalf("the host did not end: %v: %s", err, out)
+	for _, pid := range []string{first, server} {
+		// tail ends when the process has.
+		if out, err := exec.CommandContext(ctx, "tail", "--follow", "--pid="+pid, os.DevNull).CombinedOutput(); err != nil {
+			t.Fatalf("process %s did not end: %v: %s", pid, err, out)
+		}
 	}
 	left(t, network)
 }
