@@ -77,6 +77,28 @@ func buildGuest(dir string) (Guest, error) {
 	return g, pack(files, g.Initrd)
 }
 
+// bootDir is where libvirt's hosts keep what they boot directly.
+const bootDir = "/var/lib/libvirt/boot"
+
+// Install copies a guest to the host and gives the paths that it has there.
+func (h *Host) Install(g Guest) (Guest, error) {
+	for _, file := range []*string{&g.Kernel, &g.Initrd} {
+		inside := filepath.Join(bootDir, filepath.Base(*file))
+		content, err := os.ReadFile(*file)
+		if err == nil {
+			err = os.MkdirAll(h.Path(bootDir), 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(h.Path(inside), content, 0o644)
+		}
+		if err != nil {
+			return Guest{}, fmt.Errorf("install a guest: %w", err)
+		}
+		*file = inside
+	}
+	return g, nil
+}
+
 // newestKernel gives the path of the newest cloud kernel that has its modules.
 func newestKernel() (string, error) {
 	kernels, err := filepath.Glob("/boot/vmlinuz-*-cloud-amd64")

@@ -23,10 +23,7 @@ type machine struct {
 // boot defines a domain on the host, starts it and waits until its guest is up.
 func boot(ctx context.Context, t *testing.T, h *lab.Host) *machine {
 	t.Helper()
-	guest, err := lab.BuildGuest(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	guest := install(t, h)
 	conn, err := libvirt.NewConnect(h.URI)
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +47,19 @@ func boot(ctx context.Context, t *testing.T, h *lab.Host) *machine {
 		t.Fatal(err)
 	}
 	return &machine{Domain: d, host: h, conn: conn, console: console}
+}
+
+// install builds a guest and gives its paths on the host.
+func install(t *testing.T, h *lab.Host) lab.Guest {
+	t.Helper()
+	guest, err := lab.BuildGuest(t.TempDir())
+	if err == nil {
+		guest, err = h.Install(guest)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return guest
 }
 
 func definition(id string, g lab.Guest) *libvirtxml.Domain {

@@ -52,6 +52,9 @@ func run(ctx context.Context, binary, listen string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, host.Close()) }()
+	if guest, err = host.Install(guest); err != nil {
+		return err
+	}
 	server, err := lab.StartServer(soon, lab.ServerOptions{
 		Binary: binary, Dir: dir, Hosts: []*lab.Host{host}, Listen: listen, Log: os.Stderr})
 	if err != nil {
