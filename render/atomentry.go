@@ -26,7 +26,10 @@ func (w *entryWriter) entry(dst []byte, e *occi.Entity, owner string) []byte {
 		dst = append(appendXML(append(dst, "<author><name>"...), owner), "</name></author>"...)
 	}
 	dst = append(appendXML(append(dst, "<summary>"...), w.summary(k, e)), "</summary>"...)
-	dst = w.categories(dst, k, e)
+	dst = append(dst, k.atom...)
+	for _, id := range e.Mixins {
+		dst = append(dst, w.d.x.mixin(id).atom...)
+	}
 	dst = w.links(dst, k, e)
 	return appendContent(dst, w.v.Content, w.d.describe(e))
 }
@@ -51,33 +54,16 @@ func (w *entryWriter) summary(k *kindIndex, e *occi.Entity) string {
 	return e.Attributes.Get(k.kind.States.Attribute).Text
 }
 
-func (w *entryWriter) categories(dst []byte, k *kindIndex, e *occi.Entity) []byte {
-	if k.kind != nil {
-		dst = appendAtomCategory(dst, &k.kind.Category)
-	} else {
-		c := namedCategory(e.Kind)
-		dst = appendAtomCategory(dst, &c)
-	}
-	for _, id := range e.Mixins {
-		if x := w.v.Model.Mixin(id); x != nil {
-			dst = appendAtomCategory(dst, &x.Category)
-		} else {
-			c := namedCategory(id)
-			dst = appendAtomCategory(dst, &c)
-		}
-	}
-	return dst
-}
-
-func appendAtomCategory(dst []byte, c *occi.Category) []byte {
-	dst = appendXML(append(dst, `<category term="`...), c.Term)
+// categoryAtom is a category element (RFC 4287 section 4.2.2).
+func categoryAtom(c *occi.Category) string {
+	dst := appendXML([]byte(`<category term="`), c.Term)
 	if c.Scheme != "" {
 		dst = appendXML(append(dst, `" scheme="`...), c.Scheme)
 	}
 	if c.Title != "" {
 		dst = appendXML(append(dst, `" label="`...), c.Title)
 	}
-	return append(dst, `"/>`...)
+	return string(append(dst, `"/>`...))
 }
 
 // links adds where the entity is, what it is linked to and what can be done with
@@ -98,10 +84,8 @@ func (w *entryWriter) links(dst []byte, k *kindIndex, e *occi.Entity) []byte {
 		dst = w.link(dst, l.Target, linkTitle(x, l))
 	}
 	for _, a := range x.actions(k, e) {
-		dst = appendXML(append(dst, `<link rel="`...), a.action.Scheme)
-		dst = append(appendXML(dst, a.action.Term), `" href="`...)
-		dst = appendActionURL(dst, x, base, e, a.action)
-		dst = append(appendXML(append(dst, `" title="`...), a.action.Title), `"/>`...)
+		dst = appendActionURL(append(dst, a.atomRel...), x, base, e, a.action)
+		dst = append(dst, a.atomTitle...)
 	}
 	return dst
 }

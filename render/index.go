@@ -19,6 +19,7 @@ type kindIndex struct {
 	kind     *occi.Kind // nil if the model has no such kind
 	text     string     // value of Category
 	json     string     // identifier, quoted
+	atom     string     // category element
 	location string
 	possible map[string][]actionIndex // by state; "" if the kind has none
 	keys     []key                    // of a descriptor, but those of the state
@@ -26,9 +27,9 @@ type kindIndex struct {
 }
 
 type mixinIndex struct {
-	text, json string
-	acts       bool // it brings actions, of its own or of what it depends on
-	keys       []key
+	text, json, atom string // as of a kind
+	acts             bool   // it brings actions, of its own or of what it depends on
+	keys             []key
 }
 
 // key is what a descriptor calls an attribute.
@@ -42,6 +43,8 @@ type actionIndex struct {
 	action *occi.Action
 	text   string // of a Link, behind the entity's path
 	json   string // identifier, quoted
+	// of a link element, before and behind its reference
+	atomRel, atomTitle string
 }
 
 // latest is the index of the model that was rendered last: nearly always the
@@ -64,6 +67,7 @@ func newIndex(m *occi.Model) *index {
 			kind:     k,
 			text:     categoryText(&k.Category, occi.ClassKind),
 			json:     string(appendJSONString(nil, k.ID())),
+			atom:     categoryAtom(&k.Category),
 			location: k.Location,
 			possible: map[string][]actionIndex{},
 		}
@@ -82,7 +86,7 @@ func newIndex(m *occi.Model) *index {
 		x.kinds[k.ID()] = ki
 	}
 	for _, mx := range m.Mixins {
-		mi := &mixinIndex{text: categoryText(&mx.Category, occi.ClassMixin), json: string(appendJSONString(nil, mx.ID()))}
+		mi := &mixinIndex{text: categoryText(&mx.Category, occi.ClassMixin), json: string(appendJSONString(nil, mx.ID())), atom: categoryAtom(&mx.Category)}
 		for _, c := range m.Closure([]string{mx.ID()}) {
 			mi.acts = mi.acts || len(c.Actions) > 0
 			mi.keys = append(mi.keys, keysOf(c.Attributes)...)
@@ -121,9 +125,11 @@ func actionIndexes(as []*occi.Action) []actionIndex {
 	out := make([]actionIndex, len(as))
 	for i, a := range as {
 		out[i] = actionIndex{
-			action: a,
-			text:   "?action=" + a.Term + `>; rel="` + a.ID() + `"`,
-			json:   string(appendJSONString(nil, a.ID())),
+			action:    a,
+			text:      "?action=" + a.Term + `>; rel="` + a.ID() + `"`,
+			json:      string(appendJSONString(nil, a.ID())),
+			atomRel:   `<link rel="` + string(appendXML(nil, a.ID())) + `" href="`,
+			atomTitle: `" title="` + string(appendXML(nil, a.Title)) + `"/>`,
 		}
 	}
 	return out
@@ -142,7 +148,7 @@ func (x *index) kind(id string) *kindIndex {
 		return k
 	}
 	c := namedCategory(id)
-	return &kindIndex{text: categoryText(&c, occi.ClassKind), json: string(appendJSONString(nil, id)), location: "/"}
+	return &kindIndex{text: categoryText(&c, occi.ClassKind), json: string(appendJSONString(nil, id)), atom: categoryAtom(&c), location: "/"}
 }
 
 func (x *index) mixin(id string) *mixinIndex {
@@ -150,7 +156,7 @@ func (x *index) mixin(id string) *mixinIndex {
 		return mx
 	}
 	c := namedCategory(id)
-	return &mixinIndex{text: categoryText(&c, occi.ClassMixin), json: string(appendJSONString(nil, id))}
+	return &mixinIndex{text: categoryText(&c, occi.ClassMixin), json: string(appendJSONString(nil, id)), atom: categoryAtom(&c)}
 }
 
 func namedCategory(id string) occi.Category {

@@ -89,30 +89,31 @@ func isXMLName(s string) bool {
 	return s != "" && s != "entry" && (len(s) < 3 || !bytes.EqualFold([]byte(s[:3]), []byte("xml")))
 }
 
+// xmlEscapes are the ASCII characters that text in XML is without, and what
+// stands for them. Line breaks are among them: a parser changes those that it
+// meets in attributes.
+var xmlEscapes = [utf8.RuneSelf]string{'&': "&amp;", '<': "&lt;", '>': "&gt;", '"': "&#34;", '\t': "&#9;", '\n': "&#10;", '\r': "&#13;"}
+
+func init() {
+	for c := range byte(' ') {
+		if xmlEscapes[c] == "" {
+			xmlEscapes[c] = "\uFFFD"
+		}
+	}
+}
+
 // appendXML adds text as the content of an element or of an attribute in double
 // quotes. What XML cannot hold becomes U+FFFD.
 func appendXML[S string | []byte](dst []byte, s S) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		escape, n := "", 1
-		switch c := s[i]; {
-		case c == '&':
-			escape = "&amp;"
-		case c == '<':
-			escape = "&lt;"
-		case c == '>':
-			escape = "&gt;"
-		case c == '"':
-			escape = "&#34;"
-		case c == '\t':
-			escape = "&#9;"
-		case c == '\n':
-			escape = "&#10;"
-		case c == '\r':
-			escape = "&#13;"
-		case c < ' ':
-			escape = "\uFFFD"
-		case c >= utf8.RuneSelf:
+		if c := s[i]; c < utf8.RuneSelf {
+			if escape = xmlEscapes[c]; escape == "" {
+				i++
+				continue
+			}
+		} else {
 			var r rune
 			r, n = utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
 			if r == utf8.RuneError && n == 1 || r == 0xFFFE || r == 0xFFFF {
