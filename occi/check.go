@@ -184,11 +184,19 @@ var shown = map[string]string{"GiB": "Gb", "GHz": "Ghz"}
 
 // Quantity writes a value with its attribute's unit, as the descriptor does
 // ("16 Gb"); a value without a unit is written as it is.
-func (a *Attribute) Quantity(v Value) string {
-	if u := shown[a.Unit]; u != "" {
-		return v.trim() + " " + u
+func (a *Attribute) Quantity(v Value) string { return string(a.AppendQuantity(nil, v)) }
+
+// AppendQuantity adds what Quantity gives to b.
+func (a *Attribute) AppendQuantity(b []byte, v Value) []byte {
+	start := len(b)
+	b = v.Append(b)
+	if n := len(b) - 2; v.Type == Number && n >= start && string(b[n:]) == ".0" {
+		b = b[:n]
 	}
-	return v.Text0()
+	if u := shown[a.Unit]; u != "" {
+		b = append(append(b, ' '), u...)
+	}
+	return b
 }
 
 // parseQuantity reads "16", "16 Gb" or "16384 MiB" as a number of unit.
@@ -213,6 +221,9 @@ func parseQuantity(s, unit string) (float64, error) {
 			return 0, fmt.Errorf("%q has a unit where none is meant", s)
 		}
 		return 0, fmt.Errorf("unit %q of %q is unknown; use %s", s[end:], s, unit)
+	}
+	if factor == table[""] {
+		return n, nil // the detour over the base unit may not lead back to n
 	}
 	return n * factor / table[""], nil
 }

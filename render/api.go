@@ -14,6 +14,12 @@ var formats = []*Format{
 	{Media: "text/occi", Type: "text/occi", Standard: true, InHeaders: true, Reads: true, codec: textCodec{joined: true}},
 	{Media: "text/uri-list", Type: "text/uri-list", Suffix: ".uri", Standard: true, Reads: true, codec: uriListCodec{}},
 	{Media: "application/occi+json", Type: "application/occi+json", Standard: true, Reads: true, codec: occiJSON{}},
+	{Media: "application/occi+text", Type: "application/occi+text; charset=utf-8", Suffix: ".txt", Reads: true, codec: newListed(textSpelling{})},
+	{Media: "application/json", Type: "application/json", Suffix: ".json", Reads: true, codec: descriptorJSON{newListed(jsonSpelling{})}},
+	{Media: "application/xml", Type: "application/xml; charset=utf-8", Suffix: ".xml", Reads: true, codec: xmlCodec{descriptor{xmlSpelling{}}}},
+	{Media: "application/occi+xml", Type: "application/occi+xml; charset=utf-8", Reads: true, codec: xmlCodec{descriptor{xmlSpelling{}}}},
+	{Media: "application/yaml", Type: "application/yaml", Suffix: ".yaml", Reads: true, codec: newListed(yamlSpelling{})},
+	{Media: "application/atom+xml", Type: "application/atom+xml; charset=utf-8", Suffix: ".atom", Reads: true, codec: atomCodec{}},
 }
 
 // Formats lists every format; the first is the default. A media type's other

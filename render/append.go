@@ -96,7 +96,7 @@ func appendFault(dst []byte, prefix string, f *Fault) []byte {
 }
 
 // appendJSONString adds a JSON string. What is not UTF-8 becomes U+FFFD.
-func appendJSONString(dst []byte, s string) []byte {
+func appendJSONString[S string | []byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(s); {
@@ -106,7 +106,7 @@ func appendJSONString(dst []byte, s string) []byte {
 			continue
 		}
 		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
+			r, n := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
 			if r == utf8.RuneError && n == 1 {
 				dst = append(append(dst, s[start:i]...), `\ufffd`...)
 				start = i + 1

@@ -47,6 +47,11 @@ func FuzzTextPlain(f *testing.F) { fuzzFormat(f, "text/plain") }
 func FuzzTextOCCI(f *testing.F)  { fuzzFormat(f, "text/occi") }
 func FuzzURIList(f *testing.F)   { fuzzFormat(f, "text/uri-list") }
 func FuzzOCCIJSON(f *testing.F)  { fuzzFormat(f, "application/occi+json") }
+func FuzzOCCIText(f *testing.F)  { fuzzFormat(f, "application/occi+text") }
+func FuzzJSON(f *testing.F)      { fuzzFormat(f, "application/json") }
+func FuzzXML(f *testing.F)       { fuzzFormat(f, "application/xml") }
+func FuzzYAML(f *testing.F)      { fuzzFormat(f, "application/yaml") }
+func FuzzAtom(f *testing.F)      { fuzzFormat(f, "application/atom+xml") }
 
 // FuzzHeader reads header fields as a filter and as a request.
 func FuzzHeader(f *testing.F) {

@@ -1,12 +1,13 @@
 package render
 
 import (
+	"strings"
 	"sync/atomic"
 
 	"github.com/occid/occid/occi"
 )
 
-// index holds what the standard codecs write again and again of a model, ready
+// index holds what codecs write again and again of a model, ready
 // to be copied. It does not change.
 type index struct {
 	model  *occi.Model
@@ -18,18 +19,32 @@ type kindIndex struct {
 	kind     *occi.Kind // nil if the model has no such kind
 	text     string     // value of Category
 	json     string     // identifier, quoted
+	atom     string     // category element
 	location string
 	possible map[string][]actionIndex // by state; "" if the kind has none
+	keys     []key                    // of a descriptor, but those of the state
+	state    []key                    // the state and its message
 }
 
 type mixinIndex struct {
-	text, json string
-	acts       bool // it brings actions, of its own or of what it depends on
+	text, json, atom string // as of a kind
+	acts             bool   // it brings actions, of its own or of what it depends on
+	keys             []key
+}
+
+// key is what a descriptor calls an attribute.
+type key struct {
+	name string // of the attribute
+	key  string
+	def  *occi.Attribute
 }
 
 type actionIndex struct {
-	text string // of a Link, behind the entity's path
-	json string // identifier, quoted
+	action *occi.Action
+	text   string // of a Link, behind the entity's path
+	json   string // identifier, quoted
+	// of a link element, before and behind its reference
+	atomRel, atomTitle string
 }
 
 // latest is the index of the model that was rendered last: nearly always the
@@ -52,9 +67,11 @@ func newIndex(m *occi.Model) *index {
 			kind:     k,
 			text:     categoryText(&k.Category, occi.ClassKind),
 			json:     string(appendJSONString(nil, k.ID())),
+			atom:     categoryAtom(&k.Category),
 			location: k.Location,
 			possible: map[string][]actionIndex{},
 		}
+		ki.keys, ki.state = kindKeys(m, k)
 		states, attribute := []string{""}, ""
 		if k.States != nil {
 			states, attribute = k.States.Values, k.States.Attribute
@@ -69,21 +86,50 @@ func newIndex(m *occi.Model) *index {
 		x.kinds[k.ID()] = ki
 	}
 	for _, mx := range m.Mixins {
-		mi := &mixinIndex{text: categoryText(&mx.Category, occi.ClassMixin), json: string(appendJSONString(nil, mx.ID()))}
+		mi := &mixinIndex{text: categoryText(&mx.Category, occi.ClassMixin), json: string(appendJSONString(nil, mx.ID())), atom: categoryAtom(&mx.Category)}
 		for _, c := range m.Closure([]string{mx.ID()}) {
 			mi.acts = mi.acts || len(c.Actions) > 0
+			mi.keys = append(mi.keys, keysOf(c.Attributes)...)
 		}
 		x.mixins[mx.ID()] = mi
 	}
 	return x
 }
 
+// kindKeys lists the keys of a kind's attributes. Core attributes are none: an
+// entity has them beside its others.
+func kindKeys(m *occi.Model, k *occi.Kind) (keys, state []key) {
+	for _, x := range keysOf(m.KindAttributes(k)) {
+		switch {
+		case strings.HasPrefix(x.name, "occi.core."):
+		case k.States != nil && (x.name == k.States.Attribute || x.name == k.States.Message):
+			state = append(state, x)
+		default:
+			keys = append(keys, x)
+		}
+	}
+	return keys, state
+}
+
+func keysOf(as []*occi.Attribute) []key {
+	out := make([]key, len(as))
+	for i, a := range as {
+		if out[i] = (key{a.Name, a.Short, a}); a.Short == "" {
+			out[i].key = a.Name
+		}
+	}
+	return out
+}
+
 func actionIndexes(as []*occi.Action) []actionIndex {
 	out := make([]actionIndex, len(as))
 	for i, a := range as {
 		out[i] = actionIndex{
-			text: "?action=" + a.Term + `>; rel="` + a.ID() + `"`,
-			json: string(appendJSONString(nil, a.ID())),
+			action:    a,
+			text:      "?action=" + a.Term + `>; rel="` + a.ID() + `"`,
+			json:      string(appendJSONString(nil, a.ID())),
+			atomRel:   `<link rel="` + string(appendXML(nil, a.ID())) + `" href="`,
+			atomTitle: `" title="` + string(appendXML(nil, a.Title)) + `"/>`,
 		}
 	}
 	return out
@@ -102,7 +148,7 @@ func (x *index) kind(id string) *kindIndex {
 		return k
 	}
 	c := namedCategory(id)
-	return &kindIndex{text: categoryText(&c, occi.ClassKind), json: string(appendJSONString(nil, id)), location: "/"}
+	return &kindIndex{text: categoryText(&c, occi.ClassKind), json: string(appendJSONString(nil, id)), atom: categoryAtom(&c), location: "/"}
 }
 
 func (x *index) mixin(id string) *mixinIndex {
@@ -110,7 +156,7 @@ func (x *index) mixin(id string) *mixinIndex {
 		return mx
 	}
 	c := namedCategory(id)
-	return &mixinIndex{text: categoryText(&c, occi.ClassMixin), json: string(appendJSONString(nil, id))}
+	return &mixinIndex{text: categoryText(&c, occi.ClassMixin), json: string(appendJSONString(nil, id)), atom: categoryAtom(&c)}
 }
 
 func namedCategory(id string) occi.Category {

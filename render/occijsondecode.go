@@ -9,17 +9,20 @@ import (
 
 // decode reads every object of GFD.226 and what older clients send: attribute
 // names nested by their dots, ends of links as strings, locations as an object's
-// member or a bare array. An object with a "type" and no "kind" is a descriptor,
-// which was what OCCI's first drafts sent under this type.
+// member or a bare array. What is a descriptor is read as one.
 func (occiJSON) decode(m *occi.Model, body []byte) (*occi.Draft, error) {
 	n, err := parseJSON(body)
 	if err != nil {
 		return nil, err
 	}
-	j := jsonDecoder{m: m}
-	if f := Named("application/json"); f != nil && n.get("type") != nil && n.get("kind") == nil {
-		return f.codec.decode(m, body)
+	if dialectOf(n) == descriptorDialect {
+		return descriptorDraft(m, n)
 	}
+	return standardDraft(m, n)
+}
+
+func standardDraft(m *occi.Model, n *jsonNode) (*occi.Draft, error) {
+	j := jsonDecoder{m: m}
 	switch {
 	case n.kind == jsonArray:
 		d := &occi.Draft{}
