@@ -12,13 +12,11 @@ setup() {
 	hostname "$1"
 	ip link set lo up
 
-	# A nested KVM may be slower than TCG by orders of magnitude: hide it.
-	[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
-
 	for dir in /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /run; do
 		mkdir -p "$dir"
 		mount -t tmpfs -o mode=755 lab "$dir"
 	done
+	devices
 	mkdir -p /run/lock /run/lab/qemu
 	[ ! -d /etc/libvirt/nwfilter ] || cp -a /etc/libvirt/nwfilter /run/lab/
 	mkdir -p /etc/libvirt
@@ -41,7 +39,24 @@ setup() {
 	virsh -q -c qemu:///system uri >/dev/null
 }
 
-# In the background, so that the end of standard input is noticed meanwhile.
-{ (setup "$@") && echo ready || echo failed; } </dev/null &
+# devices makes a /dev of what QEMU needs. There is no KVM: in a virtual machine
+# it may be slower than TCG by orders of magnitude.
+devices() {
+	mkdir -p /run/dev/net /run/dev/pts /run/dev/shm
+	for node in null zero full random urandom tty net/tun; do
+		cp -a "/dev/$node" "/run/dev/$node"
+	done
+	ln -s pts/ptmx /run/dev/ptmx
+	ln -s /proc/self/fd /run/dev/fd
+	mount -t devpts -o newinstance,ptmxmode=666 lab /run/dev/pts
+	mount --rbind /run/dev /dev
+}
+
+# In the background, so that the end of standard input is noticed meanwhile. The
+# shell honours set -e only where nothing depends on the status at once.
+{
+	(setup "$@")
+	[ $? = 0 ] && echo ready || echo failed
+} </dev/null &
 cat >/dev/null
 exit
