@@ -194,6 +194,24 @@ func (s *session) undefineFlags() libvirt.DomainUndefineFlagsValues {
 	return flags | libvirt.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.DOMAIN_UNDEFINE_NVRAM
 }
 
+// Domain implements hypervisor.Driver.
+func (d *Driver) Domain(ctx context.Context, id uuid.UUID) (hypervisor.DomainStatus, error) {
+	// It does not wait for a call under way on the domain, as one with its ID would.
+	return call(ctx, d, "describe domain "+id.String(), nobody, func(_ context.Context, s *session) (hypervisor.DomainStatus, error) {
+		networks, err := s.networkNames()
+		if err != nil {
+			return hypervisor.DomainStatus{}, err
+		}
+		dom, err := s.conn.LookupDomainByUUID(id[:])
+		if err != nil {
+			return hypervisor.DomainStatus{}, err
+		}
+		m := &machine{s, id, dom}
+		defer m.free()
+		return m.status(networks)
+	})
+}
+
 // Domains implements hypervisor.Driver.
 func (d *Driver) Domains(ctx context.Context) ([]hypervisor.DomainStatus, error) {
 	return call(ctx, d, "list domains", nobody, func(ctx context.Context, s *session) ([]hypervisor.DomainStatus, error) {
