@@ -25,6 +25,7 @@ func (m *Model) Build(d *Draft, id uuid.UUID) (*Entity, error) {
 	case k.Abstract:
 		return nil, E(Invalid, "kind %s has no instances of its own", d.Kind)
 	}
+	d = m.spelledOut(k, d)
 	e := &Entity{ID: id, Kind: k.ID()}
 	if given, ok := ParseID(lastSegment(d.Text(AttrID))); ok {
 		e.ID = given
@@ -57,6 +58,7 @@ func (m *Model) Update(e *Entity, d *Draft, replace bool) (*Entity, error) {
 	if d.Kind != "" && d.Kind != e.Kind {
 		return nil, E(Forbidden, "the kind of an entity never changes: %s is a %s", m.Path(e), e.Kind)
 	}
+	d = m.spelledOut(k, d)
 	b := &builder{m: m, k: k, e: e.Clone(), old: e}
 	before := b.e.Mixins
 	if replace {
@@ -74,6 +76,19 @@ func (m *Model) Update(e *Entity, d *Draft, replace bool) (*Entity, error) {
 		b.sameEnd(d, AttrTarget, e.Target)
 	}
 	return b.e, b.err("the request is not a valid change of " + m.Path(e))
+}
+
+// spelledOut gives a draft with the full names of attributes. A decoder leaves
+// the keys of a descriptor that does not name its kind as they came.
+func (m *Model) spelledOut(k *Kind, d *Draft) *Draft {
+	c := *d
+	c.Attributes = append([]DraftAttr(nil), d.Attributes...)
+	for i := range c.Attributes {
+		if a := &c.Attributes[i]; !strings.Contains(a.Name, ".") {
+			a.Name = m.Long(k, a.Name)
+		}
+	}
+	return &c
 }
 
 // Parameters checks the attributes of an action's invocation and fills in

@@ -65,6 +65,8 @@ func TestBuild(t *testing.T) {
 			"occi.compute.cores": "1", "occi.compute.memory": "1.0", "occi.compute.state": "inactive"}},
 		{name: "quantities", d: draft("compute", "occi.compute.memory", "2048 MiB", "occi.compute.speed", "3000 Mhz", "occi.compute.cores", "8"),
 			want: map[string]string{"occi.compute.cores": "8", "occi.compute.memory": "2.0", "occi.compute.speed": "3.0", "occi.compute.state": "inactive"}},
+		{name: "descriptor's keys", d: draft("compute", "memory", "2 Gb", "id", given, "state", "stopped"), id: given,
+			want: map[string]string{"occi.compute.cores": "1", "occi.compute.memory": "2.0", "occi.compute.state": "inactive"}},
 		{name: "template", d: with(draft("compute", "occi.compute.cores", 3), crtp+"large"), want: map[string]string{
 			"occi.compute.cores": "3", "occi.compute.memory": "4.0", "occi.compute.ephemeral_storage.size": "40.0", "occi.compute.state": "inactive"}},
 		{name: "two templates", d: with(draft("compute"), crtp+"large", crtp+"small"), class: occi.Invalid, says: []string{crtp + "small"}},
@@ -141,6 +143,7 @@ func TestUpdate(t *testing.T) {
 		title   string
 	}{
 		{name: "partial", d: draft("compute", "occi.compute.cores", 4), want: map[string]string{"occi.compute.cores": "4"}, title: "one"},
+		{name: "descriptor's keys", d: draft("compute", "cores", 4, "title", "two"), want: map[string]string{"occi.compute.cores": "4"}, title: "two"},
 		{name: "null removes", d: draft("compute", "occi.compute.hostname", nil), want: map[string]string{"occi.compute.hostname": "-"}, title: "one"},
 		{name: "replace", d: with(draft("compute", "occi.compute.cores", 4), crtp+"small"), replace: true, title: "",
 			want: map[string]string{"occi.compute.cores": "4", "occi.compute.hostname": "-", "occi.compute.userdata": "-"}},
@@ -237,5 +240,30 @@ func TestParameters(t *testing.T) {
 	resize := m.ActionOf(m.KindNamed("storage"), nil, "resize")
 	if _, err := m.Parameters(resize, &occi.Draft{}); occi.ClassOf(err) != occi.Invalid || !strings.Contains(err.Error(), "size: is required") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestQuantity writes quantities and reads them back as they were.
+func TestQuantity(t *testing.T) {
+	t.Parallel()
+	m := builtin(t)
+	for _, tt := range []struct {
+		name, want string
+		v          occi.Value
+	}{
+		{"occi.compute.memory", "16 Gb", occi.Float(16)},
+		{"occi.compute.memory", "0.1 Gb", occi.Float(0.1)},
+		{"occi.compute.speed", "3 Ghz", occi.Float(3)},
+		{"occi.compute.speed", "2.0000000000000004 Ghz", occi.Float(2.0000000000000004)},
+		{"occi.compute.speed", "1.7976931348623155e-10 Ghz", occi.Float(1.7976931348623155e-10)},
+		{"occi.compute.cores", "8", occi.Int(8)},
+	} {
+		a := m.Attribute(tt.name)
+		if got := a.Quantity(tt.v); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+		if got, err := a.Check(occi.Str(tt.want)); err != nil || got != tt.v {
+			t.Errorf("%q is read as %v (%v)", tt.want, got, err)
+		}
 	}
 }

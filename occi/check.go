@@ -1,6 +1,8 @@
 package occi
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"net"
@@ -124,8 +126,11 @@ func (a *Attribute) convert(v Value) (Value, error) {
 		}
 		return Value{}, fmt.Errorf("%q is neither true nor false", v)
 	case Array, Object:
+		if v.Type == String {
+			v = parseJSON(v.Text)
+		}
 		if v.Type != a.Type {
-			return Value{}, fmt.Errorf("%q is not an %s", v, a.Type)
+			return Value{}, fmt.Errorf("%.80q is not an %s", v, a.Type)
 		}
 		return v, nil
 	default:
@@ -134,6 +139,22 @@ func (a *Attribute) convert(v Value) (Value, error) {
 		}
 		return Str(v.Text0()), nil
 	}
+}
+
+// parseJSON makes an Array or Object of the JSON by which renderings without such
+// values show them; other text stays a String.
+func parseJSON(text string) Value {
+	var b bytes.Buffer
+	if json.Compact(&b, []byte(text)) != nil {
+		return Str(text)
+	}
+	switch b.Bytes()[0] {
+	case '[':
+		return Value{Type: Array, Text: b.String()}
+	case '{':
+		return Value{Type: Object, Text: b.String()}
+	}
+	return Str(text)
 }
 
 // Text0 is the value's text with a whole number written without a fraction, as
@@ -163,11 +184,19 @@ var shown = map[string]string{"GiB": "Gb", "GHz": "Ghz"}
 
 // Quantity writes a value with its attribute's unit, as the descriptor does
 // ("16 Gb"); a value without a unit is written as it is.
-func (a *Attribute) Quantity(v Value) string {
-	if u := shown[a.Unit]; u != "" {
-		return v.trim() + " " + u
+func (a *Attribute) Quantity(v Value) string { return string(a.AppendQuantity(nil, v)) }
+
+// AppendQuantity adds what Quantity gives to b.
+func (a *Attribute) AppendQuantity(b []byte, v Value) []byte {
+	start := len(b)
+	b = v.Append(b)
+	if n := len(b) - 2; v.Type == Number && n >= start && string(b[n:]) == ".0" {
+		b = b[:n]
 	}
-	return v.Text0()
+	if u := shown[a.Unit]; u != "" {
+		b = append(append(b, ' '), u...)
+	}
+	return b
 }
 
 // parseQuantity reads "16", "16 Gb" or "16384 MiB" as a number of unit.
@@ -192,6 +221,9 @@ func parseQuantity(s, unit string) (float64, error) {
 			return 0, fmt.Errorf("%q has a unit where none is meant", s)
 		}
 		return 0, fmt.Errorf("unit %q of %q is unknown; use %s", s[end:], s, unit)
+	}
+	if factor == table[""] {
+		return n, nil // the detour over the base unit may not lead back to n
 	}
 	return n * factor / table[""], nil
 }

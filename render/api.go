@@ -8,11 +8,23 @@ import (
 
 // formats is every format, the default first. Where a client leaves the choice
 // between several open, the earlier one is taken.
-var formats = []*Format{}
+var formats = []*Format{
+	{Media: "text/plain", Type: "text/plain; charset=utf-8", Standard: true, Reads: true, codec: textCodec{}},
+	{Media: "text/occi+plain", Type: "text/occi+plain; charset=utf-8", Standard: true, Reads: true, codec: textCodec{}},
+	{Media: "text/occi", Type: "text/occi", Standard: true, InHeaders: true, Reads: true, codec: textCodec{joined: true}},
+	{Media: "text/uri-list", Type: "text/uri-list", Suffix: ".uri", Standard: true, Reads: true, codec: uriListCodec{}},
+	{Media: "application/occi+json", Type: "application/occi+json", Standard: true, Reads: true, codec: occiJSON{}},
+	{Media: "application/occi+text", Type: "application/occi+text; charset=utf-8", Suffix: ".txt", Reads: true, codec: newListed(textSpelling{})},
+	{Media: "application/json", Type: "application/json", Suffix: ".json", Reads: true, codec: descriptorJSON{newListed(jsonSpelling{})}},
+	{Media: "application/xml", Type: "application/xml; charset=utf-8", Suffix: ".xml", Reads: true, codec: xmlCodec{descriptor{xmlSpelling{}}}},
+	{Media: "application/occi+xml", Type: "application/occi+xml; charset=utf-8", Reads: true, codec: xmlCodec{descriptor{xmlSpelling{}}}},
+	{Media: "application/yaml", Type: "application/yaml", Suffix: ".yaml", Reads: true, codec: newListed(yamlSpelling{})},
+	{Media: "application/atom+xml", Type: "application/atom+xml; charset=utf-8", Suffix: ".atom", Reads: true, codec: atomCodec{}},
+}
 
 // Formats lists every format; the first is the default. A media type's other
 // names ("text/occi+plain") are formats of their own, so that an answer bears
-// the name it was asked for.
+// the name it was asked for. The list is shared and must not be changed.
 func Formats() []*Format { return formats }
 
 // Named gives the format with a media type, in any case and without parameters,
@@ -77,5 +89,9 @@ func (f *Format) Decode(m *occi.Model, body []byte) (*occi.Draft, error) {
 	if len(body) > maxBody {
 		return nil, occi.E(occi.TooLarge, "a body of %d bytes is larger than %d", len(body), maxBody)
 	}
-	return f.codec.decode(m, body)
+	d, err := f.codec.decode(m, body)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
 }

@@ -5,8 +5,9 @@ package render
 const (
 	maxBody       = 8 << 20 // bytes
 	maxDepth      = 32      // nested JSON arrays and objects
+	maxNodes      = 1 << 18 // JSON values in one body
 	maxAttributes = 1024    // of one entity or link
-	maxMixins     = 1024    // of one entity or link
+	maxMixins     = 128     // of one entity or link
 	maxLinks      = 1024    // of one entity
 	maxMembers    = 4096    // entities or definitions in one body
 	maxLocations  = 65536   // URIs in one body

@@ -64,3 +64,41 @@ func TestAccept(t *testing.T) {
 		})
 	}
 }
+
+// TestRequest picks the format of a request body.
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		fields []string
+		body   string
+		want   string // media type or class of error
+	}{
+		{"named", []string{"application/occi+json; charset=utf-8"}, "", "application/occi+json"},
+		{"another name", []string{"text/occi+plain"}, "", "text/occi+plain"},
+		{"the first known one", []string{"image/png,text/occi,text/plain"}, "", "text/occi"},
+		{"nothing at all", nil, "", "text/plain"},
+		{"empty field", []string{""}, "", "text/plain"},
+		{"text by its look", nil, "Category: compute", "text/plain"},
+		{"JSON by its look", nil, "\n {}", "application/occi+json"},
+		{"unknown", []string{"image/png"}, "{}", string(occi.Media)},
+		{"a range is no type", []string{"*/*"}, "{}", string(occi.Media)},
+		{"malformed", []string{"text"}, "{}", string(occi.Invalid)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f, err := render.Request(tt.fields, []byte(tt.body))
+			got := string(occi.ClassOf(err))
+			if err == nil {
+				got = f.Media
+			}
+			if got != tt.want {
+				t.Errorf("got %s, want %s (%v)", got, tt.want, err)
+			}
+			if got == string(occi.Media) && !strings.Contains(err.Error(), "application/occi+json") {
+				t.Errorf("%q does not say what is read", err)
+			}
+		})
+	}
+}

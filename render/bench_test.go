@@ -1,0 +1,98 @@
+package render_test
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+	"github.com/occid/occid/render"
+)
+
+// computes makes a collection such as a busy cloud has: each with a template,
+// an interface and a disk.
+func computes(m *occi.Model, n int) *render.Collection {
+	c := &render.Collection{Path: "/compute/", Title: "Compute Resource", Kind: m.Kind(infra + "compute"), Total: n, Updated: epoch}
+	for i := range n {
+		e := machine()
+		e.ID[13], e.ID[14] = byte(i>>8), byte(i)
+		e.Links = e.Links[:2]
+		for _, l := range e.Links {
+			l.ID[13], l.ID[14] = byte(i>>8), byte(i)
+			l.Source.ID = e.ID
+		}
+		e.Tasks = []uuid.UUID(nil)
+		c.Entities = append(c.Entities, e)
+	}
+	return c
+}
+
+func BenchmarkCollection(b *testing.B) {
+	m := builtin(b)
+	v := &render.View{Model: m, Base: "http://127.0.0.1:8787"}
+	c := computes(m, 1000)
+	for _, f := range render.Formats() {
+		if f.InHeaders {
+			continue // a header does not carry so many
+		}
+		b.Run(f.Media, func(b *testing.B) {
+			var buf []byte
+			for b.Loop() {
+				out, err := f.Collection(buf[:0], v, c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				buf = out
+			}
+			b.SetBytes(int64(len(buf)))
+			b.ReportAllocs()
+		})
+	}
+}
+
+func BenchmarkEntity(b *testing.B) {
+	m := builtin(b)
+	v := &render.View{Model: m, Base: "http://127.0.0.1:8787"}
+	e := computes(m, 1).Entities[0]
+	for _, f := range render.Formats() {
+		if f.Media == "text/uri-list" {
+			continue // it has no rendering of one entity
+		}
+		b.Run(f.Media, func(b *testing.B) {
+			var buf []byte
+			for b.Loop() {
+				out, err := f.Entity(buf[:0], v, e)
+				if err != nil {
+					b.Fatal(err)
+				}
+				buf = out
+			}
+			b.SetBytes(int64(len(buf)))
+			b.ReportAllocs()
+		})
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	m := builtin(b)
+	v := &render.View{Model: m, Base: "http://127.0.0.1:8787"}
+	e := computes(m, 1).Entities[0]
+	for _, f := range render.Formats() {
+		if f.Media == "text/uri-list" {
+			continue // it has no rendering of one entity
+		}
+		body, err := f.Entity(nil, v, e)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(f.Media, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := f.Decode(m, body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
