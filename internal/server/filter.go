@@ -311,6 +311,9 @@ func (f *filters) states(name string) *occi.States {
 // defined gives the attribute that a name means, nil if it means none. A short
 // name that means several in a mixed collection is an error.
 func (f *filters) defined(shown, name string) (*occi.Attribute, error) {
+	if name == "" {
+		return nil, nil
+	}
 	if f.kind != nil && !f.kind.Abstract {
 		return f.m.Attribute(f.m.Long(f.kind, name)), nil
 	}

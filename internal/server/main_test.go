@@ -129,3 +129,13 @@ func (c *cloud) create(collection, descriptor string) string {
 	r := c.do("POST", collection, descriptor, "Content-Type: application/json", "Prefer: wait=20").want(c.t, 201)
 	return strings.TrimPrefix(r.Header.Get("Location"), c.url)
 }
+
+// revision counts the changes of everything in the store.
+func (c *cloud) revision() int64 {
+	c.t.Helper()
+	n, _, err := c.engine.Revision(c.t.Context(), engine.Caller{}, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return n
+}

@@ -66,13 +66,18 @@ func (c *call) given() (*occi.Draft, error) {
 // draft is given for requests that must describe something.
 func (c *call) draft() (*occi.Draft, error) {
 	d, err := c.given()
-	if err == nil && d == nil {
-		err = occi.E(occi.Invalid, "the request describes nothing: it has neither a body nor OCCI header fields")
+	if err == nil && (d == nil || isEmpty(d)) {
+		err = occi.E(occi.Invalid, "the request describes nothing, in its body or in OCCI header fields")
 	}
 	if err == nil && d.Action != "" {
 		err = occi.E(occi.Invalid, "the request invokes the action %s, which its URL must name as ?action=TERM", d.Action)
 	}
 	return d, err
+}
+
+func isEmpty(d *occi.Draft) bool {
+	return d.Kind == "" && d.Action == "" &&
+		len(d.Mixins)+len(d.Categories)+len(d.Attributes)+len(d.Links)+len(d.Locations)+len(d.Members) == 0
 }
 
 // invocation reads the attributes of an action that the URL names by its term.
