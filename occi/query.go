@@ -27,11 +27,13 @@ type Cond struct {
 // Query selects entities. The zero Query selects all. Everything given must
 // hold. Deleted entities are never selected.
 type Query struct {
-	Kinds  []string    // identifiers; any of them
-	Mixins []string    // identifiers; each of them
-	IDs    []uuid.UUID // any of them
-	Conds  []Cond
-	Text   []string // words, each of which title, summary or a text attribute holds, in any case
+	Kinds  []string // identifiers; any of them
+	Mixins []string // identifiers; each of them
+	// AnyMixins are identifiers too; any of them will do.
+	AnyMixins []string
+	IDs       []uuid.UUID // any of them
+	Conds     []Cond
+	Text      []string // words, each of which title, summary or a text attribute holds, in any case
 	// LinkedTo selects resources with a link to or from this one.
 	LinkedTo uuid.UUID
 	Sort     []Order // then by Seq

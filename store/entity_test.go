@@ -98,6 +98,7 @@ func TestHostileText(t *testing.T) {
 			for what, q := range map[string]*occi.Query{
 				"condition": {Conds: []occi.Cond{{Name: "x.text", Op: occi.Eq, Value: occi.Str(text)}}},
 				"mixin":     {Mixins: []string{text}},
+				"any mixin": {AnyMixins: []string{"http://example.org/none#at-all", text}},
 				"word":      {Text: []string{text}},
 				"sort":      {Sort: []occi.Order{{Name: text}}, IDs: []uuid.UUID{e.ID}},
 			} {

@@ -45,7 +45,7 @@ func (x *selection) arg(v any) string {
 
 // isPlain reports whether a query selects whole collections, in order.
 func isPlain(q *occi.Query) bool {
-	return len(q.Mixins) == 0 && len(q.IDs) == 0 && len(q.Conds) == 0 && len(q.Text) == 0 && len(q.Sort) == 0 && q.LinkedTo == uuid.Nil
+	return len(q.Mixins) == 0 && len(q.AnyMixins) == 0 && len(q.IDs) == 0 && len(q.Conds) == 0 && len(q.Text) == 0 && len(q.Sort) == 0 && q.LinkedTo == uuid.Nil
 }
 
 // plain selects of so many members. An offset costs a step per entity, so what
@@ -79,6 +79,14 @@ func (x *selection) filtered() error {
 	}
 	for _, id := range q.Mixins {
 		x.join("JOIN", id, "= "+x.arg([]byte(mixinKey)))
+	}
+	if len(q.AnyMixins) > 0 {
+		names := make([]string, len(q.AnyMixins))
+		for i, id := range q.AnyMixins {
+			names[i] = x.arg(indexed(id))
+		}
+		x.where = append(x.where, `e.seq IN (SELECT m.entity FROM attributes m
+			WHERE m.key = `+x.arg([]byte(mixinKey))+` AND m.name IN (`+strings.Join(names, ", ")+`))`)
 	}
 	if len(q.IDs) > 0 {
 		x.where = append(x.where, x.d.anyOf("e.id", x.arg(x.d.list(q.IDs))))

@@ -117,6 +117,11 @@ func (b *creation) draft(kind string, d *occi.Draft, id uuid.UUID) error {
 	if id != uuid.Nil && x.ID != id {
 		return occi.E(occi.Invalid, "%s: the identifier %s is not that of the URL", occi.AttrID, x.ID)
 	}
+	if check := part(b.m, x).check; check != nil {
+		if err := occi.Problems(occi.Invalid, "it is not possible", check(b.m, nil, x)); err != nil {
+			return err
+		}
+	}
 	if b.fresh && id == uuid.Nil {
 		x.ID = own
 	}

@@ -264,6 +264,9 @@ func TestNothingIsMadeOfABadRequest(t *testing.T) {
 	lost := draft(disk, occi.AttrSource, occi.URN(vm.ID), occi.AttrTarget, "/storage/"+uuid.NewString())
 	_, err = c.Create(c.ctx, engine.Caller{}, disk, []*occi.Draft{lost}, engine.Options{})
 	wantClass(t, err, occi.Invalid, occi.AttrTarget)
+	astray := draft(network, "occi.network.address", "198.18.0.0/24", "occi.network.gateway", "198.19.0.1")
+	_, err = c.Create(c.ctx, engine.Caller{}, network, []*occi.Draft{astray}, engine.Options{})
+	wantClass(t, err, occi.Invalid, "occi.network.gateway", "198.18.0.0/24")
 	page, err := c.List(c.ctx, engine.Caller{}, &occi.Query{})
 	if err != nil || page.Total != 1 {
 		t.Errorf("there are %+v, %v; want the one good compute", page, err)

@@ -188,10 +188,18 @@ type found struct {
 	volumes  map[uuid.UUID]bool
 }
 
-// repair goes through the rows in the order they were made, so that what others
-// need comes first.
+// repair goes through the rows, those of machines last: they need what they are
+// linked to, which may have been made after them.
 func (h *host) repair(ctx context.Context, rows []*occi.Entity, f *found) error {
+	var machines, others []*occi.Entity
 	for _, x := range rows {
+		if part(h.e.model(), x).machine {
+			machines = append(machines, x)
+		} else {
+			others = append(others, x)
+		}
+	}
+	for _, x := range append(others, machines...) {
 		if x.Deleted || len(x.Tasks) > 0 {
 			continue
 		}

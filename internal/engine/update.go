@@ -32,32 +32,42 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 	if err != nil {
 		return nil, err
 	}
-	next.Links = old.Links
-	if check := part(p.m, old).check; check != nil {
-		if err := occi.Problems(occi.Invalid, "the change is not possible", check(p.m, old, next)); err != nil {
-			return nil, err
-		}
-	}
 	p.known[old.ID] = old
 	p.result = []uuid.UUID{old.ID}
 	b := creation{plan: p}
 	if err := b.inline(next, d); err != nil {
 		return nil, err
 	}
-	changed := !same(old, next)
-	if !changed && len(b.links) == 0 {
+	if err := b.become(ctx, old, next); err != nil {
+		return nil, err
+	}
+	if len(p.change.Puts) == 0 {
 		return p.outcome(), nil
 	}
-	p.puts[next.ID] = next
-	p.change.Puts = append([]*occi.Entity{next}, p.change.Puts...)
-	if followed(p.m, old, next) && next.Host != "" && part(p.m, next).update != nil {
-		if err := p.renamed(ctx, old, next); err != nil {
-			return nil, err
-		}
-		p.task(next, next.Host, verbUpdate, nil, nil)
-		p.say(next, throughUpdate)
-	}
 	return b.finish(ctx, o)
+}
+
+// become writes next over old if it is another, and has the host follow.
+func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
+	next.Links = old.Links
+	if check := part(b.m, old).check; check != nil {
+		if err := occi.Problems(occi.Invalid, "the change is not possible", check(b.m, old, next)); err != nil {
+			return err
+		}
+	}
+	if same(old, next) && len(b.links) == 0 {
+		return nil
+	}
+	b.puts[next.ID] = next
+	b.change.Puts = append([]*occi.Entity{next}, b.change.Puts...)
+	if followed(b.m, old, next) && next.Host != "" && part(b.m, next).update != nil {
+		if err := b.renamed(ctx, old, next); err != nil {
+			return err
+		}
+		b.task(next, next.Host, verbUpdate, nil, nil)
+		b.say(next, throughUpdate)
+	}
+	return nil
 }
 
 // renamed checks a link whose device was renamed against its machine's others.

@@ -1,0 +1,60 @@
+// Command occid serves the hosts of libvirt as a cloud with an OCCI interface.
+//
+// Options are flags, OCCID_... variables of the environment or keys of a YAML
+// file, in this order of precedence. SIGHUP loads the registry again; SIGTERM and
+// SIGINT end the server once the requests under way are answered.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/occid/occid/occi"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	o, err := parse(os.Args[1:])
+	if err == nil {
+		err = run(o, os.Stdout, os.Stderr)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "occid: %s\n", explain(err))
+		os.Exit(1)
+	}
+}
+
+// run serves until a signal ends it. What people read goes to out, the log to
+// log.
+func run(o *options, out, log io.Writer) error {
+	// A second signal kills, as if there were no handler.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	s, err := build(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return s.serve(ctx, out)
+}
+
+// explain writes every problem of an error on a line of its own.
+func explain(err error) string {
+	text := err.Error()
+	var e *occi.Error
+	if errors.As(err, &e) && len(e.Problems) > 1 {
+		text = e.Message + ":"
+		for _, p := range e.Problems {
+			text += "\n  " + p.String()
+		}
+	}
+	return text
+}

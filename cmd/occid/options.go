@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// options are what an operator can set. The name of an option is that of its
+// flag and of its key in the configuration file.
+type options struct {
+	Listen      string   `default:"127.0.0.1:8787" env:"OCCID_LISTEN" placeholder:"ADDR" help:"Address to serve, a loopback address for as long as nobody is authenticated."`
+	DB          string   `name:"db" env:"OCCID_DB" placeholder:"DSN" help:"Database, sqlite:PATH or a postgres:// URL (default: occid.db in --data)."`
+	DBFile      string   `name:"db-file" env:"OCCID_DB_FILE" placeholder:"FILE" help:"File that holds --db, which may contain a password."`
+	Libvirt     []string `sep:"," default:"test:///default" env:"OCCID_LIBVIRT" placeholder:"URI" help:"Connection URIs of the hosts."`
+	Data        string   `default:"data" env:"OCCID_DATA" placeholder:"DIR" help:"Directory for what the server keeps."`
+	Spec        string   `env:"OCCID_SPEC" placeholder:"DIR" help:"Directory of further registry files (default: registry in --data, if it exists)."`
+	KeepStopped bool     `env:"OCCID_KEEP_STOPPED" help:"Leave machines made of an OS template stopped."`
+	LogFormat   string   `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
+	Dev         bool     `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
+
+	Config  string           `env:"OCCID_CONFIG" placeholder:"FILE" help:"YAML file of these options."`
+	Version kong.VersionFlag `help:"Print the version and end."`
+}
+
+// parse reads the options and checks what can be checked of them alone.
+func parse(args []string) (*options, error) {
+	o, err := read(args)
+	if err != nil {
+		return nil, err
+	}
+	if o.Config != "" {
+		file, err := readFile(o.Config)
+		if err != nil {
+			return nil, err
+		}
+		if o, err = read(args, kong.Resolvers(file)); err != nil {
+			return nil, err
+		}
+	}
+	if err := o.finish(); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+func read(args []string, more ...kong.Option) (*options, error) {
+	o := &options{}
+	settings := append([]kong.Option{
+		kong.Name("occid"), kong.Vars{"version": version},
+		kong.Description("Serve the hosts of libvirt as a cloud with an OCCI interface."),
+	}, more...)
+	k, err := kong.New(o, settings...)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := k.Parse(args); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// finish fills in what depends on other options.
+func (o *options) finish() error {
+	if err := loopback(o.Listen); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, uri := range o.Libvirt {
+		if uri == "" || seen[uri] {
+			return fmt.Errorf("--libvirt: the host %q is empty or named twice", uri)
+		}
+		seen[uri] = true
+	}
+	switch {
+	case o.DB != "" && o.DBFile != "":
+		return errors.New("--db and --db-file exclude each other")
+	case o.DBFile != "":
+		text, err := os.ReadFile(o.DBFile)
+		if err != nil {
+			return fmt.Errorf("--db-file: %w", err)
+		}
+		o.DB = strings.TrimSpace(string(text))
+	case o.DB == "":
+		o.DB = "sqlite:" + filepath.Join(o.Data, "occid.db")
+	}
+	return nil
+}
+
+// loopback refuses an address that others could reach: nobody is authenticated.
+func loopback(address string) error {
+	a, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	if !a.IP.IsLoopback() {
+		return fmt.Errorf("--listen: %s is not a loopback address; without authentication no other is served", address)
+	}
+	return nil
+}

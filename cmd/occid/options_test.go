@@ -1,0 +1,120 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestOptions(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	config := file("occid.yaml", "listen: 127.0.0.1:1\ndata: /from/file\nlibvirt: [test:///default, qemu:///system]\ndev: true\n")
+	secret := file("dsn", "postgres://occid:secret@db/occid\n")
+	for _, x := range []struct {
+		name string
+		args []string
+		env  map[string]string
+		want options
+	}{
+		{"nothing", nil, nil,
+			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json"}},
+		{"a file", []string{"--config", config}, nil,
+			options{Listen: "127.0.0.1:1", DB: "sqlite:/from/file/occid.db", Libvirt: []string{"test:///default", "qemu:///system"}, Data: "/from/file",
+				LogFormat: "json", Dev: true, Config: config}},
+		{"flags over variables over a file", []string{"--listen", "127.0.0.1:3"},
+			map[string]string{"OCCID_CONFIG": config, "OCCID_LISTEN": "127.0.0.1:2", "OCCID_DATA": "/from/env", "OCCID_LIBVIRT": "a:///,b:///"},
+			options{Listen: "127.0.0.1:3", DB: "sqlite:/from/env/occid.db", Libvirt: []string{"a:///", "b:///"}, Data: "/from/env",
+				LogFormat: "json", Dev: true, Config: config}},
+		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret},
+			options{Listen: "127.0.0.1:8787", DB: "postgres://occid:secret@db/occid", DBFile: secret, Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json"}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			for name, value := range x.env {
+				t.Setenv(name, value)
+			}
+			got, err := parse(x.args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(&x.want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for i, x := range []struct {
+		args   []string
+		file   string
+		errors []string
+	}{
+		{[]string{"--listen", "0.0.0.0:8787"}, "", []string{"--listen", "0.0.0.0:8787", "loopback"}},
+		{[]string{"--listen", ":8787", "--dev"}, "", []string{"--listen", "loopback"}},
+		{[]string{"--listen", "[::]:8787"}, "", []string{"loopback"}},
+		{[]string{"--listen", "198.51.100.1:8787", "--dev"}, "", []string{"loopback"}},
+		{[]string{"--listen", "nonsense"}, "", []string{"--listen", "nonsense"}},
+		{[]string{"--db", "sqlite:x", "--db-file", "y"}, "", []string{"--db", "--db-file"}},
+		{[]string{"--db-file", filepath.Join(dir, "none")}, "", []string{"--db-file", "none"}},
+		{[]string{"--libvirt", "a:///,a:///"}, "", []string{"a:///", "twice"}},
+		{[]string{"--log-format", "xml"}, "", []string{"log-format"}},
+		{[]string{"--nonsense"}, "", []string{"--nonsense"}},
+		{[]string{"surplus"}, "", []string{"surplus"}},
+		{nil, "listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n", []string{"listen", "line 2"}},
+		{nil, "data: x\nportt: 1\n", []string{"portt", "line 2"}},
+		{nil, "config: other.yaml\n", []string{"config"}},
+		{nil, "data: [a, b]\n", []string{"line 1", "data"}},
+		{nil, "libvirt: {a: b}\n", []string{"line 1", "libvirt"}},
+		{nil, "dev: perhaps\n", []string{"dev", "perhaps"}},
+		{nil, "- a\n", []string{"yaml"}},
+		{[]string{"--config", filepath.Join(dir, "missing.yaml")}, "", []string{"--config", "missing.yaml"}},
+	} {
+		if x.file != "" {
+			path := filepath.Join(dir, string(rune('a'+i))+".yaml")
+			if err := os.WriteFile(path, []byte(x.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			x.args = append(x.args, "--config", path)
+		}
+		_, err := parse(x.args)
+		if err == nil {
+			t.Errorf("%q %q is taken", x.args, x.file)
+			continue
+		}
+		for _, word := range x.errors {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("%q %q: the error %q lacks %q", x.args, x.file, err, word)
+			}
+		}
+	}
+}
+
+func TestWorkerNamesLast(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "worker")
+	first, err := workerName(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := workerName(path); err != nil || again != first {
+		t.Errorf("after a restart: %q, %v; want %q", again, err, first)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := workerName(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("an empty file gives %v", err)
+	}
+}

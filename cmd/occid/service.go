@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/server"
+	"github.com/occid/occid/store"
+)
+
+// service is the running program: all that is opened, to be closed in reverse
+// order.
+type service struct {
+	options  *options
+	log      *slog.Logger
+	registry *registry
+	server   *server.Server
+	listener net.Listener
+	closers  []func() error
+}
+
+// build opens what the options name. The hosts need not answer yet.
+func build(ctx context.Context, o *options, log io.Writer) (*service, error) {
+	s := &service{options: o, log: logger(o, log)}
+	if err := s.open(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func logger(o *options, to io.Writer) *slog.Logger {
+	if o.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(to, nil))
+	}
+	return slog.New(slog.NewJSONHandler(to, nil))
+}
+
+func (s *service) open(ctx context.Context) error {
+	o := s.options
+	if err := os.MkdirAll(o.Data, 0o700); err != nil {
+		return fmt.Errorf("--data: %w", err)
+	}
+	worker, err := workerName(filepath.Join(o.Data, "worker"))
+	if err != nil {
+		return err
+	}
+	s.registry = &registry{named: o.Spec, standard: filepath.Join(o.Data, "registry")}
+	if err := s.registry.load(); err != nil {
+		return err
+	}
+	st, err := store.Open(ctx, o.DB)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, st.Close)
+	hosts, err := s.hosts()
+	if err != nil {
+		return err
+	}
+	eng := engine.New(engine.Config{Store: st, Model: s.registry.model, Hosts: hosts, Worker: worker,
+		KeepStopped: o.KeepStopped, Logger: s.log})
+	if err := eng.Start(ctx); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error { eng.Stop(); return nil })
+	s.server = server.New(server.Config{Engine: eng, Version: version, Logger: s.log})
+	if s.listener, err = net.Listen("tcp", o.Listen); err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	return nil
+}
+
+// hosts opens a driver for each host. Entities remember a host by its URI.
+func (s *service) hosts() ([]engine.Host, error) {
+	var hosts []engine.Host
+	for _, uri := range s.options.Libvirt {
+		d, err := libvirt.Open(libvirt.Config{URI: uri, Logger: s.log})
+		if err != nil {
+			return nil, fmt.Errorf("--libvirt: %s: %w", uri, err)
+		}
+		s.closers = append(s.closers, d.Close)
+		hosts = append(hosts, engine.Host{Name: uri, Driver: d})
+	}
+	return hosts, nil
+}
+
+// serve answers requests until ctx ends.
+func (s *service) serve(ctx context.Context, out io.Writer) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	reloaded := make(chan struct{})
+	ended, end := context.WithCancel(ctx)
+	go func() {
+		defer close(reloaded)
+		for {
+			select {
+			case <-hangups:
+				s.registry.reload(s.log)
+			case <-ended.Done():
+				return
+			}
+		}
+	}()
+	url := "http://" + s.listener.Addr().String()
+	fmt.Fprintf(out, "occid %s listens on %s\n", version, url)
+	if s.options.Dev {
+		fmt.Fprint(out, strings.ReplaceAll(beginning, "URL", url))
+	}
+	err := s.server.Serve(ctx, s.listener)
+	end()
+	<-reloaded
+	return err
+}
+
+// beginning is what a person can try first.
+const beginning = `
+  curl -X POST -H 'Content-Type: application/json' -d '{"type":"compute","title":"web-1","cores":2,"memory":"1 GiB"}' URL/compute/
+  curl -X POST 'URL/compute/?action=start' -H 'Prefer: wait=10'
+  curl URL/.txt
+
+`
+
+// close ends the service: nothing uses what is closed after it.
+func (s *service) close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		if err := s.closers[i](); err != nil {
+			s.log.Error("not closed", "error", err)
+		}
+	}
+	s.closers = nil
+}
+
+// workerName gives the name under which this server claims tasks: it outlives a
+// restart, and no other server has it.
+func workerName(path string) (string, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		text, err := os.ReadFile(path)
+		if name := strings.TrimSpace(string(text)); err == nil && name != "" {
+			return name, nil
+		}
+		return "", fmt.Errorf("%s holds no name; remove it while the server is stopped", path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("--data: %w", err)
+	}
+	name := uuid.NewString()
+	if _, err := f.WriteString(name + "\n"); err != nil {
+		return "", errors.Join(err, f.Close())
+	}
+	return name, errors.Join(f.Sync(), f.Close())
+}

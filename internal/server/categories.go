@@ -1,0 +1,100 @@
+package server
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/occid/occid/occi"
+	"github.com/occid/occid/render"
+)
+
+// getCategories is the query interface (GFD.223 section 9): all kinds, mixins
+// and actions, or exactly those that the request names.
+func (c *call) getCategories() error {
+	if err := c.params.only("category"); err != nil {
+		return err
+	}
+	var names []string
+	for _, p := range c.params {
+		names = append(names, p.value)
+	}
+	header := ""
+	if len(c.r.Header["Category"])+len(c.r.Header["X-Occi-Category"]) > 0 {
+		f, err := render.ParseFilter(c.r.Header)
+		if err != nil {
+			return err
+		}
+		names = append(names, f.Categories...)
+		header = string(render.Header(c.r.Header))
+	}
+	found, err := choose(c.reg.model, names)
+	if err != nil {
+		return err
+	}
+	key := c.registryKey("/-/?" + c.r.URL.RawQuery + "\x00" + header)
+	return c.show(key, time.Time{}, func(dst []byte, v *render.View) ([]byte, error) {
+		return c.format.Categories(dst, v, found)
+	})
+}
+
+// getStates shows the registry of states and transitions.
+func (c *call) getStates() error {
+	if err := c.params.only(); err != nil {
+		return err
+	}
+	return c.show(c.registryKey("/-/states"), time.Time{}, c.format.States)
+}
+
+// registryKey names a rendering of the registry, which changes with it alone.
+func (c *call) registryKey(path string) bodyKey {
+	return bodyKey{path: path, registry: c.reg, format: c.format, base: c.base()}
+}
+
+// choose gives the categories with identifiers or terms, all for none.
+func choose(m *occi.Model, names []string) (*render.Categories, error) {
+	if len(names) == 0 {
+		return &render.Categories{Kinds: m.Kinds, Mixins: m.Mixins, Actions: m.Actions}, nil
+	}
+	out := &render.Categories{}
+	for _, name := range names {
+		before := len(out.Kinds) + len(out.Mixins) + len(out.Actions)
+		named := func(c *occi.Category) bool { return c.ID() == name || c.Term == name }
+		for _, k := range m.Kinds {
+			if named(&k.Category) {
+				out.Kinds = append(out.Kinds, k)
+			}
+		}
+		for _, x := range m.Mixins {
+			if named(&x.Category) {
+				out.Mixins = append(out.Mixins, x)
+			}
+		}
+		for _, a := range m.Actions {
+			if named(&a.Category) {
+				out.Actions = append(out.Actions, a)
+			}
+		}
+		if len(out.Kinds)+len(out.Mixins)+len(out.Actions) == before {
+			return nil, badParam("category", "there is no category %q", name)
+		}
+	}
+	return out, nil
+}
+
+// getHealth tells that the server answers at all.
+func (c *call) getHealth() error {
+	c.send(http.StatusOK, render.Formats()[0], okBody)
+	return nil
+}
+
+// getReady tells that requests can be served.
+func (c *call) getReady() error {
+	if c.s.life.Err() != nil {
+		return occi.E(occi.Unavailable, "the server is stopping")
+	}
+	if err := c.s.engine.Ready(c.r.Context()); err != nil {
+		return err
+	}
+	c.send(http.StatusOK, render.Formats()[0], okBody)
+	return nil
+}

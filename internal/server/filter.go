@@ -1,0 +1,362 @@
+package server
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+	"github.com/occid/occid/render"
+)
+
+// Limits of pages.
+const (
+	pageSize    = 50     // entities on a page whose size is not asked for
+	maxPageSize = 10_000 // that may be asked for
+)
+
+// selection is what a request on a collection selects.
+type selection struct {
+	query occi.Query
+	// none tells that nothing can match: the filters contradict each other.
+	none bool
+	// page and number are 0 when the collection is not paged.
+	page, number int
+	// rest is the query without page and number, raw.
+	rest string
+	// header is the text of filters in header fields.
+	header string
+}
+
+// selects reads the filters, order and paging of a request on the target's
+// collection.
+func (c *call) selects() (*selection, error) {
+	s := &selection{}
+	if err := c.embedded(); err != nil {
+		return nil, err
+	}
+	s.query.Kinds = c.memberKinds()
+	if c.to.mixin != nil {
+		s.query.Mixins = []string{c.to.mixin.ID()}
+	}
+	s.query.AnyMixins = c.to.under
+	s.query.LinkedTo = c.linkedTo()
+	f := filters{m: c.reg.model, kind: c.to.kind, s: s}
+	if c.r.Method == "GET" || c.r.Method == "HEAD" {
+		if err := f.header(c.r.Header); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.paging(c.params); err != nil {
+		return nil, err
+	}
+	for _, p := range c.params {
+		if err := f.param(p); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.params) > 0 {
+		s.rest = withoutPaging(c.r.URL.RawQuery)
+	}
+	return s, nil
+}
+
+// linkedTo is what a reverse look-up begins at.
+func (c *call) linkedTo() uuid.UUID {
+	if c.to.of != nil {
+		return c.to.id
+	}
+	return uuid.Nil
+}
+
+// memberKinds lists the kinds of the target's members, nil for any.
+func (c *call) memberKinds() []string {
+	k := c.to.kind
+	switch {
+	case k == nil:
+		return nil
+	case !k.Abstract:
+		return []string{k.ID()}
+	}
+	var ids []string
+	for _, o := range c.reg.model.Kinds {
+		if !o.Abstract && c.reg.model.IsA(o, k.ID()) {
+			ids = append(ids, o.ID())
+		}
+	}
+	return ids
+}
+
+func (s *selection) paging(ps params) error {
+	page, paged, err := ps.number("page", 1<<31)
+	if err != nil {
+		return err
+	}
+	number, sized, err := ps.number("number", maxPageSize)
+	if err != nil {
+		return err
+	}
+	if !paged && !sized {
+		return nil
+	}
+	s.page, s.number = 1, pageSize
+	if paged {
+		s.page = page
+	}
+	if sized {
+		s.number = number
+	}
+	s.query.Offset, s.query.Limit = (s.page-1)*s.number, s.number
+	return nil
+}
+
+// number gives the value of a parameter that counts from 1.
+func (ps params) number(name string, most int) (n int, given bool, err error) {
+	text, given, err := ps.single(name)
+	if err != nil || !given {
+		return 0, false, err
+	}
+	n, err = strconv.Atoi(text)
+	switch {
+	case err != nil || n < 1:
+		return 0, false, badParam(name, "%q is not a whole number from 1", text)
+	case n > most:
+		return 0, false, &occi.Error{Class: occi.TooLarge, Message: "the query asks for too much",
+			Problems: []occi.Problem{{What: name, Text: text + " is more than " + strconv.Itoa(most)}}}
+	}
+	return n, true, nil
+}
+
+// withoutPaging removes what changes from page to page.
+func withoutPaging(raw string) string {
+	var kept []string
+	for _, piece := range strings.FieldsFunc(raw, func(r rune) bool { return r == '&' || r == ';' }) {
+		if name, _, _ := strings.Cut(piece, "="); name != "page" && name != "number" {
+			kept = append(kept, piece)
+		}
+	}
+	return strings.Join(kept, "&")
+}
+
+// filters adds conditions to a selection.
+type filters struct {
+	m    *occi.Model
+	kind *occi.Kind // of all members, nil if they are mixed
+	s    *selection
+}
+
+// header reads the filters in header fields, which any GET may carry whatever it
+// accepts (GFD.223 section 8).
+func (f *filters) header(h map[string][]string) error {
+	if len(h["Category"])+len(h["X-Occi-Attribute"])+len(h["X-Occi-Category"]) == 0 {
+		return nil
+	}
+	given, err := render.ParseFilter(h)
+	if err != nil {
+		return err
+	}
+	for _, id := range given.Categories {
+		if err := f.category("Category", id); err != nil {
+			return err
+		}
+	}
+	for _, a := range given.Attributes {
+		if err := f.attribute("X-OCCI-Attribute: "+a.Name, param{name: a.Name, op: occi.Eq, value: a.Value.String()}); err != nil {
+			return err
+		}
+	}
+	f.s.header = string(render.Header(h))
+	return nil
+}
+
+// param reads one query parameter.
+func (f *filters) param(p param) error {
+	switch p.name {
+	case "page", "number", "content":
+		return nil
+	case "action":
+		return badParam(p.name, "only POST invokes actions")
+	case "category", "q", "id", "sort":
+		if p.op != occi.Eq {
+			return badParam(p.name, "takes no comparison")
+		}
+	}
+	switch p.name {
+	case "category":
+		return f.category(p.name, p.value)
+	case "q":
+		words := strings.Fields(p.value)
+		if len(words) == 0 {
+			return badParam("q", "names no word")
+		}
+		f.s.query.Text = append(f.s.query.Text, words...)
+		return nil
+	case "id":
+		return f.id(p.value)
+	case "sort":
+		return f.sort(p.value)
+	}
+	return f.attribute(p.name, p)
+}
+
+func (f *filters) id(value string) error {
+	for _, s := range strings.Split(value, ",") {
+		id, ok := occi.ParseID(strings.TrimSpace(s))
+		if !ok {
+			return badParam("id", "%q is not a UUID", s)
+		}
+		f.s.query.IDs = append(f.s.query.IDs, id)
+	}
+	return nil
+}
+
+// category restricts to a kind or mixin, named by identifier or term.
+func (f *filters) category(param, name string) error {
+	var found []any
+	for _, k := range f.m.Kinds {
+		if k.ID() == name || k.Term == name {
+			found = append(found, k)
+		}
+	}
+	for _, x := range f.m.Mixins {
+		if x.ID() == name || x.Term == name {
+			found = append(found, x)
+		}
+	}
+	if len(found) == 0 {
+		return badParam(param, "there is no kind or mixin %q", name)
+	}
+	if len(found) > 1 {
+		return badParam(param, "%q stands for several categories; name one by its identifier", name)
+	}
+	switch x := found[0].(type) {
+	case *occi.Mixin:
+		f.s.query.Mixins = append(f.s.query.Mixins, x.ID())
+	case *occi.Kind:
+		f.restrict(x)
+	}
+	return nil
+}
+
+// restrict leaves the members that are of a kind.
+func (f *filters) restrict(k *occi.Kind) {
+	var kept []string
+	for _, o := range f.m.Kinds {
+		if !o.Abstract && f.m.IsA(o, k.ID()) && (f.s.query.Kinds == nil || contains(f.s.query.Kinds, o.ID())) {
+			kept = append(kept, o.ID())
+		}
+	}
+	f.s.query.Kinds = kept
+	f.s.none = f.s.none || len(kept) == 0
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// attribute adds a condition on an attribute, whose operator may also end the
+// name: "memory.ge".
+func (f *filters) attribute(shown string, p param) error {
+	a, err := f.defined(shown, p.name)
+	if err == nil && a == nil {
+		if i := strings.LastIndexByte(p.name, '.'); i >= 0 && words[p.name[i+1:]] != "" && p.op == occi.Eq {
+			p.op, p.name = words[p.name[i+1:]], p.name[:i]
+			a, err = f.defined(shown, p.name)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if a == nil {
+		return badParam(shown, "unknown parameter: it is neither page, number, sort, q, id, category nor an attribute")
+	}
+	text := p.value
+	if s := f.states(a.Name); s != nil {
+		if canonical := s.Canonical(text); canonical != "" {
+			text = canonical
+		}
+	}
+	// A bound may lie outside what an entity may have.
+	wide := *a
+	wide.Min, wide.Max = nil, nil
+	v, err := wide.Check(occi.Str(text))
+	if err != nil {
+		return badParam(shown, "%v", err)
+	}
+	f.s.query.Conds = append(f.s.query.Conds, occi.Cond{Name: a.Name, Op: p.op, Value: v})
+	return nil
+}
+
+// words are the operators that may end a parameter's name.
+var words = map[string]occi.Op{
+	"eq": occi.Eq, "ne": occi.Ne, "lt": occi.Lt, "le": occi.Le, "gt": occi.Gt, "ge": occi.Ge,
+}
+
+// states gives the state machine whose state an attribute holds.
+func (f *filters) states(name string) *occi.States {
+	for _, k := range f.m.Kinds {
+		if k.States != nil && k.States.Attribute == name {
+			return k.States
+		}
+	}
+	return nil
+}
+
+// defined gives the attribute that a name means, nil if it means none. A short
+// name that means several in a mixed collection is an error.
+func (f *filters) defined(shown, name string) (*occi.Attribute, error) {
+	if name == "" {
+		return nil, nil
+	}
+	if f.kind != nil && !f.kind.Abstract {
+		return f.m.Attribute(f.m.Long(f.kind, name)), nil
+	}
+	names := f.m.Longs(name)
+	switch len(names) {
+	case 0:
+		return nil, nil
+	case 1:
+		return f.m.Attribute(names[0]), nil
+	}
+	return nil, badParam(shown, "is short for several attributes: %s", strings.Join(names, ", "))
+}
+
+// sort adds an order: names with "-" before them for the reverse.
+func (f *filters) sort(value string) error {
+	for _, s := range strings.Split(value, ",") {
+		s = strings.TrimSpace(s)
+		name, desc := strings.CutPrefix(s, "-")
+		if name != "created" && name != "updated" {
+			a, err := f.defined("sort", name)
+			if err != nil {
+				return err
+			}
+			if a == nil {
+				return badParam("sort", "%q is not an attribute", name)
+			}
+			name = a.Name
+		}
+		f.s.query.Sort = append(f.s.query.Sort, occi.Order{Name: name, Desc: desc})
+	}
+	return nil
+}
+
+// embedded reads which rendering Atom entries embed.
+func (c *call) embedded() error {
+	content, given, err := c.params.single("content")
+	if err != nil || !given {
+		return err
+	}
+	switch content {
+	case "xml", "json", "text":
+		c.content = content
+		return nil
+	}
+	return badParam("content", "%q is none of xml, json, text", content)
+}

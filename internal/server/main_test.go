@@ -1,0 +1,141 @@
+package server_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/server"
+	"github.com/occid/occid/occi"
+	"github.com/occid/occid/spec"
+	"github.com/occid/occid/store"
+)
+
+// cloud is a server over a real engine, store and libvirt's test host.
+type cloud struct {
+	t      testing.TB
+	server *server.Server
+	engine *engine.Engine
+	store  *store.Store
+	url    string
+	log    *record
+	// statements are the SQL statements run.
+	statements *counter
+}
+
+// newCloud starts a server that ends with the test.
+func newCloud(t testing.TB) *cloud {
+	t.Helper()
+	c := &cloud{t: t, log: &record{}, statements: &counter{}}
+	ctx := context.Background()
+	st, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), store.WithTrace(c.statements.count))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closes(t, st) })
+	quiet := slog.New(slog.DiscardHandler)
+	driver, err := libvirt.Open(libvirt.Config{URI: "test:///default", Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closes(t, driver) })
+	m, err := spec.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.store = st
+	c.engine = engine.New(engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
+		Hosts: []engine.Host{{Name: "one", Driver: driver}}, Logger: quiet})
+	if err := c.engine.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.engine.Stop)
+	c.server = server.New(server.Config{Engine: c.engine, Version: "test", Logger: slog.New(slog.NewJSONHandler(c.log, nil))})
+	web := httptest.NewServer(c.server)
+	t.Cleanup(web.Close)
+	c.url = web.URL
+	return c
+}
+
+func closes(t testing.TB, c io.Closer) {
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// reply is an answer that has been read.
+type reply struct {
+	*http.Response
+	text string
+}
+
+// do sends a request. Header lines are "Name: value".
+func (c *cloud) do(method, path, body string, header ...string) reply {
+	c.t.Helper()
+	req, err := http.NewRequest(method, c.url+path, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, h := range header {
+		name, value, _ := strings.Cut(h, ": ")
+		if name == "Host" {
+			req.Host = value
+			continue
+		}
+		req.Header.Add(name, value)
+	}
+	return c.send(req)
+}
+
+func (c *cloud) send(req *http.Request) reply {
+	c.t.Helper()
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return reply{resp, string(text)}
+}
+
+// want fails the test unless the answer has a status and its text holds words.
+func (r reply) want(t testing.TB, status int, words ...string) reply {
+	t.Helper()
+	if r.StatusCode != status {
+		t.Fatalf("%s %s: %d, want %d\n%s", r.Request.Method, r.Request.URL, r.StatusCode, status, r.text)
+	}
+	for _, w := range words {
+		if !strings.Contains(r.text, w) {
+			t.Errorf("%s %s: %q lacks %q", r.Request.Method, r.Request.URL, r.text, w)
+		}
+	}
+	return r
+}
+
+// create makes an entity of a JSON descriptor, waits for its host, and gives its
+// path.
+func (c *cloud) create(collection, descriptor string) string {
+	c.t.Helper()
+	r := c.do("POST", collection, descriptor, "Content-Type: application/json", "Prefer: wait=20").want(c.t, 201)
+	return strings.TrimPrefix(r.Header.Get("Location"), c.url)
+}
+
+// revision counts the changes of everything in the store.
+func (c *cloud) revision() int64 {
+	c.t.Helper()
+	n, _, err := c.engine.Revision(c.t.Context(), engine.Caller{}, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return n
+}

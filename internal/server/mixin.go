@@ -1,0 +1,96 @@
+package server
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/occi"
+)
+
+// postMixin gives the mixin to the entities listed, or acts on the members.
+func (c *call) postMixin() error {
+	if _, acts, err := c.params.single("action"); err != nil || acts {
+		return c.actOnCollection()
+	}
+	return c.associate(func(listed []uuid.UUID) (engine.Members, error) {
+		if len(listed) == 0 {
+			return engine.Members{}, occi.E(occi.Invalid, "the request lists no locations")
+		}
+		return engine.Members{Add: listed}, nil
+	})
+}
+
+// putMixin makes the entities listed the members.
+func (c *call) putMixin() error {
+	return c.associate(func(listed []uuid.UUID) (engine.Members, error) {
+		members, err := c.members()
+		gone := slices.DeleteFunc(members, func(id uuid.UUID) bool { return slices.Contains(listed, id) })
+		return engine.Members{Add: listed, Drop: gone}, err
+	})
+}
+
+// deleteMixin takes the mixin from the entities listed, from all members if none
+// is. The entities themselves stay.
+func (c *call) deleteMixin() error {
+	return c.associate(func(listed []uuid.UUID) (engine.Members, error) {
+		if len(listed) > 0 {
+			return engine.Members{Drop: listed}, nil
+		}
+		members, err := c.members()
+		return engine.Members{Drop: members}, err
+	})
+}
+
+// members lists the mixin's.
+func (c *call) members() ([]uuid.UUID, error) {
+	ids, _, err := c.chosen()
+	return ids, err
+}
+
+// associate changes the members of the target mixin by the locations that the
+// request lists and answers with the collection (GFD.223 section 11.3).
+func (c *call) associate(change func(listed []uuid.UUID) (engine.Members, error)) error {
+	if err := c.params.only(); err != nil {
+		return err
+	}
+	d, err := c.given()
+	if err != nil {
+		return err
+	}
+	if d == nil {
+		d = &occi.Draft{}
+	}
+	if d.Kind != "" {
+		return occi.E(occi.Invalid, "the request describes a %s; %s takes locations of entities", d.Kind, c.to.path)
+	}
+	listed, err := c.located(d)
+	if err != nil {
+		return err
+	}
+	w, err := c.collectionWrite()
+	if err != nil {
+		return err
+	}
+	members, err := change(listed)
+	if err != nil {
+		return err
+	}
+	out, err := c.s.engine.Associate(c.r.Context(), c.caller, c.to.mixin.ID(), members, w.options)
+	if err != nil {
+		return err
+	}
+	if _, err := c.waited(w, out); err != nil {
+		return err
+	}
+	s, err := c.selects()
+	if err != nil {
+		return err
+	}
+	page, err := c.list(s)
+	if err != nil {
+		return err
+	}
+	return c.several(write{}, &engine.Outcome{Entities: page.Entities})
+}

@@ -1,0 +1,198 @@
+package server
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/occi"
+	"github.com/occid/occid/render"
+)
+
+// Limits of requests.
+const (
+	maxBody = 1 << 20 // bytes
+	// maxWait is how long Prefer can make a request wait; more is cut to it.
+	maxWait = time.Minute
+	maxKey  = 255 // bytes of an idempotency key
+)
+
+// read takes in the request's body, once.
+func (c *call) read() ([]byte, error) {
+	if c.body != nil || c.r.Body == nil {
+		return c.body, nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(&c.rec, c.r.Body, maxBody))
+	if err != nil {
+		if e := classify(err); e.Class != occi.Internal {
+			return nil, e
+		}
+		return nil, occi.E(occi.Invalid, "the request body cannot be read: %w", err)
+	}
+	c.body = body
+	return body, nil
+}
+
+// given reads what the request describes; nil if it has neither a body nor
+// OCCI's header fields.
+func (c *call) given() (*occi.Draft, error) {
+	body, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	format, err := render.Request(c.r.Header["Content-Type"], body)
+	if len(body) == 0 {
+		body = render.Header(c.r.Header)
+		if len(body) == 0 {
+			return nil, nil
+		}
+		format, err = render.Named("text/occi"), nil
+	} else if err == nil && format.InHeaders {
+		body = render.Header(c.r.Header)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return format.Decode(c.reg.model, body)
+}
+
+// draft is given for requests that must describe something.
+func (c *call) draft() (*occi.Draft, error) {
+	d, err := c.given()
+	if err == nil && (d == nil || isEmpty(d)) {
+		err = occi.E(occi.Invalid, "the request describes nothing, in its body or in OCCI header fields")
+	}
+	if err == nil && d.Action != "" {
+		err = occi.E(occi.Invalid, "the request invokes the action %s, which its URL must name as ?action=TERM", d.Action)
+	}
+	return d, err
+}
+
+func isEmpty(d *occi.Draft) bool {
+	return d.Kind == "" && d.Action == "" &&
+		len(d.Mixins)+len(d.Categories)+len(d.Attributes)+len(d.Links)+len(d.Locations)+len(d.Members) == 0
+}
+
+// invocation reads the attributes of an action that the URL names by its term.
+func (c *call) invocation(term string) (*occi.Draft, error) {
+	if term == "" {
+		return nil, badParam("action", "names no action")
+	}
+	d, err := c.given()
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		d = &occi.Draft{}
+	}
+	if d.Kind != "" {
+		return nil, occi.E(occi.Invalid, "the request describes a %s where the attributes of an action are meant", d.Kind)
+	}
+	if _, named, ok := occi.SplitID(d.Action); ok && named != term || !ok && d.Action != "" && d.Action != term {
+		return nil, badParam("action", "the URL asks for %q, the request for %s", term, d.Action)
+	}
+	if d.Action == "" {
+		d.Action = term
+	}
+	return d, nil
+}
+
+// located lists the entities that a draft refers to: by locations, or as the
+// members of a collection.
+func (c *call) located(d *occi.Draft) ([]uuid.UUID, error) {
+	var ids []uuid.UUID
+	seen := map[uuid.UUID]bool{}
+	add := func(text string) error {
+		r := c.reg.model.ParseRef(text)
+		if r.ID == uuid.Nil {
+			return occi.E(occi.Invalid, "%q is not the location of an entity", text)
+		}
+		if !seen[r.ID] {
+			seen[r.ID] = true
+			ids = append(ids, r.ID)
+		}
+		return nil
+	}
+	for _, l := range d.Locations {
+		if err := add(l); err != nil {
+			return nil, err
+		}
+	}
+	for i := range d.Members {
+		if err := add(d.Members[i].Text(occi.AttrID)); err != nil {
+			return nil, err
+		}
+	}
+	if len(ids) > maxPageSize {
+		return nil, occi.E(occi.TooLarge, "%d locations are more than %d", len(ids), maxPageSize)
+	}
+	return ids, nil
+}
+
+// options reads what adjusts a write on an entity or, if its Match is cleared,
+// on a collection.
+func (c *call) options() (engine.Options, error) {
+	var o engine.Options
+	var err error
+	if o.Match, err = guard(c.r); err != nil {
+		return o, err
+	}
+	if o.Key, err = c.idempotencyKey(); err != nil || o.Key == "" {
+		return o, err
+	}
+	body, err := c.read()
+	if err != nil {
+		return o, err
+	}
+	h := sha256.New()
+	for _, part := range []string{c.r.Method, c.to.path, c.r.URL.RawQuery, strings.Join(c.r.Header["Content-Type"], ","),
+		string(render.Header(c.r.Header)), string(body)} {
+		io.WriteString(h, strconv.Itoa(len(part))+":"+part)
+	}
+	o.Hash = hex.EncodeToString(h.Sum(nil))
+	return o, nil
+}
+
+// idempotencyKey reads the field of that name, quoted or not.
+func (c *call) idempotencyKey() (string, error) {
+	fields := c.r.Header["Idempotency-Key"]
+	if len(fields) == 0 {
+		return "", nil
+	}
+	key := strings.TrimSpace(fields[0])
+	if n := len(key); n > 1 && key[0] == '"' && key[n-1] == '"' {
+		key = key[1 : n-1]
+	}
+	printable := strings.IndexFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) < 0
+	if len(fields) > 1 || key == "" || len(key) > maxKey || !printable {
+		return "", occi.E(occi.Invalid, "Idempotency-Key: one key of 1 to %d printable ASCII characters is meant", maxKey)
+	}
+	return key, nil
+}
+
+// patience is how long the client prefers to wait for the outcome of a write (RFC
+// 7240 section 4.3).
+func (c *call) patience() (time.Duration, error) {
+	for _, field := range c.r.Header["Prefer"] {
+		for _, p := range strings.Split(field, ",") {
+			name, value, _ := strings.Cut(p, "=")
+			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+				continue
+			}
+			value = strings.Trim(strings.TrimSpace(value), `"`)
+			seconds, err := strconv.ParseUint(value, 10, 31)
+			if err != nil {
+				return 0, occi.E(occi.Invalid, "Prefer: wait=%q is not a number of seconds", value)
+			}
+			return min(time.Duration(seconds)*time.Second, maxWait), nil
+		}
+	}
+	return 0, nil
+}

@@ -1,0 +1,174 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/occi"
+	"github.com/occid/occid/render"
+)
+
+// Engine is what the server needs of the engine, whose package has the contracts.
+type Engine interface {
+	reader
+	writer
+	Model() *occi.Model
+	Ready(ctx context.Context) error
+}
+
+type reader interface {
+	Get(ctx context.Context, c engine.Caller, id uuid.UUID) (*occi.Entity, error)
+	List(ctx context.Context, c engine.Caller, q *occi.Query) (*occi.Page, error)
+	Revision(ctx context.Context, c engine.Caller, kinds []string) (int64, time.Time, error)
+	Task(ctx context.Context, c engine.Caller, id uuid.UUID) (*occi.Task, error)
+	Tasks(ctx context.Context, c engine.Caller, entity uuid.UUID) ([]*occi.Task, error)
+	Unfinished(ctx context.Context, c engine.Caller) ([]*occi.Task, error)
+}
+
+type writer interface {
+	Create(ctx context.Context, c engine.Caller, kind string, ds []*occi.Draft, o engine.Options) (*engine.Outcome, error)
+	Put(ctx context.Context, c engine.Caller, kind string, id uuid.UUID, d *occi.Draft, o engine.Options) (*engine.Outcome, error)
+	Update(ctx context.Context, c engine.Caller, id uuid.UUID, d *occi.Draft, o engine.Options) (*engine.Outcome, error)
+	Act(ctx context.Context, c engine.Caller, ids []uuid.UUID, d *occi.Draft, o engine.Options) (*engine.Outcome, error)
+	Associate(ctx context.Context, c engine.Caller, mixin string, m engine.Members, o engine.Options) (*engine.Outcome, error)
+	Delete(ctx context.Context, c engine.Caller, ids []uuid.UUID, o engine.Options) (*engine.Outcome, error)
+	Cancel(ctx context.Context, c engine.Caller, task uuid.UUID) (*occi.Task, error)
+	Wait(ctx context.Context, tasks []uuid.UUID) error
+}
+
+// Config is what a Server is made of. Engine is required.
+type Config struct {
+	Engine Engine
+	// Version is the program's; every answer shows it.
+	Version string
+	// Logger gets one record for each request, and the text of internal faults;
+	// nil means slog's default.
+	Logger *slog.Logger
+}
+
+// Server answers requests. It is safe for concurrent use.
+type Server struct {
+	engine  Engine
+	log     *slog.Logger
+	version string
+	routes  http.Handler
+	browser *http.CrossOriginProtection
+	bodies  *bodies
+	// life ends when the server shuts down, and with it every wait for tasks.
+	life context.Context
+	end  context.CancelFunc
+
+	current  atomic.Pointer[registry]
+	requests atomic.Uint64
+	// idPrefix tells the requests of one run from those of others.
+	idPrefix string
+	fields   commonFields
+}
+
+// commonFields are the values of header fields that every answer carries.
+type commonFields struct {
+	server []string
+	// accept lists what is read; acceptOld is for clients that would send their
+	// own, older JSON if they saw OCCI's.
+	accept, acceptOld []string
+}
+
+// New makes a Server.
+func New(c Config) *Server {
+	s := &Server{engine: c.Engine, log: c.Logger, version: c.Version, bodies: newBodies(),
+		browser: http.NewCrossOriginProtection()}
+	s.life, s.end = context.WithCancel(context.Background())
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	var random [4]byte
+	rand.Read(random[:])
+	s.idPrefix = hex.EncodeToString(random[:]) + "-"
+	s.fields = commonFields{
+		server:    []string{"occid/" + c.Version + " (" + runtime.GOOS + ") OCCI/1.2 OCCI/1.1"},
+		accept:    []string{readable("")},
+		acceptOld: []string{readable("application/occi+json")},
+	}
+	s.routes = s.router()
+	return s
+}
+
+// readable lists the media types of requests, but one.
+func readable(without string) string {
+	var names []string
+	for _, f := range render.Formats() {
+		if f.Reads && f.Media != without {
+			names = append(names, f.Media)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// router names the paths that are fixed; what all others mean depends on the
+// registry in force.
+func (s *Server) router() http.Handler {
+	r := chi.NewRouter()
+	r.NotFound(s.handle(inRegistry))
+	r.MethodNotAllowed(s.handle(inRegistry))
+	r.Handle("/*", s.handle(inRegistry))
+	for path, v := range map[string]*verbs{
+		"/-":                          categoryVerbs,
+		"/.well-known/org/ogf/occi/-": categoryVerbs,
+		"/-/states":                   stateVerbs,
+		"/healthz":                    healthVerbs,
+		"/readyz":                     readyVerbs,
+	} {
+		h := s.handle(fixed(v))
+		r.Handle(path, h)
+		r.Handle(path+"/", h)
+		r.Handle(path+`{suffix:\.[a-z]+}`, h)
+		r.Handle(path+`/{suffix:\.[a-z]+}`, h)
+	}
+	return r
+}
+
+// finder tells what a request's path means.
+type finder func(c *call) (target, error)
+
+func inRegistry(c *call) (target, error) { return resolve(c.reg.model, c.r.URL.Path) }
+
+func fixed(v *verbs) finder {
+	return func(c *call) (target, error) {
+		t := target{verbs: v, path: c.r.URL.Path}
+		if suffix := chi.URLParam(c.r, "suffix"); suffix != "" {
+			if t.suffix = render.Suffixed(suffix); t.suffix == nil {
+				return t, nothingAt(c.r.URL.Path)
+			}
+		}
+		return t, nil
+	}
+}
+
+// registry is a model with what is made of it once.
+type registry struct {
+	model *occi.Model
+	// tag is the part of entity tags that changes with the model and the program.
+	tag string
+}
+
+// registry gives the one in force.
+func (s *Server) registry() *registry {
+	m := s.engine.Model()
+	if r := s.current.Load(); r != nil && r.model == m {
+		return r
+	}
+	r := &registry{model: m, tag: tagOf(s.version, m.Version)}
+	s.current.Store(r)
+	return r
+}

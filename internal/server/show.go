@@ -1,0 +1,259 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+	"github.com/occid/occid/render"
+)
+
+// entity reads the target's entity; one of another kind is not there.
+func (c *call) entity() (*occi.Entity, error) {
+	e, err := c.s.engine.Get(c.r.Context(), c.caller, c.to.id)
+	if err != nil {
+		return nil, err
+	}
+	if e.Kind != c.to.kind.ID() {
+		return nil, nothingAt(c.to.path)
+	}
+	return e, nil
+}
+
+func (c *call) getEntity() error {
+	if c.params != nil {
+		if err := c.params.only("content"); err != nil {
+			return err
+		}
+		if err := c.embedded(); err != nil {
+			return err
+		}
+	}
+	e, err := c.entity()
+	if err != nil {
+		return err
+	}
+	return c.show(c.entityKey(e), e.Updated, func(dst []byte, v *render.View) ([]byte, error) {
+		return c.format.Entity(dst, v, e)
+	})
+}
+
+func (c *call) entityKey(e *occi.Entity) bodyKey {
+	return bodyKey{id: e.ID, revision: e.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
+}
+
+// show answers a GET with what key names: with nothing if the client has it
+// already, from the cache, or as encode makes it.
+func (c *call) show(key bodyKey, modified time.Time, encode func([]byte, *render.View) ([]byte, error)) error {
+	b := c.s.bodies.get(key)
+	tag := ""
+	if b != nil {
+		tag = b.etag[0]
+	} else {
+		tag = etag(key.revision, c.reg.tag, c.format.Media)
+	}
+	unchanged, err := notModified(c.r, tag, modified)
+	if err != nil {
+		return err
+	}
+	if unchanged {
+		c.unchanged(tag)
+		return nil
+	}
+	if b == nil {
+		text, err := encode(nil, c.view())
+		if err != nil {
+			return err
+		}
+		b = newBody(c.format, slices.Clip(text), tag, modified)
+		b.link = c.links
+		c.s.bodies.put(key, b)
+	}
+	c.sendBody(b)
+	return nil
+}
+
+// showText answers a GET with what has no revision: its tag is made of the text.
+func (c *call) showText(encode func(*render.View) ([]byte, error)) error {
+	text, err := encode(c.view())
+	if err != nil {
+		return err
+	}
+	tag := `"` + tagOf(c.format.Media, string(text)) + `"`
+	unchanged, err := notModified(c.r, tag, time.Time{})
+	if err != nil {
+		return err
+	}
+	if unchanged {
+		c.unchanged(tag)
+		return nil
+	}
+	b := newBody(c.format, text, tag, time.Time{})
+	b.link = c.links
+	c.sendBody(b)
+	return nil
+}
+
+// unchanged answers with 304.
+func (c *call) unchanged(tag string) {
+	h := c.rec.Header()
+	h["Etag"] = []string{tag}
+	c.vary(h)
+	c.rec.WriteHeader(http.StatusNotModified)
+}
+
+func newBody(f *render.Format, text []byte, tag string, modified time.Time) *body {
+	b := &body{etag: []string{tag}, kind: []string{f.Type}}
+	if f.InHeaders {
+		b.fields, text = render.Fields(text), okBody
+	}
+	b.bytes, b.length = text, []string{strconv.Itoa(len(text))}
+	if !modified.IsZero() {
+		b.modified = []string{modified.UTC().Format(http.TimeFormat)}
+	}
+	return b
+}
+
+// okBody is the body of every success in text/occi (GFD.229 section 7).
+var okBody = []byte("OK")
+
+func (c *call) sendBody(b *body) {
+	h := c.rec.Header()
+	h["Content-Type"], h["Content-Length"], h["Etag"] = b.kind, b.length, b.etag
+	if b.modified != nil {
+		h["Last-Modified"] = b.modified
+	}
+	if b.link != nil {
+		h["Link"] = b.link
+	}
+	setFields(h, b.fields)
+	c.vary(h)
+	c.rec.WriteHeader(http.StatusOK)
+	_, _ = c.rec.Write(b.bytes)
+}
+
+// setFields sets fields under their names as OCCI spells them.
+func setFields(h http.Header, fields []render.Field) {
+	for _, f := range fields {
+		h[f.Name] = []string{f.Value}
+	}
+}
+
+func (c *call) getCollection() error {
+	s, err := c.selects()
+	if err != nil {
+		return err
+	}
+	return c.showCollection(s, s.query.Kinds)
+}
+
+// getReverse lists the resources linked with one.
+func (c *call) getReverse() error {
+	s, err := c.selects()
+	if err != nil {
+		return err
+	}
+	e, err := c.s.engine.Get(c.r.Context(), c.caller, c.to.id)
+	if err != nil {
+		return err
+	}
+	if e.Kind != c.to.of.ID() {
+		return nothingAt(c.to.path)
+	}
+	// A link can come and go without a change to what it leads to.
+	return c.showCollection(s, nil)
+}
+
+// showCollection answers with a selection, whose content changes only with the
+// revision of kinds.
+func (c *call) showCollection(s *selection, kinds []string) error {
+	revision, updated, err := c.s.engine.Revision(c.r.Context(), c.caller, kinds)
+	if err != nil {
+		return err
+	}
+	path := c.to.path
+	if c.r.URL.RawQuery != "" || s.header != "" {
+		path += "?" + c.r.URL.RawQuery + "\x00" + s.header
+	}
+	key := bodyKey{path: path, revision: revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
+	return c.show(key, updated, func(dst []byte, v *render.View) ([]byte, error) {
+		page, err := c.list(s)
+		if err != nil {
+			return nil, err
+		}
+		if s.page > 0 && !c.format.Standard {
+			c.links = c.neighbours(s, page.Total)
+		}
+		return c.format.Collection(dst, v, c.collection(s, page, updated))
+	})
+}
+
+// list runs the query of a selection.
+func (c *call) list(s *selection) (*occi.Page, error) {
+	if s.none {
+		return &occi.Page{}, nil
+	}
+	return c.s.engine.List(c.r.Context(), c.caller, &s.query)
+}
+
+func (c *call) collection(s *selection, page *occi.Page, updated time.Time) *render.Collection {
+	col := &render.Collection{Path: c.to.path, Query: s.rest, Title: c.title(), Entities: page.Entities, Total: page.Total,
+		Page: s.page, Number: s.number, Updated: updated}
+	if c.to.kind != nil && !c.to.kind.Abstract {
+		col.Kind = c.to.kind
+	}
+	return col
+}
+
+// title names a collection for people.
+func (c *call) title() string {
+	switch {
+	case c.to.mixin != nil && c.to.mixin.Title != "":
+		return c.to.mixin.Title
+	case c.to.kind != nil:
+		return c.to.kind.Title
+	}
+	return "Everything at " + c.to.path
+}
+
+// ids lists the entities that a request on a collection is about.
+func (c *call) ids(s *selection) ([]uuid.UUID, error) {
+	page, err := c.list(s)
+	if err != nil {
+		return nil, err
+	}
+	if len(page.Entities) > maxPageSize {
+		return nil, occi.E(occi.TooLarge, "%d entities are more than the %d that one request may change", len(page.Entities), maxPageSize)
+	}
+	ids := make([]uuid.UUID, len(page.Entities))
+	for i, e := range page.Entities {
+		ids[i] = e.ID
+	}
+	return ids, nil
+}
+
+// neighbours are the links to the pages around one.
+func (c *call) neighbours(s *selection, total int) []string {
+	link := func(page int, rel string) string {
+		var b strings.Builder
+		b.WriteString("<" + c.base() + c.r.URL.EscapedPath() + "?")
+		if s.rest != "" {
+			b.WriteString(s.rest + "&")
+		}
+		b.WriteString("page=" + strconv.Itoa(page) + "&number=" + strconv.Itoa(s.number) + `>; rel="` + rel + `"`)
+		return b.String()
+	}
+	var out []string
+	if s.page > 1 {
+		out = append(out, link(s.page-1, "prev"))
+	}
+	if s.page*s.number < total {
+		out = append(out, link(s.page+1, "next"))
+	}
+	return out
+}
