@@ -51,7 +51,9 @@ func openSQLite(ctx context.Context, path string) (db *database, err error) {
 	}
 	opened.add(conn.Close)
 	w := &sqliteWriter{conn: conn, prepared: map[string]*sql.Stmt{}}
-	return &database{dialect: sqliteDialect, reads: reads, single: w.single, exclusive: w.exclusive, close: opened.close}, nil
+	r := &sqliteReader{db: reads, prepared: map[string]*sql.Stmt{}}
+	return &database{dialect: sqliteDialect, read: r.read, single: w.single, exclusive: w.exclusive, ping: reads.PingContext,
+		close: opened.close}, nil
 }
 
 // closers undo what was opened, the last first.
@@ -94,6 +96,51 @@ func sqlitePool(path string, size int, pragmas ...string) (*sql.DB, error) {
 	return db, nil
 }
 
+// maxPrepared is how many statements stay prepared. Filters that clients make up
+// beyond them are prepared each time.
+const maxPrepared = 200
+
+// sqliteReader reads through a pool.
+type sqliteReader struct {
+	db *sql.DB
+
+	mu       sync.RWMutex
+	prepared map[string]*sql.Stmt
+}
+
+func (r *sqliteReader) read(ctx context.Context, q query) error {
+	s, err := r.stmt(ctx, q.sql)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		rs, err := r.db.QueryContext(ctx, q.sql, q.args...)
+		return scanAll(rs, err, q.scan)
+	}
+	rs, err := s.QueryContext(ctx, q.args...)
+	return scanAll(rs, err, q.scan)
+}
+
+// stmt gives the prepared statement of a text, nil if there are too many.
+func (r *sqliteReader) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
+	r.mu.RLock()
+	s, full := r.prepared[text], len(r.prepared) >= maxPrepared
+	r.mu.RUnlock()
+	if s != nil || full {
+		return s, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.prepared[text]; s != nil {
+		return s, nil
+	}
+	s, err := r.db.PrepareContext(ctx, text)
+	if err == nil {
+		r.prepared[text] = s
+	}
+	return s, err
+}
+
 // sqliteWriter is the one connection that writes.
 type sqliteWriter struct {
 	mu       sync.Mutex // held for a transaction
@@ -101,22 +148,22 @@ type sqliteWriter struct {
 	prepared map[string]*sql.Stmt
 }
 
-func (w *sqliteWriter) exclusive(_ context.Context, f func(tx) error) error {
+func (w *sqliteWriter) exclusive(_ context.Context, f func(reader) ([]statement, error)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// Interrupting the connection would leave it in a state of its own; what one
 	// transaction does in memory and on a local disk is bounded.
 	ctx := context.Background()
-	if err := w.write(ctx, []statement{{sql: "BEGIN IMMEDIATE"}}); err != nil {
+	if err := w.write(ctx, statement{sql: "BEGIN IMMEDIATE"}); err != nil {
 		return err
 	}
-	err := f(w)
+	statements, err := f(func(queries []query) error { return w.read(ctx, queries) })
 	if err == nil {
-		err = w.write(ctx, []statement{{sql: "COMMIT"}})
+		err = w.write(ctx, append(statements, statement{sql: "COMMIT"})...)
 	}
 	if err != nil {
-		// After some faults SQLite has rolled back by itself and says so.
-		_ = w.write(ctx, []statement{{sql: "ROLLBACK"}})
+		// After some faults SQLite has rolled back by itself; then this one fails.
+		_ = w.write(ctx, statement{sql: "ROLLBACK"})
 	}
 	return err
 }
@@ -139,7 +186,7 @@ func (w *sqliteWriter) stmt(ctx context.Context, text string) (*sql.Stmt, error)
 	return s, err
 }
 
-func (w *sqliteWriter) write(ctx context.Context, statements []statement) error {
+func (w *sqliteWriter) write(ctx context.Context, statements ...statement) error {
 	for _, st := range statements {
 		s, err := w.stmt(ctx, st.sql)
 		if err != nil {
@@ -159,10 +206,7 @@ func (w *sqliteWriter) read(ctx context.Context, queries []query) error {
 			return err
 		}
 		rs, err := s.QueryContext(ctx, q.args...)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(each(rs, q.scan), rs.Close()); err != nil {
+		if err := scanAll(rs, err, q.scan); err != nil {
 			return err
 		}
 	}
