@@ -50,8 +50,11 @@ func openSQLite(ctx context.Context, path string) (db *database, err error) {
 		return nil, err
 	}
 	opened.add(conn.Close)
-	w := &sqliteWriter{conn: conn, prepared: map[string]*sql.Stmt{}}
-	r := &sqliteReader{db: reads, prepared: map[string]*sql.Stmt{}}
+	w := &sqliteWriter{conn: conn, prepared: prepared{}}
+	r := &sqliteReader{db: reads, prepared: prepared{}}
+	// A file whose statements are open is not closed, and its log is left behind.
+	opened.add(w.close)
+	opened.add(r.close)
 	return &database{dialect: sqliteDialect, read: r.read, single: w.single, exclusive: w.exclusive, ping: reads.PingContext,
 		close: opened.close}, nil
 }
@@ -65,6 +68,17 @@ func (c *closers) close() error {
 	var errs []error
 	for i := len(*c) - 1; i >= 0; i-- {
 		errs = append(errs, (*c)[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// prepared are statements by their text.
+type prepared map[string]*sql.Stmt
+
+func (p prepared) close() error {
+	var errs []error
+	for _, s := range p {
+		errs = append(errs, s.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -105,7 +119,7 @@ type sqliteReader struct {
 	db *sql.DB
 
 	mu       sync.RWMutex
-	prepared map[string]*sql.Stmt
+	prepared prepared
 }
 
 func (r *sqliteReader) read(ctx context.Context, q query) error {
@@ -141,11 +155,17 @@ func (r *sqliteReader) stmt(ctx context.Context, text string) (*sql.Stmt, error)
 	return s, err
 }
 
+func (r *sqliteReader) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.prepared.close()
+}
+
 // sqliteWriter is the one connection that writes.
 type sqliteWriter struct {
 	mu       sync.Mutex // held for a transaction
 	conn     *sql.Conn
-	prepared map[string]*sql.Stmt
+	prepared prepared
 }
 
 func (w *sqliteWriter) exclusive(_ context.Context, f func(reader) ([]statement, error)) error {
@@ -172,6 +192,12 @@ func (w *sqliteWriter) single(_ context.Context, q query) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.read(context.Background(), []query{q})
+}
+
+func (w *sqliteWriter) close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.prepared.close()
 }
 
 // stmt gives the prepared statement of a text.
