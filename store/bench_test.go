@@ -40,15 +40,13 @@ func parallel(b *testing.B, n int, f func() error) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
 }
 
-// created is what the engine commits for a new compute: the entity, its task and
-// a key.
+// created is what the engine commits for a new compute: the entity and its task.
 func created() *occi.Change {
 	e := compute("web-1", 2)
 	t := &occi.Task{ID: uuid.New(), Entity: e.ID, Kind: e.Kind, Lane: e.ID, Host: "h1", Verb: "create", State: occi.TaskPending,
 		Progress: -1, Created: start}
 	e.Tasks = []uuid.UUID{t.ID}
-	return &occi.Change{At: start, Puts: []*occi.Entity{e}, Tasks: []*occi.Task{t},
-		Key: &occi.Key{Who: "ann", Name: e.ID.String(), Hash: "h", Entities: []uuid.UUID{e.ID}, Created: start}}
+	return &occi.Change{At: start, Puts: []*occi.Entity{e}, Tasks: []*occi.Task{t}}
 }
 
 func BenchmarkCreate(b *testing.B) {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"database/sql"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -44,6 +45,21 @@ func TestSQLiteFileHasOneOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, dsn)
+}
+
+func TestSQLiteFilesArePrivate(t *testing.T) {
+	t.Parallel()
+	dsn := freshDSN(t, "sqlite")
+	put(t, open(t, dsn), compute("secret", 1))
+	found, err := filepath.Glob(strings.TrimPrefix(dsn, "sqlite:") + "*")
+	if err != nil || len(found) < 3 {
+		t.Fatalf("files %v, %v", found, err)
+	}
+	for _, path := range found {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, %v; want 0600", path, info.Mode(), err)
+		}
+	}
 }
 
 func TestSQLitePathsAreTakenAsTheyAre(t *testing.T) {

@@ -32,6 +32,9 @@ func openSQLite(ctx context.Context, path string) (db *database, err error) {
 		return nil, err
 	}
 	opened.add(lock.Close)
+	if err := makePrivate(path); err != nil {
+		return nil, err
+	}
 	writes, err := sqlitePool(path, 1)
 	if err != nil {
 		return nil, err
@@ -93,6 +96,16 @@ func lockFile(path string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("the database is in use by another process, which holds %s: %w", path, err), f.Close())
 	}
 	return f, nil
+}
+
+// makePrivate makes the file if it does not exist: what clients entrust to the
+// server is for its user only. SQLite gives its other files the same mode.
+func makePrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func sqlitePool(path string, size int, pragmas ...string) (*sql.DB, error) {
