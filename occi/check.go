@@ -1,6 +1,8 @@
 package occi
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"net"
@@ -124,8 +126,11 @@ func (a *Attribute) convert(v Value) (Value, error) {
 		}
 		return Value{}, fmt.Errorf("%q is neither true nor false", v)
 	case Array, Object:
+		if v.Type == String {
+			v = parseJSON(v.Text)
+		}
 		if v.Type != a.Type {
-			return Value{}, fmt.Errorf("%q is not an %s", v, a.Type)
+			return Value{}, fmt.Errorf("%.80q is not an %s", v, a.Type)
 		}
 		return v, nil
 	default:
@@ -134,6 +139,22 @@ func (a *Attribute) convert(v Value) (Value, error) {
 		}
 		return Str(v.Text0()), nil
 	}
+}
+
+// parseJSON makes an Array or Object of the JSON by which renderings without such
+// values show them; other text stays a String.
+func parseJSON(text string) Value {
+	var b bytes.Buffer
+	if json.Compact(&b, []byte(text)) != nil {
+		return Str(text)
+	}
+	switch b.Bytes()[0] {
+	case '[':
+		return Value{Type: Array, Text: b.String()}
+	case '{':
+		return Value{Type: Object, Text: b.String()}
+	}
+	return Str(text)
 }
 
 // Text0 is the value's text with a whole number written without a fraction, as

@@ -24,7 +24,7 @@ var formats = []*Format{
 
 // Formats lists every format; the first is the default. A media type's other
 // names ("text/occi+plain") are formats of their own, so that an answer bears
-// the name it was asked for.
+// the name it was asked for. The list is shared and must not be changed.
 func Formats() []*Format { return formats }
 
 // Named gives the format with a media type, in any case and without parameters,

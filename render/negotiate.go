@@ -1,6 +1,7 @@
 package render
 
 import (
+	"iter"
 	"strconv"
 	"strings"
 
@@ -35,7 +36,7 @@ func Accept(fields []string, offered []*Format) (*Format, error) {
 		for i, f := range offered {
 			names[i] = f.Media
 		}
-		return nil, occi.E(occi.Unacceptable, "nothing here is rendered as %s; choose one of %s",
+		return nil, occi.E(occi.Unacceptable, "nothing here is rendered as %.200s; choose one of %s",
 			strings.Join(fields, ", "), strings.Join(names, ", "))
 	}
 	return best, nil
@@ -60,7 +61,7 @@ func Request(fields []string, body []byte) (*Format, error) {
 			return f, nil
 		}
 	}
-	return nil, occi.E(occi.Media, "a request of type %s is not read here; send one of %s",
+	return nil, occi.E(occi.Media, "a request of type %.200s is not read here; send one of %s",
 		strings.Join(fields, ", "), strings.Join(readable(), ", "))
 }
 
@@ -142,7 +143,7 @@ func rangeOf(media string, ranges []acceptRange) (acceptRange, bool) {
 func parseRanges(header string, fields []string) ([]acceptRange, error) {
 	var out []acceptRange
 	for _, field := range fields {
-		for _, element := range splitOutside(field, ',') {
+		for element := range splitOutside(field, ',') {
 			if strings.Trim(element, " \t") == "" {
 				continue
 			}
@@ -160,19 +161,16 @@ func parseRanges(header string, fields []string) ([]acceptRange, error) {
 
 // parseRange reads one media range with its parameters, of which only q counts.
 func parseRange(element string) (r acceptRange, fault string) {
-	parts := splitOutside(element, ';')
-	media := strings.ToLower(strings.Trim(parts[0], " \t"))
-	if media == "*" {
-		media = "*/*"
-	}
 	r.quality = 1
-	var ok bool
-	r.major, r.minor, ok = strings.Cut(media, "/")
-	if !ok || !isToken(r.major) || !isToken(r.minor) || r.major == "*" && r.minor != "*" {
-		return r, strconv.Quote(media) + " is not a media type"
-	}
-	for _, p := range parts[1:] {
-		name, value, ok := strings.Cut(strings.Trim(p, " \t"), "=")
+	for p := range splitOutside(element, ';') {
+		p = strings.Trim(p, " \t")
+		if r.major == "" {
+			if fault = r.setMedia(strings.ToLower(p)); fault != "" {
+				return r, fault
+			}
+			continue
+		}
+		name, value, ok := strings.Cut(p, "=")
 		if !ok && name == "" {
 			continue
 		}
@@ -190,22 +188,39 @@ func parseRange(element string) (r acceptRange, fault string) {
 	return r, ""
 }
 
-// splitOutside splits at a separator where it is not in double quotes.
-func splitOutside(s string, sep byte) []string {
-	var out []string
-	quoted, start := false, 0
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && quoted:
-			i++
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == sep && !quoted:
-			out = append(out, s[start:i])
-			start = i + 1
-		}
+// setMedia takes in the media type of a range, or says what is wrong with it.
+func (r *acceptRange) setMedia(media string) (fault string) {
+	if media == "*" {
+		media = "*/*"
 	}
-	return append(out, s[start:])
+	var ok bool
+	r.major, r.minor, ok = strings.Cut(media, "/")
+	if !ok || !isToken(r.major) || !isToken(r.minor) || r.major == "*" && r.minor != "*" {
+		return strconv.Quote(media) + " is not a media type"
+	}
+	return ""
+}
+
+// splitOutside gives the parts of s between a separator, where that is not in
+// double quotes.
+func splitOutside(s string, sep byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		quoted, start := false, 0
+		for i := 0; i < len(s); i++ {
+			switch {
+			case s[i] == '\\' && quoted:
+				i++
+			case s[i] == '"':
+				quoted = !quoted
+			case s[i] == sep && !quoted:
+				if !yield(s[start:i]) {
+					return
+				}
+				start = i + 1
+			}
+		}
+		yield(s[start:])
+	}
 }
 
 // isToken reports whether s is an HTTP token (RFC 9110 section 5.6.2).

@@ -12,7 +12,9 @@ import (
 // it. Formats are values of the package (see Formats) and hold no state.
 //
 // The functions that encode append to dst and return it; they fail with an
-// *occi.Error of class Unacceptable when the format has no such rendering.
+// *occi.Error of class Unacceptable when the format has no such rendering or
+// cannot carry it whole, and of class Invalid for a single entity as
+// text/uri-list (GFD.229 section 8).
 type Format struct {
 	// Media is the media type, without parameters: "application/occi+json".
 	Media string

@@ -1,18 +1,32 @@
 package render
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
 	"github.com/occid/occid/occi"
 )
 
+// decode reads fields. A text/plain body that does not begin with one is a
+// descriptor: that is what OCCI's first drafts sent under this type.
 func (c textCodec) decode(m *occi.Model, body []byte) (*occi.Draft, error) {
+	if !c.joined && !isFields(body) {
+		return descriptor{textSpelling{}}.decode(m, body)
+	}
 	t := newTextDecoder(m)
 	if err := t.read(body, c.joined); err != nil {
 		return nil, err
 	}
 	return t.d, nil
+}
+
+// isFields reports whether the first line that is not blank begins with a field's
+// name, or there is none.
+func isFields(body []byte) bool {
+	body = bytes.TrimLeft(body, " \t\r\n")
+	name, _, ok := bytes.Cut(body[:min(len(body), 32)], []byte(":"))
+	return len(body) == 0 || ok && fieldNames[strings.ToLower(string(bytes.TrimRight(name, " \t")))] != ""
 }
 
 // textDecoder gathers a draft from fields.
@@ -59,16 +73,28 @@ func (t *textDecoder) read(body []byte, header bool) error {
 	return nil
 }
 
+// fieldNames gives the names of fields that are read by their spellings in lower
+// case, of which some are older.
+var fieldNames = map[string]string{
+	"category":         fieldCategory,
+	"x-occi-category":  fieldCategory,
+	"link":             fieldLink,
+	"x-occi-link":      fieldLink,
+	"x-occi-attribute": fieldAttribute,
+	"x-occi-location":  fieldLocation,
+}
+
 func (t *textDecoder) field(name, value string) error {
-	read := t.category
-	switch strings.ToLower(name) {
-	case "category", "x-occi-category":
-		name = fieldCategory
-	case "link", "x-occi-link":
-		name, read = fieldLink, t.link
-	case "x-occi-attribute":
-		name, read = fieldAttribute, t.attribute
-	case "x-occi-location":
+	field := fieldNames[strings.ToLower(name)]
+	var read func(*scanner) error
+	switch field {
+	case fieldCategory:
+		read = t.category
+	case fieldLink:
+		read = t.link
+	case fieldAttribute:
+		read = t.attribute
+	case fieldLocation:
 		return t.locations(value)
 	default:
 		return syntax(t.line, "", "there is no field %.40q; there are %s, %s, %s and %s", name,
@@ -80,7 +106,7 @@ func (t *textDecoder) field(name, value string) error {
 			if _, ok := err.(*occi.Error); ok {
 				return err
 			}
-			return syntax(t.line, name, "%s", err)
+			return syntax(t.line, field, "%s", err)
 		}
 	}
 	return nil
@@ -301,7 +327,7 @@ func before(line int) string {
 // locations reads an X-OCCI-Location field. Commas part URIs; an URI may be in
 // quotes or in <>.
 func (t *textDecoder) locations(value string) error {
-	for _, uri := range splitOutside(value, ',') {
+	for uri := range splitOutside(value, ',') {
 		uri = strings.Trim(uri, " \t;")
 		if n := len(uri); n > 1 && (uri[0] == '<' && uri[n-1] == '>' || uri[0] == '"' && uri[n-1] == '"') {
 			uri = uri[1 : n-1]
