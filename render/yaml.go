@@ -157,7 +157,7 @@ func (t *tree) addYAML(key string, n *yaml.Node, depth int) error {
 	switch {
 	case depth > maxDepth:
 		return tooMany(n.Line, "levels of YAML", maxDepth)
-	case len(t.nodes) > maxNodes:
+	case len(t.nodes) >= maxNodes:
 		return tooMany(n.Line, "YAML values", maxNodes)
 	case n.Kind == yaml.AliasNode:
 		return syntax(n.Line, key, "aliases are not allowed")
