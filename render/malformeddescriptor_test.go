@@ -159,6 +159,7 @@ func TestMalformedYAML(t *testing.T) {
 		{"NUL", mediaYAML, "title: web\n\x00", occi.Invalid, 2, "NUL"},
 		{"deep", mediaYAML, strings.Repeat("[", 40) + strings.Repeat("]", 40), occi.TooLarge, 1, "levels of YAML: more than 32"},
 		{"very deep", mediaYAML, strings.Repeat("[", 1<<16), occi.Invalid, 1, ""},
+		{"large", mediaYAML, strings.Repeat("#", 1<<20+1), occi.TooLarge, 0, "larger than 1048576"},
 		{"many members", mediaYAML, many(4097, "", "- {}\n", ""), occi.TooLarge, 4097, "members: more than 4096"},
 	})
 }
