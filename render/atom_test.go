@@ -119,7 +119,7 @@ func valid(t *testing.T, f atomFeed) {
 		dated(t, e.Published)
 		switch e.Content.Type {
 		case "application/occi+xml":
-			if strings.TrimSpace(e.Content.Text) != "" || !strings.HasPrefix(e.Content.XML, `<occi xmlns="http://purl.org/occi">`) {
+			if strings.TrimSpace(e.Content.Text) != "" || !strings.HasPrefix(e.Content.XML, `<occi:occi xmlns:occi="http://purl.org/occi">`) {
 				t.Errorf("content is not one element: %s", e.Content.XML)
 			}
 		case "text":
