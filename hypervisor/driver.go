@@ -21,23 +21,30 @@ var (
 )
 
 // A Driver controls one host. It is safe for concurrent use.
+//
+// What others made on the host is listed and otherwise treated as if it were not
+// there; only defining something with a UUID of theirs is ErrInvalid.
 type Driver interface {
 	// Info describes the host.
 	Info(ctx context.Context) (Info, error)
 
 	// DefineDomain makes the definition of d.ID what d says, creating it if it
-	// is missing. It does not start it. Devices attached by AttachDisk and
-	// AttachNIC to an existing definition are kept.
+	// is missing. It does not start it; a domain that runs follows when it is
+	// started next. Devices attached by AttachDisk and AttachNIC to an existing
+	// definition are kept. ErrNotFound means that a volume or network is missing.
 	DefineDomain(ctx context.Context, d Domain) error
 	// StartDomain runs a defined domain, resumes it when it is paused and
 	// restores it when it has a managed save image.
 	StartDomain(ctx context.Context, id uuid.UUID) error
 	// StopDomain ends a running domain as mode says; it stays defined. A managed
-	// save image is discarded.
+	// save image is discarded. A guest that does not follow mode.ACPI in time is an
+	// error without class unless mode.Force is set.
 	StopDomain(ctx context.Context, id uuid.UUID, mode StopMode) error
-	// RestartDomain restarts a running domain as mode says.
+	// RestartDomain restarts a running domain as mode says, and starts one that is
+	// not running.
 	RestartDomain(ctx context.Context, id uuid.UUID, mode RestartMode) error
-	// SuspendDomain pauses a running domain as mode says.
+	// SuspendDomain pauses a running domain as mode says. One that is saved stays
+	// so; a stopped one is an error without class.
 	SuspendDomain(ctx context.Context, id uuid.UUID, mode SuspendMode) error
 	// DeleteDomain powers off and undefines a domain with its managed save and
 	// snapshots. Its volumes stay.
@@ -46,16 +53,19 @@ type Driver interface {
 	Domains(ctx context.Context) ([]DomainStatus, error)
 
 	// AttachDisk connects a volume to a domain, live when it runs and the host
-	// can, always in the definition.
+	// can, always in the definition, in place of an older disk with its ID.
+	// ErrNotFound means that the domain or the volume is missing.
 	AttachDisk(ctx context.Context, domain uuid.UUID, d Disk) error
-	// DetachDisk removes the disk with the given ID.
+	// DetachDisk removes the disk with the given ID. From a running domain it waits
+	// until the guest lets go; a guest that does not is an error without class.
 	DetachDisk(ctx context.Context, domain, disk uuid.UUID) error
 	// AttachNIC connects a domain to a network, as AttachDisk does.
 	AttachNIC(ctx context.Context, domain uuid.UUID, n NIC) error
 	// DetachNIC removes the interface with the given ID.
 	DetachNIC(ctx context.Context, domain, nic uuid.UUID) error
 
-	// DefineNetwork makes the definition of n.ID what n says.
+	// DefineNetwork makes the definition of n.ID what n says. An active network
+	// follows when it is started next.
 	DefineNetwork(ctx context.Context, n Network) error
 	// StartNetwork makes a defined network active.
 	StartNetwork(ctx context.Context, id uuid.UUID) error
@@ -91,9 +101,12 @@ type Info struct {
 
 // Domain is a virtual machine's definition.
 type Domain struct {
-	ID   uuid.UUID
-	Name string // shown by the host's own tools; made unique by the driver
-	// Title is free text for people; may hold any character.
+	ID uuid.UUID
+	// Name is shown by the host's own tools. The driver drops characters that they
+	// cannot take and makes it unique; an existing domain keeps its name.
+	Name string
+	// Title is free text for people; may hold any character. Those that do not
+	// print are shown as spaces.
 	Title       string
 	VCPUs       int
 	MemoryBytes int64  // a whole number of MiB is used, rounded up
@@ -101,6 +114,7 @@ type Domain struct {
 	// CPUShares is the relative weight of its CPU time; 0 means the default.
 	CPUShares int
 	// Kernel, Initrd and Cmdline boot directly, without a disk, when Kernel is set.
+	// The files are the host's, and only those that its operator offers for this.
 	Kernel, Initrd, Cmdline string
 	Disks                   []Disk
 	NICs                    []NIC
@@ -126,10 +140,11 @@ type Network struct {
 	Name  string
 	Title string
 	// CIDR is its address range, Gateway the host's own address in it; empty
-	// means a bridge without addresses.
+	// means a bridge without addresses. DHCP without Gateway gives the host the
+	// range's first address.
 	CIDR, Gateway string
 	DHCP          bool // hand out the range's other addresses
-	VLAN          int  // 0 means none
+	VLAN          int  // noted for the host's tools; 0 means none
 }
 
 // Volume is a disk image in the driver's pool.

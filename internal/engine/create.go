@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -280,7 +281,8 @@ func (p *plan) autoParams(x *occi.Entity) occi.Attrs {
 	auto := k.States.Auto
 	if !p.e.cfg.KeepStopped {
 		for _, mx := range p.m.Closure(x.Mixins) {
-			if mx.Auto != "" && !hasOnly(x.Mixins, mx.ID()) {
+			// The base of all templates alone is no template.
+			if mx.Auto != "" && !slices.Contains(x.Mixins, mx.ID()) {
 				auto = mx.Auto
 			}
 		}
@@ -289,17 +291,6 @@ func (p *plan) autoParams(x *occi.Entity) occi.Attrs {
 		return nil
 	}
 	return occi.Attrs{{Name: paramAuto, Value: occi.Str(auto)}}
-}
-
-// hasOnly reports whether the entity carries a base itself but nothing that
-// depends on it: the base alone is no template.
-func hasOnly(mixins []string, base string) bool {
-	for _, id := range mixins {
-		if id == base {
-			return true
-		}
-	}
-	return false
 }
 
 // say sets the entity's state message.

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,12 +93,12 @@ func (h *host) dispatch(ctx context.Context) {
 			h.e.log.Error("tasks cannot be claimed", "host", h.name, "error", err)
 			next = h.e.now().Add(time.Second)
 		}
-		for _, t := range tasks {
+		for _, a := range tasks {
 			h.slots <- struct{}{}
 			h.e.work.Add(1)
 			go func() {
 				defer h.e.work.Done()
-				h.run(ctx, t)
+				h.run(ctx, a)
 				<-h.slots
 				signal(h.wake)
 			}()
@@ -118,7 +117,15 @@ func (h *host) dispatch(ctx context.Context) {
 	}
 }
 
-func (h *host) claim(ctx context.Context) ([]*occi.Task, time.Time, error) {
+// attempt is a claimed task that is about to run. work ends when somebody
+// cancels the task or the engine stops.
+type attempt struct {
+	task *occi.Task
+	work context.Context
+	stop context.CancelCauseFunc
+}
+
+func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
 	free := cap(h.slots) - len(h.slots)
 	if free == 0 {
 		return nil, time.Time{}, nil
@@ -128,25 +135,27 @@ func (h *host) claim(ctx context.Context) ([]*occi.Task, time.Time, error) {
 	}
 	defer h.resume()
 	tasks, next, err := h.e.store.Claim(ctx, h.name, h.e.cfg.Worker, free, h.e.now(), lease)
+	var attempts []attempt
 	for _, t := range tasks {
+		work, stop := context.WithCancelCause(ctx)
 		h.e.waiters.expect(t.ID)
-		h.e.running.add(t.ID, func(error) {})
+		h.e.running.add(t.ID, stop)
+		attempts = append(attempts, attempt{task: t, work: work, stop: stop})
 	}
-	return tasks, next, err
+	return attempts, next, err
 }
 
 // run makes one attempt at a task and writes what came of it.
-func (h *host) run(ctx context.Context, t *occi.Task) {
-	work, interrupt := context.WithCancelCause(ctx)
-	defer interrupt(nil)
-	bounded, cancel := context.WithTimeout(work, taskTime+h.e.cfg.StopTimeout)
+func (h *host) run(ctx context.Context, a attempt) {
+	t := a.task
+	defer a.stop(nil)
+	bounded, cancel := context.WithTimeout(a.work, taskTime+h.e.cfg.StopTimeout)
 	defer cancel()
-	h.e.running.add(t.ID, interrupt)
 	renewed := h.renew(bounded, t)
 	err := h.perform(bounded, t)
 	cancel()
 	<-renewed
-	if cause := context.Cause(work); err != nil && errors.Is(cause, errCancelled) {
+	if cause := context.Cause(a.work); err != nil && errors.Is(cause, errCancelled) {
 		err = errCancelled
 	}
 	h.settle(ctx, t, err)
@@ -207,7 +216,7 @@ func (h *host) settle(ctx context.Context, t *occi.Task, err error) {
 	case again:
 		log.Warn("task postponed", "attempts", t.Attempts, "error", err)
 	default:
-		log.Info("task not done", "level_hint", slog.LevelInfo.String(), "attempts", t.Attempts, "error", err)
+		log.Info("task not done", "attempts", t.Attempts, "error", err)
 	}
 }
 

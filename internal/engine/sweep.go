@@ -206,7 +206,7 @@ func (h *host) repair(ctx context.Context, rows []*occi.Entity, f *found) error 
 			d, ok := f.domains[x.ID]
 			if !ok {
 				err = h.e.remake(ctx, x.ID)
-			} else {
+			} else if state := stateOf(k, d.State); state != "" && state != m.State(x) {
 				err = h.e.drift(ctx, x.ID, d.State)
 			}
 		case "network":

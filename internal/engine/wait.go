@@ -119,45 +119,38 @@ func (e *Engine) Cancel(ctx context.Context, c Caller, id uuid.UUID) (*occi.Task
 	case t.Verb == verbDelete:
 		return nil, occi.E(occi.Conflict, "a deletion cannot be cancelled")
 	}
-	if e.running.cancel(id, errCancelled) {
-		if err := e.Wait(ctx, []uuid.UUID{id}); err != nil {
-			return nil, err
-		}
-		return e.store.Task(ctx, id)
-	}
-	h := e.host(t.Host)
-	if h == nil {
-		return e.cancelPending(ctx, id)
-	}
-	// The dispatcher claims nothing meanwhile, so the task cannot start.
-	if err := h.pause(ctx); err != nil {
-		return nil, err
-	}
-	defer h.resume()
-	if e.running.cancel(id, errCancelled) {
-		h.resume()
-		err := e.Wait(ctx, []uuid.UUID{id})
-		if perr := h.pause(ctx); perr != nil {
-			return nil, perr
-		}
+	if !e.running.cancel(id, errCancelled) {
+		running, err := e.cancelPending(ctx, t)
 		if err != nil {
 			return nil, err
 		}
-		return e.store.Task(ctx, id)
+		if !running {
+			return e.store.Task(ctx, id)
+		}
 	}
-	return e.cancelPending(ctx, id)
-}
-
-func (e *Engine) cancelPending(ctx context.Context, id uuid.UUID) (*occi.Task, error) {
-	t, err := e.store.Task(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if t.State != occi.TaskPending {
-		return nil, occi.E(occi.Conflict, "the task cannot be cancelled: it is %s", t.State)
-	}
-	if err := e.finish(ctx, t, errCancelled); err != nil {
+	if err := e.Wait(ctx, []uuid.UUID{id}); err != nil {
 		return nil, err
 	}
 	return e.store.Task(ctx, id)
+}
+
+// cancelPending ends a task that has not started, or interrupts it and reports
+// that it has. The dispatcher claims nothing meanwhile.
+func (e *Engine) cancelPending(ctx context.Context, t *occi.Task) (running bool, err error) {
+	if h := e.host(t.Host); h != nil {
+		if err := h.pause(ctx); err != nil {
+			return false, err
+		}
+		defer h.resume()
+	}
+	if e.running.cancel(t.ID, errCancelled) {
+		return true, nil
+	}
+	if t, err = e.store.Task(ctx, t.ID); err != nil {
+		return false, err
+	}
+	if t.State != occi.TaskPending {
+		return false, occi.E(occi.Conflict, "the task cannot be cancelled: it is %s", t.State)
+	}
+	return false, e.finish(ctx, t, errCancelled)
 }

@@ -1,0 +1,53 @@
+# make run       build, and serve http://127.0.0.1:8787 with libvirt's test host
+# make test      every test: both databases, the test host, and real guests
+# make check     vet, staticcheck, gofmt, and the tests under the race detector
+# make lab       a real KVM host in its own namespaces, and occid on it
+# make lab-test  only the tests with real guests
+# make bench     the figures, as ratios measured in one run
+# make update    rewrite the golden files
+#
+# Each installs what it needs and is missing, as root or through sudo.
+
+GO = $(if $(wildcard bin/.go/bin/.go),$(CURDIR)/bin/.go/bin/.go,go)
+VERSION = $(shell git describe --always --dirty 2>/dev/null || echo dev)
+DATA = data
+LISTEN = 127.0.0.1:8787
+
+.PHONY: run build test check race lab lab-test bench update setup setup-test
+
+run: build
+	@mkdir -p $(DATA)
+	./bin/occid --dev --listen $(LISTEN) --db sqlite:$(DATA)/occid.db --libvirt test:///default --data $(DATA)
+
+build: setup
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/occid ./cmd/occid
+
+test: setup-test
+	$(GO) test -timeout 10m ./...
+
+check: setup-test race
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@test -z "$$(gofmt -l cmd hypervisor internal occi render spec store)" || { gofmt -d cmd hypervisor internal occi render spec store; false; }
+
+# Guests run in processes of their own, which the race detector cannot see.
+race: setup-test
+	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /internal/lab)
+
+lab: setup-test build
+	$(GO) run ./internal/lab/labctl -occid bin/occid
+
+lab-test: setup-test
+	$(GO) test -count 1 -v -timeout 10m ./internal/lab/...
+
+bench: setup-test
+	$(GO) run ./internal/bench
+
+update: setup-test
+	$(GO) test ./render/... ./internal/server/... -update
+
+setup:
+	@.ci/setup run
+
+setup-test:
+	@.ci/setup test

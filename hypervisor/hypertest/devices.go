@@ -1,0 +1,233 @@
+package hypertest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/occid/occid/hypervisor"
+)
+
+// macOf makes a locally administered address of a UUID.
+func macOf(id uuid.UUID) string {
+	return fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", id[0], id[1], id[2], id[3], id[4])
+}
+
+func (s *suite) newDisk(target string) hypervisor.Disk {
+	return hypervisor.Disk{ID: uuid.New(), Volume: s.newVolume().ID, Target: target}
+}
+
+func (s *suite) newNIC() hypervisor.NIC {
+	id := uuid.New()
+	return hypervisor.NIC{ID: id, Network: s.newNetwork().ID, MAC: macOf(id)}
+}
+
+func (s *suite) devicesOfStopped() { s.devices(s.domain()) }
+
+func (s *suite) devicesOfRunning() {
+	d := s.running()
+	s.devices(d)
+	s.wantState("devices came and went", d.ID, hypervisor.Running)
+}
+
+// devices attaches and detaches, each twice.
+func (s *suite) devices(d hypervisor.Domain) {
+	disk, other, nic := s.newDisk("vda"), s.newDisk("vdb"), s.newNIC()
+	other.ReadOnly = true
+	ctx := s.ctx()
+	for _, when := range []string{"attaching", "attaching again"} {
+		s.ok(when, s.drv.AttachDisk(ctx, d.ID, disk))
+		s.ok(when, s.drv.AttachDisk(ctx, d.ID, other))
+		s.ok(when, s.drv.AttachNIC(ctx, d.ID, nic))
+		s.wantDevices(when, d.ID, []hypervisor.Disk{disk, other}, []hypervisor.NIC{nic})
+	}
+	s.ok("define", s.drv.DefineDomain(ctx, d))
+	s.wantDevices("defining without them", d.ID, []hypervisor.Disk{disk, other}, []hypervisor.NIC{nic})
+	d.Disks, d.NICs = []hypervisor.Disk{disk}, []hypervisor.NIC{nic}
+	s.ok("define", s.drv.DefineDomain(ctx, d))
+	s.wantDevices("defining with them", d.ID, []hypervisor.Disk{disk, other}, []hypervisor.NIC{nic})
+	for _, when := range []string{"detaching", "detaching again"} {
+		s.ok(when, s.drv.DetachDisk(ctx, d.ID, disk.ID))
+		s.ok(when, s.drv.DetachNIC(ctx, d.ID, nic.ID))
+		s.wantDevices(when, d.ID, []hypervisor.Disk{other}, nil)
+	}
+	other.Target = "vdc"
+	s.ok("moving", s.drv.AttachDisk(ctx, d.ID, other))
+	s.wantDevices("moving", d.ID, []hypervisor.Disk{other}, nil)
+}
+
+// devicesAtOnce checks that changes of one definition do not undo one another.
+func (s *suite) devicesAtOnce() {
+	d, ctx := s.domain(), s.ctx()
+	var disks []hypervisor.Disk
+	var nics []hypervisor.NIC
+	for i := range 4 {
+		disks = append(disks, s.newDisk("vd"+string(rune('a'+i))))
+		nics = append(nics, s.newNIC())
+	}
+	var all errgroup.Group
+	for i := range disks {
+		all.Go(func() error { return s.drv.AttachDisk(ctx, d.ID, disks[i]) })
+		all.Go(func() error { return s.drv.AttachNIC(ctx, d.ID, nics[i]) })
+	}
+	s.ok("attach", all.Wait())
+	s.wantDevices("attaching all", d.ID, disks, nics)
+	for i := range disks[1:] {
+		all.Go(func() error { return s.drv.DetachDisk(ctx, d.ID, disks[i+1].ID) })
+		all.Go(func() error { return s.drv.DetachNIC(ctx, d.ID, nics[i+1].ID) })
+	}
+	s.ok("detach", all.Wait())
+	s.wantDevices("detaching all but one", d.ID, disks[:1], nics[:1])
+}
+
+func (s *suite) invalidDevice() {
+	d, disk, nic, ctx := s.domain(), s.newDisk("vda"), s.newNIC(), s.ctx()
+	for _, target := range []string{"", "vda1", "../vda", `vda"/>`, "sda\x00", "vdaaa"} {
+		bad := disk
+		bad.Target = target
+		s.is("disk as "+target, s.drv.AttachDisk(ctx, d.ID, bad), hypervisor.ErrInvalid)
+	}
+	for _, mac := range []string{"", "02:00:00", "01:00:00:00:00:01", `02:00:00:00:00:0"/>`, "02:00:00:00:00:00:00:01"} {
+		bad := nic
+		bad.MAC = mac
+		s.is("interface as "+mac, s.drv.AttachNIC(ctx, d.ID, bad), hypervisor.ErrInvalid)
+	}
+	s.ok("attach", s.drv.AttachDisk(ctx, d.ID, disk))
+	same := s.newDisk("vda")
+	s.is("disk with a target that is taken", s.drv.AttachDisk(ctx, d.ID, same), hypervisor.ErrInvalid)
+	disk.Volume, nic.Network = uuid.New(), uuid.New()
+	s.is("disk without volume", s.drv.AttachDisk(ctx, d.ID, disk), hypervisor.ErrNotFound)
+	s.is("interface without network", s.drv.AttachNIC(ctx, d.ID, nic), hypervisor.ErrNotFound)
+}
+
+func (s *suite) lookNetwork(id uuid.UUID) *hypervisor.NetworkStatus {
+	s.Helper()
+	all, err := s.drv.Networks(s.ctx())
+	s.ok("list networks", err)
+	i := slices.IndexFunc(all, func(n hypervisor.NetworkStatus) bool { return n.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
+}
+
+func (s *suite) wantActive(what string, id uuid.UUID, want bool) {
+	s.Helper()
+	switch n := s.lookNetwork(id); {
+	case n == nil:
+		s.Errorf("after %s the network is gone", what)
+	case !n.Managed || n.Active != want:
+		s.Errorf("after %s the network is %+v, want active %t", what, n, want)
+	}
+}
+
+func (s *suite) network() {
+	ctx := s.ctx()
+	ranges := []hypervisor.Network{
+		{},
+		{CIDR: "198.18.1.0/24", Gateway: "198.18.1.1", DHCP: true, VLAN: 7, Title: "all"},
+		{CIDR: "198.18.2.0/24", DHCP: true},
+		{CIDR: "198.18.3.0/24", Gateway: "198.18.3.77", DHCP: true},
+		{CIDR: "198.18.4.0/24", Gateway: "198.18.4.1"},
+		{CIDR: "198.18.5.0/24"},
+		{CIDR: "198.19.0.0/16", DHCP: true},
+		{CIDR: "198.18.6.0/30", DHCP: true},
+		{CIDR: "fd00:198:18::/64", DHCP: true},
+	}
+	for _, r := range ranges {
+		n := s.networkSpec()
+		r.ID = n.ID
+		for _, when := range []string{"defining", "defining again"} {
+			s.ok(when, s.drv.DefineNetwork(ctx, r))
+			s.wantActive(when, r.ID, false)
+		}
+		for _, when := range []string{"starting", "starting again"} {
+			s.ok(when, s.drv.StartNetwork(ctx, r.ID))
+			s.wantActive(when, r.ID, true)
+		}
+		r.Title = "changed"
+		s.ok("define while it is active", s.drv.DefineNetwork(ctx, r))
+		s.wantActive("redefining", r.ID, true)
+		for _, when := range []string{"stopping", "stopping again"} {
+			s.ok(when, s.drv.StopNetwork(ctx, r.ID))
+			s.wantActive(when, r.ID, false)
+		}
+		s.ok("start", s.drv.StartNetwork(ctx, r.ID))
+		s.ok("delete", s.drv.DeleteNetwork(ctx, r.ID))
+		s.ok("delete again", s.drv.DeleteNetwork(ctx, r.ID))
+		if s.lookNetwork(r.ID) != nil {
+			s.Error("the deleted network is still there")
+		}
+		s.is("start what is gone", s.drv.StartNetwork(ctx, r.ID), hypervisor.ErrNotFound)
+		s.is("stop what is gone", s.drv.StopNetwork(ctx, r.ID), hypervisor.ErrNotFound)
+	}
+}
+
+func (s *suite) invalidNetwork() {
+	for name, n := range map[string]hypervisor.Network{
+		"a range that is none":    {CIDR: "somewhere"},
+		"a gateway that is none":  {CIDR: "198.18.1.0/24", Gateway: "there"},
+		"a gateway elsewhere":     {CIDR: "198.18.1.0/24", Gateway: "198.18.2.1"},
+		"a gateway without range": {Gateway: "198.18.2.1"},
+		"DHCP without range":      {DHCP: true},
+	} {
+		n.ID = s.networkSpec().ID
+		s.is(name, s.drv.DefineNetwork(s.ctx(), n), hypervisor.ErrInvalid)
+		if s.lookNetwork(n.ID) != nil {
+			s.Errorf("%s: the network is there though it was refused", name)
+		}
+	}
+}
+
+func (s *suite) lookVolume(id uuid.UUID) *hypervisor.VolumeStatus {
+	s.Helper()
+	all, err := s.drv.Volumes(s.ctx())
+	s.ok("list volumes", err)
+	i := slices.IndexFunc(all, func(v hypervisor.VolumeStatus) bool { return v.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
+}
+
+func (s *suite) wantSize(what string, id uuid.UUID, want int64) {
+	s.Helper()
+	if v := s.lookVolume(id); v == nil || v.SizeBytes != want {
+		s.Errorf("after %s the volume is %+v, want %d bytes", what, v, want)
+	}
+}
+
+func (s *suite) volume() {
+	v, ctx := s.newVolume(), s.ctx()
+	s.wantSize("creating", v.ID, v.SizeBytes)
+	s.ok("create again", s.drv.CreateVolume(ctx, v))
+	s.wantSize("creating again", v.ID, v.SizeBytes)
+	v.SizeBytes = 32<<20 - 5
+	s.ok("grow", s.drv.CreateVolume(ctx, v))
+	s.wantSize("growing", v.ID, 32<<20)
+	s.ok("grow again", s.drv.CreateVolume(ctx, v))
+	v.SizeBytes = 16 << 20
+	s.is("shrink", s.drv.CreateVolume(ctx, v), hypervisor.ErrInvalid)
+	s.wantSize("shrinking", v.ID, 32<<20)
+	for _, size := range []int64{0, -1} {
+		s.is("create without size", s.drv.CreateVolume(ctx, hypervisor.Volume{ID: uuid.New(), SizeBytes: size}), hypervisor.ErrInvalid)
+	}
+	s.ok("delete", s.drv.DeleteVolume(ctx, v.ID))
+	s.ok("delete again", s.drv.DeleteVolume(ctx, v.ID))
+	if s.lookVolume(v.ID) != nil {
+		s.Error("the deleted volume is still there")
+	}
+}
+
+// volumeInUse grows a volume while a domain runs with it.
+func (s *suite) volumeInUse() {
+	d, disk, ctx := s.domain(), s.newDisk("vda"), s.ctx()
+	s.ok("attach", s.drv.AttachDisk(ctx, d.ID, disk))
+	s.ok("start", s.drv.StartDomain(ctx, d.ID))
+	s.ok("grow", s.drv.CreateVolume(ctx, hypervisor.Volume{ID: disk.Volume, SizeBytes: 64 << 20}))
+	s.wantSize("growing", disk.Volume, 64<<20)
+	s.wantState("growing its disk", d.ID, hypervisor.Running)
+	s.wantDevices("growing its disk", d.ID, []hypervisor.Disk{disk}, nil)
+}

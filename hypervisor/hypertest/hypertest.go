@@ -1,0 +1,225 @@
+// Package hypertest holds the suite that every hypervisor.Driver must pass.
+//
+// It makes domains, networks and volumes of its own on the host, with random
+// UUIDs, and removes them; what else the host has does not disturb it.
+package hypertest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+)
+
+// Traits say what the host under test can do.
+type Traits struct {
+	// Guest holds what every domain of the suite boots (Kernel, Initrd, Cmdline)
+	// and how large it is (VCPUs, MemoryBytes); zero sizes mean one processor and
+	// 64 MiB. On a host with real guests it must boot one that follows the power
+	// button and lets go of devices.
+	Guest hypervisor.Domain
+	// Up waits until the guest of a domain that was started once lets go of
+	// devices; nil if it does so at once.
+	Up func(t *testing.T, domain uuid.UUID)
+	// Foreign makes a domain that is not a Driver's, removes it when the test
+	// ends, and gives its UUID.
+	Foreign func(t *testing.T) uuid.UUID
+	// Simulated is set on a host without real guests, where calls are so cheap
+	// that long random sequences are tried.
+	Simulated bool
+}
+
+// patience bounds one call; on a host with real guests a stop may take that long.
+const patience = 2 * time.Minute
+
+// Run runs the suite. open gives a new Driver for the same host each time, and
+// closes it when the test ends.
+func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits) {
+	tests := []struct {
+		name string
+		run  func(*suite)
+	}{
+		{"Info", (*suite).info},
+		{"Lifecycle", (*suite).lifecycle},
+		{"Stop", (*suite).stop},
+		{"Restart", (*suite).restart},
+		{"Redefine", (*suite).redefine},
+		{"HostileText", (*suite).hostileText},
+		{"InvalidDomain", (*suite).invalidDomain},
+		{"MissingDomain", (*suite).missingDomain},
+		{"Foreign", (*suite).foreign},
+		{"DevicesOfStopped", (*suite).devicesOfStopped},
+		{"DevicesOfRunning", (*suite).devicesOfRunning},
+		{"DevicesAtOnce", (*suite).devicesAtOnce},
+		{"InvalidDevice", (*suite).invalidDevice},
+		{"Network", (*suite).network},
+		{"InvalidNetwork", (*suite).invalidNetwork},
+		{"Volume", (*suite).volume},
+		{"VolumeInUse", (*suite).volumeInUse},
+		{"Events", (*suite).events},
+		{"Ended", (*suite).ended},
+		{"Closed", (*suite).closed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.run(&suite{T: t, drv: open(t), traits: traits})
+		})
+	}
+	if traits.Simulated {
+		t.Run("Random", func(t *testing.T) {
+			t.Parallel()
+			random(&suite{T: t, drv: open(t), traits: traits})
+		})
+	}
+}
+
+// suite is one test with its Driver.
+type suite struct {
+	*testing.T
+	drv    hypervisor.Driver
+	traits Traits
+}
+
+func (s *suite) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	s.Cleanup(cancel)
+	return ctx
+}
+
+// ok ends the test if a call failed.
+func (s *suite) ok(what string, err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatalf("%s: %v", what, err)
+	}
+}
+
+// is reports a call that did not fail in the way it must.
+func (s *suite) is(what string, err, want error) {
+	s.Helper()
+	if !errors.Is(err, want) {
+		s.Errorf("%s: got error %v, want %v", what, err, want)
+	}
+}
+
+// spec gives the definition of a new domain that is removed when the test ends.
+func (s *suite) spec() hypervisor.Domain {
+	d := s.traits.Guest
+	d.ID = uuid.New()
+	if d.VCPUs == 0 {
+		d.VCPUs = 1
+	}
+	if d.MemoryBytes == 0 {
+		d.MemoryBytes = 64 << 20
+	}
+	s.Cleanup(func() {
+		if err := s.drv.DeleteDomain(s.ctx(), d.ID); err != nil && !errors.Is(err, hypervisor.ErrUnavailable) {
+			s.Errorf("domain %s is left on the host: %v", d.ID, err)
+		}
+	})
+	return d
+}
+
+// domain defines a new domain.
+func (s *suite) domain() hypervisor.Domain {
+	s.Helper()
+	d := s.spec()
+	s.ok("define", s.drv.DefineDomain(s.ctx(), d))
+	return d
+}
+
+// running defines and starts a new domain whose guest is up.
+func (s *suite) running() hypervisor.Domain {
+	s.Helper()
+	d := s.domain()
+	s.ok("start", s.drv.StartDomain(s.ctx(), d.ID))
+	if s.traits.Up != nil {
+		s.traits.Up(s.T, d.ID)
+	}
+	return d
+}
+
+// newVolume makes a volume that is removed when the test ends.
+func (s *suite) newVolume() hypervisor.Volume {
+	s.Helper()
+	v := hypervisor.Volume{ID: uuid.New(), SizeBytes: 16 << 20}
+	s.ok("create volume", s.drv.CreateVolume(s.ctx(), v))
+	s.Cleanup(func() {
+		if err := s.drv.DeleteVolume(s.ctx(), v.ID); err != nil {
+			s.Errorf("volume %s is left on the host: %v", v.ID, err)
+		}
+	})
+	return v
+}
+
+// networkSpec gives the definition of a new network that is removed when the test
+// ends. The range is taken from the network's UUID, so that tests that run at
+// once do not share one.
+func (s *suite) networkSpec() hypervisor.Network {
+	n := hypervisor.Network{ID: uuid.New()}
+	s.Cleanup(func() {
+		if err := s.drv.DeleteNetwork(s.ctx(), n.ID); err != nil {
+			s.Errorf("network %s is left on the host: %v", n.ID, err)
+		}
+	})
+	return n
+}
+
+// newNetwork makes an active network without addresses.
+func (s *suite) newNetwork() hypervisor.Network {
+	s.Helper()
+	n := s.networkSpec()
+	s.ok("define network", s.drv.DefineNetwork(s.ctx(), n))
+	s.ok("start network", s.drv.StartNetwork(s.ctx(), n.ID))
+	return n
+}
+
+// look finds a domain in the host's list; nil if it is not there.
+func (s *suite) look(id uuid.UUID) *hypervisor.DomainStatus {
+	s.Helper()
+	all, err := s.drv.Domains(s.ctx())
+	s.ok("list domains", err)
+	i := slices.IndexFunc(all, func(d hypervisor.DomainStatus) bool { return d.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
+}
+
+// wantState checks what a domain does.
+func (s *suite) wantState(what string, id uuid.UUID, want hypervisor.State) {
+	s.Helper()
+	switch d := s.look(id); {
+	case d == nil:
+		s.Errorf("after %s the domain is gone, want %s", what, want)
+	case d.State != want:
+		s.Errorf("after %s the domain is %s, want %s", what, d.State, want)
+	}
+}
+
+// wantDevices checks the disks and interfaces of a domain, in any order.
+func (s *suite) wantDevices(what string, id uuid.UUID, disks []hypervisor.Disk, nics []hypervisor.NIC) {
+	s.Helper()
+	d := s.look(id)
+	if d == nil {
+		s.Fatalf("after %s the domain is gone", what)
+	}
+	byDisk := func(a, b hypervisor.Disk) int { return compare(a.ID, b.ID) }
+	byNIC := func(a, b hypervisor.NIC) int { return compare(a.ID, b.ID) }
+	gotDisks, gotNICs := slices.SortedFunc(slices.Values(d.Disks), byDisk), slices.SortedFunc(slices.Values(d.NICs), byNIC)
+	if diff := cmp.Diff(slices.SortedFunc(slices.Values(disks), byDisk), gotDisks); diff != "" {
+		s.Errorf("after %s the disks are not as wanted (-want +got):\n%s", what, diff)
+	}
+	if diff := cmp.Diff(slices.SortedFunc(slices.Values(nics), byNIC), gotNICs); diff != "" {
+		s.Errorf("after %s the interfaces are not as wanted (-want +got):\n%s", what, diff)
+	}
+}
+
+func compare(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) }

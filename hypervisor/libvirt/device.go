@@ -1,0 +1,188 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/occid/occid/hypervisor"
+)
+
+// Times of waiting for a guest to let go of a device.
+const (
+	unplugTime = 20 * time.Second
+	unplugLook = time.Second
+)
+
+// device is a disk or an interface to attach.
+type device interface{ Marshal() (string, error) }
+
+// disk describes a disk to the host; its volume must be there.
+func (s *session) disk(ctx context.Context, d hypervisor.Disk) (*libvirtxml.DomainDisk, error) {
+	file, err := s.volumeFile(ctx, d.Volume)
+	if err != nil {
+		return nil, err
+	}
+	return diskXML(d, file)
+}
+
+// nic describes an interface to the host; its network must be there.
+func (s *session) nic(n hypervisor.NIC) (*libvirtxml.DomainInterface, error) {
+	network, err := s.networkName(n.Network)
+	if err != nil {
+		return nil, err
+	}
+	return nicXML(n, network, s.cfg.NICFilter)
+}
+
+// AttachDisk implements hypervisor.Driver.
+func (d *Driver) AttachDisk(ctx context.Context, domain uuid.UUID, disk hypervisor.Disk) error {
+	return d.onDomain(ctx, "attach disk to domain", domain, func(ctx context.Context, m *machine) error {
+		x, err := m.disk(ctx, disk)
+		if err != nil {
+			return err
+		}
+		return m.attach(ctx, x, aliasOf(disk.ID), func(def *libvirtxml.Domain) bool { return setDisk(def, x) })
+	})
+}
+
+// AttachNIC implements hypervisor.Driver.
+func (d *Driver) AttachNIC(ctx context.Context, domain uuid.UUID, nic hypervisor.NIC) error {
+	return d.onDomain(ctx, "attach interface to domain", domain, func(ctx context.Context, m *machine) error {
+		x, err := m.nic(nic)
+		if err != nil {
+			return err
+		}
+		return m.attach(ctx, x, aliasOf(nic.ID), func(def *libvirtxml.Domain) bool { return setNIC(def, x) })
+	})
+}
+
+// DetachDisk implements hypervisor.Driver.
+func (d *Driver) DetachDisk(ctx context.Context, domain, disk uuid.UUID) error {
+	return d.detach(ctx, "detach disk from domain", domain, aliasOf(disk))
+}
+
+// DetachNIC implements hypervisor.Driver.
+func (d *Driver) DetachNIC(ctx context.Context, domain, nic uuid.UUID) error {
+	return d.detach(ctx, "detach interface from domain", domain, aliasOf(nic))
+}
+
+// attach brings a device into the domain, if it runs, and into its definition.
+// set puts it into a definition and reports whether that changed it.
+func (m *machine) attach(ctx context.Context, dev device, alias string, set func(*libvirtxml.Domain) bool) error {
+	live, err := m.live()
+	if err != nil {
+		return err
+	}
+	if live != nil {
+		old := hasDevice(live, alias)
+		if set(live) {
+			if err := m.plug(ctx, dev, alias, old); err != nil {
+				return err
+			}
+		}
+	}
+	def, err := m.definition()
+	if err != nil || !set(def) {
+		return err
+	}
+	return m.define(ctx, opDeviceDefine, def)
+}
+
+// detach takes the device of an alias from a domain and from its definition. A
+// domain that is gone has none.
+func (d *Driver) detach(ctx context.Context, what string, domain uuid.UUID, alias string) error {
+	return d.do(ctx, what, domain, func(ctx context.Context, s *session) error {
+		m, _, err := s.lookup(domain)
+		if m == nil || err != nil {
+			return err
+		}
+		defer m.free()
+		live, err := m.live()
+		if err != nil {
+			return err
+		}
+		if live != nil && hasDevice(live, alias) {
+			if err := m.unplug(ctx, alias); err != nil {
+				return err
+			}
+		}
+		def, err := m.definition()
+		if err != nil || !dropDevice(def, alias) {
+			return err
+		}
+		return m.define(ctx, opDeviceDefine, def)
+	})
+}
+
+// live reads what the domain has now; nil if it does not run.
+func (m *machine) live() (*libvirtxml.Domain, error) {
+	active, err := m.dom.IsActive()
+	if err != nil || !active {
+		return nil, err
+	}
+	return m.describe(0)
+}
+
+// plug attaches a device to the running domain, in place of an old one of the
+// same alias. A host that cannot is forgiven: the domain has the device when it
+// starts next.
+func (m *machine) plug(ctx context.Context, dev device, alias string, old bool) error {
+	if old {
+		if err := m.unplug(ctx, alias); err != nil {
+			return err
+		}
+	}
+	doc, err := dev.Marshal()
+	if err != nil {
+		return err
+	}
+	err = m.change(ctx, opDeviceAttach, func() error {
+		return m.dom.AttachDeviceFlags(doc, libvirt.DOMAIN_DEVICE_MODIFY_LIVE)
+	})
+	if unsupported(err) {
+		return nil
+	}
+	return err
+}
+
+// unplug detaches a device from the running domain and waits until the guest has
+// let go of it. It forgives what plug forgives.
+func (m *machine) unplug(ctx context.Context, alias string) error {
+	signals, stop := m.hub.signals(m.id, func(k happeningKind) bool { return k == unplugged })
+	defer stop()
+	err := m.change(ctx, opDeviceDetach, func() error {
+		return m.dom.DetachDeviceAlias(alias, libvirt.DOMAIN_DEVICE_MODIFY_LIVE)
+	})
+	if unsupported(err) {
+		return nil
+	}
+	timeout := time.NewTimer(unplugTime)
+	defer timeout.Stop()
+	tick := time.NewTicker(unplugLook)
+	defer tick.Stop()
+	for {
+		live, lerr := m.live()
+		if lerr != nil {
+			return lerr
+		}
+		if live == nil || !hasDevice(live, alias) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-signals:
+		case <-tick.C:
+		case <-timeout.C:
+			return fmt.Errorf("%w: it has not let go of the device within %s", errDeaf, unplugTime)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

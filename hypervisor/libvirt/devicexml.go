@@ -1,0 +1,149 @@
+package libvirt
+
+import (
+	"fmt"
+	"net"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/occid/occid/hypervisor"
+)
+
+var diskTarget = regexp.MustCompile(`^vd[a-z]{1,2}$`)
+
+// serialLen is how much of a volume's UUID fits a virtio disk's serial number.
+const serialLen = 20
+
+// diskXML describes a disk whose volume is a qcow2 file on the host.
+func diskXML(d hypervisor.Disk, file string) (*libvirtxml.DomainDisk, error) {
+	if !diskTarget.MatchString(d.Target) {
+		return nil, fmt.Errorf("%w: disk target %q is not of the form vda", hypervisor.ErrInvalid, d.Target)
+	}
+	x := &libvirtxml.DomainDisk{
+		Device: "disk",
+		Driver: &libvirtxml.DomainDiskDriver{Name: "qemu", Type: "qcow2", Discard: "unmap"},
+		Source: &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: file}},
+		Target: &libvirtxml.DomainDiskTarget{Dev: d.Target, Bus: "virtio"},
+		Serial: d.Volume.String()[:serialLen],
+		Alias:  &libvirtxml.DomainAlias{Name: aliasOf(d.ID)},
+	}
+	if d.ReadOnly {
+		x.ReadOnly = &libvirtxml.DomainDiskReadOnly{}
+	}
+	return x, nil
+}
+
+// diskOf reads a disk back; its ID is zero if no Driver attached it.
+func diskOf(x *libvirtxml.DomainDisk) hypervisor.Disk {
+	d := hypervisor.Disk{ReadOnly: x.ReadOnly != nil}
+	if x.Alias != nil {
+		d.ID = idOf(x.Alias.Name)
+	}
+	if x.Target != nil {
+		d.Target = x.Target.Dev
+	}
+	if x.Source != nil && x.Source.File != nil {
+		d.Volume = volumeID(path.Base(x.Source.File.File))
+	}
+	return d
+}
+
+// nicXML describes an interface in the network of the given name.
+func nicXML(n hypervisor.NIC, network, filter string) (*libvirtxml.DomainInterface, error) {
+	mac, err := net.ParseMAC(n.MAC)
+	if err != nil || len(mac) != 6 || mac[0]&1 != 0 {
+		return nil, fmt.Errorf("%w: %q is not the MAC address of one interface", hypervisor.ErrInvalid, n.MAC)
+	}
+	x := &libvirtxml.DomainInterface{
+		MAC:    &libvirtxml.DomainInterfaceMAC{Address: mac.String()},
+		Source: &libvirtxml.DomainInterfaceSource{Network: &libvirtxml.DomainInterfaceSourceNetwork{Network: network}},
+		Model:  &libvirtxml.DomainInterfaceModel{Type: "virtio"},
+		Alias:  &libvirtxml.DomainAlias{Name: aliasOf(n.ID)},
+	}
+	if filter != "" {
+		x.FilterRef = &libvirtxml.DomainInterfaceFilterRef{Filter: filter}
+	}
+	return x, nil
+}
+
+// nicOf reads an interface back; networks gives the UUIDs of networks by name.
+func nicOf(x *libvirtxml.DomainInterface, networks map[string]uuid.UUID) hypervisor.NIC {
+	var n hypervisor.NIC
+	if x.Alias != nil {
+		n.ID = idOf(x.Alias.Name)
+	}
+	if x.MAC != nil {
+		n.MAC = x.MAC.Address
+	}
+	if x.Source != nil && x.Source.Network != nil {
+		n.Network = networks[x.Source.Network.Network]
+	}
+	return n
+}
+
+// setDisk puts a disk into a definition, in the place of one that has its ID. It
+// reports whether that made a difference.
+func setDisk(x *libvirtxml.Domain, disk *libvirtxml.DomainDisk) bool {
+	disks := x.Devices.Disks
+	i := slices.IndexFunc(disks, func(o libvirtxml.DomainDisk) bool { return isAlias(o.Alias, disk.Alias.Name) })
+	switch {
+	case i < 0:
+		x.Devices.Disks = append(disks, *disk)
+	case sameDisk(&disks[i], disk):
+		return false
+	default:
+		disks[i] = *disk
+	}
+	return true
+}
+
+func sameDisk(a, b *libvirtxml.DomainDisk) bool {
+	return diskOf(a) == diskOf(b)
+}
+
+// setNIC does for an interface what setDisk does for a disk.
+func setNIC(x *libvirtxml.Domain, nic *libvirtxml.DomainInterface) bool {
+	nics := x.Devices.Interfaces
+	i := slices.IndexFunc(nics, func(o libvirtxml.DomainInterface) bool { return isAlias(o.Alias, nic.Alias.Name) })
+	switch {
+	case i < 0:
+		x.Devices.Interfaces = append(nics, *nic)
+	case sameNIC(&nics[i], nic):
+		return false
+	default:
+		nics[i] = *nic
+	}
+	return true
+}
+
+func sameNIC(a, b *libvirtxml.DomainInterface) bool {
+	network := func(x *libvirtxml.DomainInterface) string {
+		if x.Source == nil || x.Source.Network == nil {
+			return ""
+		}
+		return x.Source.Network.Network
+	}
+	return network(a) == network(b) && a.MAC != nil && strings.EqualFold(a.MAC.Address, b.MAC.Address)
+}
+
+// hasDevice reports whether a definition has a device of an alias.
+func hasDevice(x *libvirtxml.Domain, alias string) bool {
+	return slices.ContainsFunc(x.Devices.Disks, func(d libvirtxml.DomainDisk) bool { return isAlias(d.Alias, alias) }) ||
+		slices.ContainsFunc(x.Devices.Interfaces, func(n libvirtxml.DomainInterface) bool { return isAlias(n.Alias, alias) })
+}
+
+// dropDevice removes the device of an alias from a definition and reports
+// whether it was there.
+func dropDevice(x *libvirtxml.Domain, alias string) bool {
+	had := hasDevice(x, alias)
+	x.Devices.Disks = slices.DeleteFunc(x.Devices.Disks, func(d libvirtxml.DomainDisk) bool { return isAlias(d.Alias, alias) })
+	x.Devices.Interfaces = slices.DeleteFunc(x.Devices.Interfaces, func(n libvirtxml.DomainInterface) bool { return isAlias(n.Alias, alias) })
+	return had
+}
+
+func isAlias(a *libvirtxml.DomainAlias, name string) bool { return a != nil && a.Name == name }

@@ -1,0 +1,137 @@
+package libvirt
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"unicode"
+
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/occid/occid/hypervisor"
+)
+
+// kib and mib are units of memory in bytes.
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+)
+
+// newDomain gives the parts of a definition that stay as they are made.
+func newDomain(d hypervisor.Domain, consoleLog string) *libvirtxml.Domain {
+	port := uint(0)
+	serial := libvirtxml.DomainSerial{
+		Source: &libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}},
+		Target: &libvirtxml.DomainSerialTarget{Port: &port},
+	}
+	if consoleLog != "" {
+		serial.Log = &libvirtxml.DomainChardevLog{File: consoleLog, Append: "on"}
+	}
+	return &libvirtxml.Domain{
+		Name: nameOf(d.Name, d.ID),
+		UUID: d.ID.String(),
+		OS: &libvirtxml.DomainOS{
+			Type:        &libvirtxml.DomainOSType{Type: "hvm"},
+			BootDevices: []libvirtxml.DomainBootDevice{{Dev: "hd"}},
+		},
+		Features: &libvirtxml.DomainFeatureList{ACPI: &libvirtxml.DomainFeature{}, APIC: &libvirtxml.DomainFeatureAPIC{}},
+		Clock:    &libvirtxml.DomainClock{Offset: "utc"},
+		Devices: &libvirtxml.DomainDeviceList{
+			Serials: []libvirtxml.DomainSerial{serial},
+			RNGs: []libvirtxml.DomainRNG{{Model: "virtio", Backend: &libvirtxml.DomainRNGBackend{
+				Random: &libvirtxml.DomainRNGBackendRandom{Device: "/dev/urandom"}}}},
+		},
+	}
+}
+
+// setDomain makes a definition say what d says, devices excepted. What d does
+// not speak of stays.
+func (s *session) setDomain(x *libvirtxml.Domain, d hypervisor.Domain) error {
+	if d.VCPUs < 1 || d.MemoryBytes < 1 || d.CPUShares < 0 {
+		return fmt.Errorf("%w: %d processors, %d bytes of memory, %d shares", hypervisor.ErrInvalid, d.VCPUs, d.MemoryBytes, d.CPUShares)
+	}
+	if err := s.setMachine(x, d.Arch); err != nil {
+		return err
+	}
+	if err := s.setBoot(x.OS, d); err != nil {
+		return err
+	}
+	x.Title = line(d.Title)
+	if x.Metadata == nil {
+		x.Metadata = &libvirtxml.DomainMetadata{}
+	}
+	var err error
+	if x.Metadata.XML, err = marked(x.Metadata.XML, mark{}); err != nil {
+		return err
+	}
+	memory := uint((d.MemoryBytes + mib - 1) / mib * (mib / kib))
+	x.Memory = &libvirtxml.DomainMemory{Value: memory, Unit: "KiB"}
+	x.CurrentMemory = &libvirtxml.DomainCurrentMemory{Value: memory, Unit: "KiB"}
+	x.VCPU = &libvirtxml.DomainVCPU{Placement: "static", Value: uint(d.VCPUs)}
+	if d.CPUShares > 0 {
+		if x.CPUTune == nil {
+			x.CPUTune = &libvirtxml.DomainCPUTune{}
+		}
+		x.CPUTune.Shares = &libvirtxml.DomainCPUTuneShares{Value: uint(d.CPUShares)}
+	} else if x.CPUTune != nil {
+		x.CPUTune.Shares = nil
+	}
+	return nil
+}
+
+// setMachine chooses what runs the domain; an existing choice for the same
+// architecture stays, because the addresses of its devices depend on it.
+func (s *session) setMachine(x *libvirtxml.Domain, arch string) error {
+	if arch == "" {
+		arch = s.arch
+	}
+	if x.Type != "" && x.OS.Type.Arch == arch {
+		return nil
+	}
+	kind, err := s.domainType(arch)
+	if err != nil {
+		return err
+	}
+	x.Type, x.OS.Type.Arch, x.OS.Type.Machine, x.Devices.Emulator, x.CPU = kind, arch, "", "", nil
+	if kind == "kvm" {
+		x.CPU = &libvirtxml.DomainCPU{Mode: "host-model"}
+	}
+	return nil
+}
+
+// setBoot sets what is booted directly, if anything is.
+func (s *session) setBoot(os *libvirtxml.DomainOS, d hypervisor.Domain) error {
+	os.Kernel, os.Initrd, os.Cmdline = "", "", ""
+	if d.Kernel == "" {
+		if d.Initrd != "" || d.Cmdline != "" {
+			return fmt.Errorf("%w: an initial RAM disk or a command line needs a kernel", hypervisor.ErrInvalid)
+		}
+		return nil
+	}
+	if err := s.mayBoot(d.Kernel); err != nil {
+		return err
+	}
+	if d.Initrd != "" {
+		if err := s.mayBoot(d.Initrd); err != nil {
+			return err
+		}
+	}
+	if strings.ContainsFunc(d.Cmdline, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Errorf("%w: kernel command line %q holds what is not printable", hypervisor.ErrInvalid, d.Cmdline)
+	}
+	os.Kernel, os.Initrd, os.Cmdline = d.Kernel, d.Initrd, d.Cmdline
+	return nil
+}
+
+// mayBoot refuses files outside the directories that hold what may be booted:
+// the host would read them as root and show them to the guest.
+func (s *session) mayBoot(file string) error {
+	for _, dir := range s.cfg.BootDirs {
+		dir = strings.TrimSuffix(path.Clean(dir), "/") + "/"
+		if path.IsAbs(file) && path.Clean(file) == file && strings.HasPrefix(file, dir) &&
+			!strings.ContainsFunc(file, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %q is in none of the directories for booting directly", hypervisor.ErrInvalid, file)
+}

@@ -1,0 +1,79 @@
+package libvirt_test
+
+import (
+	"io"
+	"log/slog"
+	"testing"
+
+	"github.com/google/uuid"
+	lv "libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/hypervisor/hypertest"
+	"github.com/occid/occid/hypervisor/libvirt"
+)
+
+// testHost is libvirt's own host inside the process. All connections of the
+// process share it.
+const testHost = "test:///default"
+
+func open(t testing.TB, c libvirt.Config) *libvirt.Driver {
+	t.Helper()
+	if c.URI == "" {
+		c.URI = testHost
+	}
+	c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	d, err := libvirt.Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// connect gives a connection beside the driver's, to see what it did.
+func connect(t testing.TB, uri string) *lv.Connect {
+	t.Helper()
+	conn, err := lv.NewConnect(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = conn.Close() })
+	return conn
+}
+
+func TestSuite(t *testing.T) {
+	t.Parallel()
+	hypertest.Run(t, func(t *testing.T) hypervisor.Driver { return open(t, libvirt.Config{}) }, hypertest.Traits{
+		Simulated: true,
+		Foreign:   func(t *testing.T) uuid.UUID { return foreign(t, testHost, "test") },
+	})
+}
+
+// foreign makes a running domain as somebody else's tool would.
+func foreign(t *testing.T, uri, kind string) uuid.UUID {
+	t.Helper()
+	id := uuid.New()
+	x := libvirtxml.Domain{Type: kind, Name: "others-" + id.String(), UUID: id.String(),
+		Memory: &libvirtxml.DomainMemory{Value: 64, Unit: "MiB"}, OS: &libvirtxml.DomainOS{Type: &libvirtxml.DomainOSType{Type: "hvm"}}}
+	doc, err := x.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dom, err := connect(t, uri).DomainDefineXML(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = dom.Destroy()
+		if err := dom.Undefine(); err != nil {
+			t.Error(err)
+		}
+		_ = dom.Free()
+	})
+	if err := dom.Create(); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}

@@ -1,0 +1,50 @@
+package libvirt
+
+import "slices"
+
+// The libvirt calls that change a host, as Config.Trace names them.
+const (
+	opDomainDefine   = "domain.define"
+	opDomainUndefine = "domain.undefine"
+	opDomainCreate   = "domain.create"
+	opDomainResume   = "domain.resume"
+	opDomainWake     = "domain.wake"
+	opDomainSuspend  = "domain.suspend"
+	opDomainSave     = "domain.save"
+	opDomainDiscard  = "domain.discard" // a managed save image
+	opDomainShutdown = "domain.shutdown"
+	opDomainReboot   = "domain.reboot"
+	opDomainReset    = "domain.reset"
+	opDomainDestroy  = "domain.destroy"
+
+	opDeviceAttach = "device.attach" // to a running domain
+	opDeviceDetach = "device.detach" // from a running domain
+	opDeviceDefine = "device.define" // in the definition
+
+	opNetworkDefine    = "network.define"
+	opNetworkUndefine  = "network.undefine"
+	opNetworkCreate    = "network.create"
+	opNetworkDestroy   = "network.destroy"
+	opNetworkAutostart = "network.autostart"
+
+	opPoolDefine    = "pool.define"
+	opPoolBuild     = "pool.build"
+	opPoolCreate    = "pool.create"
+	opPoolAutostart = "pool.autostart"
+
+	opVolumeCreate = "volume.create"
+	opVolumeResize = "volume.resize"
+	opVolumeDelete = "volume.delete"
+)
+
+var ops = []string{
+	opDomainDefine, opDomainUndefine, opDomainCreate, opDomainResume, opDomainWake, opDomainSuspend, opDomainSave,
+	opDomainDiscard, opDomainShutdown, opDomainReboot, opDomainReset, opDomainDestroy,
+	opDeviceAttach, opDeviceDetach, opDeviceDefine,
+	opNetworkDefine, opNetworkUndefine, opNetworkCreate, opNetworkDestroy, opNetworkAutostart,
+	opPoolDefine, opPoolBuild, opPoolCreate, opPoolAutostart,
+	opVolumeCreate, opVolumeResize, opVolumeDelete,
+}
+
+// Ops lists every name that Config.Trace may be called with.
+func Ops() []string { return slices.Clone(ops) }

@@ -1,0 +1,263 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/occid/occid/hypervisor"
+)
+
+// volumeExt ends the names of volumes, which are otherwise their UUIDs.
+const volumeExt = ".qcow2"
+
+// block is what the sizes of volumes are multiples of, in bytes.
+const block = 4096
+
+func volumeName(id uuid.UUID) string { return id.String() + volumeExt }
+
+// volumeID reads the name of a volume; zero if it is not a Driver's.
+func volumeID(name string) uuid.UUID {
+	s, ok := strings.CutSuffix(name, volumeExt)
+	if !ok {
+		return uuid.Nil
+	}
+	return parseID(s)
+}
+
+// findVolume finds a volume of the driver's pool; ErrNotFound if there is none.
+func (s *session) findVolume(ctx context.Context, id uuid.UUID) (*libvirt.StorageVol, error) {
+	pool, err := s.pool(ctx, s.cfg.Pool)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = pool.Free() }()
+	v, err := pool.LookupStorageVolByName(volumeName(id))
+	if err != nil {
+		return nil, translate("volume "+id.String(), err)
+	}
+	return v, nil
+}
+
+// volumeFile gives the path of a volume on the host.
+func (s *session) volumeFile(ctx context.Context, id uuid.UUID) (string, error) {
+	v, err := s.findVolume(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = v.Free() }()
+	return v.GetPath()
+}
+
+// CreateVolume implements hypervisor.Driver. Sizes are rounded up to whole blocks
+// of 4,096 bytes.
+func (d *Driver) CreateVolume(ctx context.Context, spec hypervisor.Volume) error {
+	return d.do(ctx, "create volume", spec.ID, func(ctx context.Context, s *session) error {
+		if spec.SizeBytes <= 0 {
+			return fmt.Errorf("%w: %d bytes", hypervisor.ErrInvalid, spec.SizeBytes)
+		}
+		size := uint64(spec.SizeBytes+block-1) / block * block
+		v, err := s.findVolume(ctx, spec.ID)
+		if errors.Is(err, hypervisor.ErrNotFound) {
+			return s.makeVolume(ctx, spec.ID, size)
+		}
+		if err != nil {
+			return err
+		}
+		defer func() { _ = v.Free() }()
+		info, err := v.GetInfo()
+		if err != nil {
+			return err
+		}
+		switch {
+		case info.Capacity == size:
+			return nil
+		case info.Capacity > size:
+			return fmt.Errorf("%w: it has %d bytes and cannot shrink to %d", hypervisor.ErrInvalid, info.Capacity, size)
+		}
+		return s.grow(ctx, v, size)
+	})
+}
+
+func (s *session) makeVolume(ctx context.Context, id uuid.UUID, size uint64) error {
+	x := libvirtxml.StorageVolume{
+		Name:       volumeName(id),
+		Capacity:   &libvirtxml.StorageVolumeSize{Unit: "bytes", Value: size},
+		Allocation: &libvirtxml.StorageVolumeSize{Unit: "bytes"},
+		Target:     &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}},
+	}
+	doc, err := x.Marshal()
+	if err != nil {
+		return err
+	}
+	pool, err := s.ensurePool(ctx, s.cfg.Pool, s.cfg.PoolDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pool.Free() }()
+	if err := holdsFiles(pool); err != nil {
+		return err
+	}
+	return s.change(ctx, opVolumeCreate, func() error {
+		v, err := pool.StorageVolCreateXML(doc, 0)
+		if err != nil {
+			return err
+		}
+		return v.Free()
+	})
+}
+
+// grow makes a volume larger: through the domain that runs with it, whose guest
+// then sees it, or else in the pool.
+func (s *session) grow(ctx context.Context, v *libvirt.StorageVol, size uint64) error {
+	file, err := v.GetPath()
+	if err != nil {
+		return err
+	}
+	m, target, err := s.userOf(file)
+	if err != nil {
+		return err
+	}
+	if m != nil {
+		defer m.free()
+		err := s.change(ctx, opVolumeResize, func() error {
+			return m.dom.BlockResize(target, size, libvirt.DOMAIN_BLOCK_RESIZE_BYTES)
+		})
+		if !unsupported(err) {
+			return err
+		}
+	}
+	if s.simulated {
+		return s.remakeVolume(ctx, v, size)
+	}
+	return s.change(ctx, opVolumeResize, func() error { return v.Resize(size, 0) })
+}
+
+// remakeVolume stands in for growing on the test host, which cannot and whose
+// volumes hold no data.
+func (s *session) remakeVolume(ctx context.Context, v *libvirt.StorageVol, size uint64) error {
+	name, err := v.GetName()
+	if err != nil {
+		return err
+	}
+	if err := s.change(ctx, opVolumeDelete, func() error { return v.Delete(libvirt.STORAGE_VOL_DELETE_NORMAL) }); err != nil {
+		return err
+	}
+	return s.makeVolume(ctx, volumeID(name), size)
+}
+
+// userOf finds the running domain that has a file as a disk, and the disk's
+// target; nil if there is none.
+func (s *session) userOf(file string) (*machine, string, error) {
+	doms, err := s.conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_ACTIVE)
+	if err != nil {
+		return nil, "", err
+	}
+	var user *machine
+	var target string
+	for i := range doms {
+		m := &machine{session: s, dom: &doms[i]}
+		if user == nil && err == nil {
+			if target, err = m.diskOn(file); target != "" && err == nil {
+				user = m
+				continue
+			}
+		}
+		m.free()
+	}
+	return user, target, err
+}
+
+// diskOn gives the target of the domain's disk that is a file; "" if it has none.
+func (m *machine) diskOn(file string) (string, error) {
+	x, err := m.describe(0)
+	if code(err, libvirt.ERR_NO_DOMAIN) {
+		return "", nil // ended meanwhile
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, d := range x.Devices.Disks {
+		if d.Source != nil && d.Source.File != nil && d.Source.File.File == file && d.Target != nil {
+			return d.Target.Dev, nil
+		}
+	}
+	return "", nil
+}
+
+// DeleteVolume implements hypervisor.Driver.
+func (d *Driver) DeleteVolume(ctx context.Context, id uuid.UUID) error {
+	return d.do(ctx, "delete volume", id, func(ctx context.Context, s *session) error {
+		v, err := s.findVolume(ctx, id)
+		if err != nil {
+			return forgiveMissing(err)
+		}
+		defer func() { _ = v.Free() }()
+		err = s.change(ctx, opVolumeDelete, func() error { return v.Delete(libvirt.STORAGE_VOL_DELETE_NORMAL) })
+		if code(err, libvirt.ERR_NO_STORAGE_VOL) {
+			return nil
+		}
+		return err
+	})
+}
+
+// forgiveMissing takes what is missing for removed.
+func forgiveMissing(err error) error {
+	if errors.Is(err, hypervisor.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Volumes implements hypervisor.Driver.
+func (d *Driver) Volumes(ctx context.Context) ([]hypervisor.VolumeStatus, error) {
+	return call(ctx, d, "list volumes", nobody, func(ctx context.Context, s *session) ([]hypervisor.VolumeStatus, error) {
+		pool, err := s.pool(ctx, s.cfg.Pool)
+		if err != nil {
+			return nil, forgiveMissing(err)
+		}
+		defer func() { _ = pool.Free() }()
+		vols, err := pool.ListAllStorageVolumes(0)
+		if err != nil {
+			return nil, err
+		}
+		defer func() {
+			for i := range vols {
+				_ = vols[i].Free()
+			}
+		}()
+		return statuses(ctx, vols)
+	})
+}
+
+// statuses describes the volumes that a Driver made.
+func statuses(ctx context.Context, vols []libvirt.StorageVol) ([]hypervisor.VolumeStatus, error) {
+	var out []hypervisor.VolumeStatus
+	for i := range vols {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		name, err := vols[i].GetName()
+		if err != nil {
+			return nil, err
+		}
+		id := volumeID(name)
+		if id == uuid.Nil {
+			continue
+		}
+		info, err := vols[i].GetInfo()
+		if code(err, libvirt.ERR_NO_STORAGE_VOL) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, hypervisor.VolumeStatus{ID: id, SizeBytes: int64(info.Capacity), AllocatedBytes: int64(info.Allocation)})
+	}
+	return out, nil
+}

@@ -1,0 +1,235 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+)
+
+// fakeHost is a host in memory that can be made to fail, to hang and to change
+// by itself.
+type fakeHost struct {
+	mu       sync.Mutex
+	domains  map[uuid.UUID]*hypervisor.DomainStatus
+	networks map[uuid.UUID]*hypervisor.NetworkStatus
+	volumes  map[uuid.UUID]*hypervisor.VolumeStatus
+	log      []string
+	// before, when set, is asked before each call that changes something; its
+	// error is the call's.
+	before func(ctx context.Context, op string, id uuid.UUID) error
+	events chan hypervisor.Event
+}
+
+func newFakeHost() *fakeHost {
+	return &fakeHost{domains: map[uuid.UUID]*hypervisor.DomainStatus{}, networks: map[uuid.UUID]*hypervisor.NetworkStatus{},
+		volumes: map[uuid.UUID]*hypervisor.VolumeStatus{}, events: make(chan hypervisor.Event, 64)}
+}
+
+// intercept sets before.
+func (f *fakeHost) intercept(before func(ctx context.Context, op string, id uuid.UUID) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = before
+}
+
+// calls lists the changes made so far, "op id".
+func (f *fakeHost) calls() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.log)
+}
+
+func (f *fakeHost) change(ctx context.Context, op string, id uuid.UUID, do func() error) error {
+	f.mu.Lock()
+	before := f.before
+	f.mu.Unlock()
+	if before != nil {
+		if err := before(ctx, op, id); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.log = append(f.log, op+" "+id.String())
+	return do()
+}
+
+// withDomain changes a domain that must be there.
+func (f *fakeHost) withDomain(ctx context.Context, op string, id uuid.UUID, do func(*hypervisor.DomainStatus) error) error {
+	return f.change(ctx, op, id, func() error {
+		d := f.domains[id]
+		if d == nil {
+			return fmt.Errorf("domain %s: %w", id, hypervisor.ErrNotFound)
+		}
+		return do(d)
+	})
+}
+
+func (f *fakeHost) setState(ctx context.Context, op string, id uuid.UUID, s hypervisor.State) error {
+	return f.withDomain(ctx, op, id, func(d *hypervisor.DomainStatus) error {
+		d.State = s
+		return nil
+	})
+}
+
+func (f *fakeHost) Info(context.Context) (hypervisor.Info, error) {
+	return hypervisor.Info{Hostname: "fake"}, nil
+}
+
+func (f *fakeHost) DefineDomain(ctx context.Context, d hypervisor.Domain) error {
+	return f.change(ctx, "define domain", d.ID, func() error {
+		s := f.domains[d.ID]
+		if s == nil {
+			s = &hypervisor.DomainStatus{ID: d.ID, State: hypervisor.Stopped, Managed: true, Disks: d.Disks, NICs: d.NICs}
+			f.domains[d.ID] = s
+		}
+		s.VCPUs, s.MemoryBytes = d.VCPUs, d.MemoryBytes
+		return nil
+	})
+}
+
+func (f *fakeHost) StartDomain(ctx context.Context, id uuid.UUID) error {
+	return f.setState(ctx, "start domain", id, hypervisor.Running)
+}
+
+func (f *fakeHost) StopDomain(ctx context.Context, id uuid.UUID, mode hypervisor.StopMode) error {
+	return f.setState(ctx, fmt.Sprintf("stop domain acpi=%t force=%t", mode.ACPI, mode.Force), id, hypervisor.Stopped)
+}
+
+func (f *fakeHost) RestartDomain(ctx context.Context, id uuid.UUID, mode hypervisor.RestartMode) error {
+	return f.setState(ctx, "restart domain "+string(mode), id, hypervisor.Running)
+}
+
+func (f *fakeHost) SuspendDomain(ctx context.Context, id uuid.UUID, mode hypervisor.SuspendMode) error {
+	to := hypervisor.Paused
+	if mode == hypervisor.SuspendDisk {
+		to = hypervisor.Saved
+	}
+	return f.setState(ctx, "suspend domain "+string(mode), id, to)
+}
+
+func (f *fakeHost) DeleteDomain(ctx context.Context, id uuid.UUID) error {
+	return f.withDomain(ctx, "delete domain", id, func(*hypervisor.DomainStatus) error {
+		delete(f.domains, id)
+		return nil
+	})
+}
+
+func (f *fakeHost) Domains(context.Context) ([]hypervisor.DomainStatus, error) {
+	return values(f, f.domains), nil
+}
+
+// values copies what a map holds.
+func values[T any](f *fakeHost, m map[uuid.UUID]*T) []T {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []T
+	for v := range maps.Values(m) {
+		out = append(out, *v)
+	}
+	return out
+}
+
+func (f *fakeHost) AttachDisk(ctx context.Context, domain uuid.UUID, d hypervisor.Disk) error {
+	return f.withDomain(ctx, "attach disk", domain, func(s *hypervisor.DomainStatus) error {
+		s.Disks = append(slices.DeleteFunc(s.Disks, func(x hypervisor.Disk) bool { return x.ID == d.ID }), d)
+		return nil
+	})
+}
+
+func (f *fakeHost) DetachDisk(ctx context.Context, domain, disk uuid.UUID) error {
+	return f.withDomain(ctx, "detach disk", domain, func(s *hypervisor.DomainStatus) error {
+		s.Disks = slices.DeleteFunc(s.Disks, func(x hypervisor.Disk) bool { return x.ID == disk })
+		return nil
+	})
+}
+
+func (f *fakeHost) AttachNIC(ctx context.Context, domain uuid.UUID, n hypervisor.NIC) error {
+	return f.withDomain(ctx, "attach nic", domain, func(s *hypervisor.DomainStatus) error {
+		s.NICs = append(slices.DeleteFunc(s.NICs, func(x hypervisor.NIC) bool { return x.ID == n.ID }), n)
+		return nil
+	})
+}
+
+func (f *fakeHost) DetachNIC(ctx context.Context, domain, nic uuid.UUID) error {
+	return f.withDomain(ctx, "detach nic", domain, func(s *hypervisor.DomainStatus) error {
+		s.NICs = slices.DeleteFunc(s.NICs, func(x hypervisor.NIC) bool { return x.ID == nic })
+		return nil
+	})
+}
+
+func (f *fakeHost) DefineNetwork(ctx context.Context, n hypervisor.Network) error {
+	return f.change(ctx, "define network", n.ID, func() error {
+		if f.networks[n.ID] == nil {
+			f.networks[n.ID] = &hypervisor.NetworkStatus{ID: n.ID, Managed: true}
+		}
+		return nil
+	})
+}
+
+func (f *fakeHost) setNetwork(ctx context.Context, op string, id uuid.UUID, active bool) error {
+	return f.change(ctx, op, id, func() error {
+		n := f.networks[id]
+		if n == nil {
+			return fmt.Errorf("network %s: %w", id, hypervisor.ErrNotFound)
+		}
+		n.Active = active
+		return nil
+	})
+}
+
+func (f *fakeHost) StartNetwork(ctx context.Context, id uuid.UUID) error {
+	return f.setNetwork(ctx, "start network", id, true)
+}
+
+func (f *fakeHost) StopNetwork(ctx context.Context, id uuid.UUID) error {
+	return f.setNetwork(ctx, "stop network", id, false)
+}
+
+func (f *fakeHost) DeleteNetwork(ctx context.Context, id uuid.UUID) error {
+	return f.change(ctx, "delete network", id, func() error {
+		delete(f.networks, id)
+		return nil
+	})
+}
+
+func (f *fakeHost) Networks(context.Context) ([]hypervisor.NetworkStatus, error) {
+	return values(f, f.networks), nil
+}
+
+func (f *fakeHost) CreateVolume(ctx context.Context, v hypervisor.Volume) error {
+	return f.change(ctx, "create volume", v.ID, func() error {
+		f.volumes[v.ID] = &hypervisor.VolumeStatus{ID: v.ID, SizeBytes: v.SizeBytes}
+		return nil
+	})
+}
+
+func (f *fakeHost) DeleteVolume(ctx context.Context, id uuid.UUID) error {
+	return f.change(ctx, "delete volume", id, func() error {
+		delete(f.volumes, id)
+		return nil
+	})
+}
+
+func (f *fakeHost) Volumes(context.Context) ([]hypervisor.VolumeStatus, error) {
+	return values(f, f.volumes), nil
+}
+
+func (f *fakeHost) Watch(ctx context.Context, fn func(hypervisor.Event)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case ev := <-f.events:
+			fn(ev)
+		}
+	}
+}
+
+func (f *fakeHost) Close() error { return nil }

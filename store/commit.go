@@ -1,0 +1,240 @@
+package store
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+const (
+	// maxGroup is how many changes share a transaction.
+	maxGroup = 128
+	// groupTime bounds a transaction.
+	groupTime = 30 * time.Second
+)
+
+// job is a change on its way to the writer. The writer fills in entities and
+// tasks; Commit copies them to the change once all is durable.
+type job struct {
+	change *occi.Change
+	puts   []put
+	tasks  []taskPut
+	key    []byte // document of the key, nil for none
+	state  atomic.Int32
+	done   chan error // of capacity 1
+	err    error      // decided, not told yet
+}
+
+// States of a job.
+const (
+	jobWaiting = iota
+	jobTaken
+	jobWithdrawn
+)
+
+// put is an entity to write, made ready for it.
+type put struct {
+	e          *occi.Entity
+	doc, words []byte
+	keys       map[string]string
+	columns    // as written
+}
+
+// columns are what the store itself gives an entity.
+type columns struct {
+	seq, serial, revision, created, updated int64
+}
+
+// taskPut is a task to write, made ready for it.
+type taskPut struct {
+	t   *occi.Task
+	doc []byte
+	seq int64 // as written
+}
+
+// Commit writes a change, whole or not at all, and sets what its Puts and Tasks
+// document as set by the store. It returns once the change is durable.
+//
+// The error is Conflict if an entity is not at the revision the change is based
+// on, a new one exists already, a new link's source or target does not exist or
+// is deleted, the Key is taken, or a task is over or was claimed again since it
+// was read. It is Invalid if an entity or task is named twice or holds what
+// cannot be kept. A context that ends may leave the outcome unknown only to the
+// extent that it does on a lost connection: a change that has begun is waited
+// for.
+func (s *Store) Commit(ctx context.Context, c *occi.Change) error {
+	j, err := newJob(c)
+	if err != nil {
+		return err
+	}
+	select {
+	case s.jobs <- j:
+	case <-s.closed:
+		return occi.E(occi.Unavailable, "the store is closed")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err = <-j.done:
+	case <-ctx.Done():
+		if j.state.CompareAndSwap(jobWaiting, jobWithdrawn) {
+			return ctx.Err()
+		}
+		err = <-j.done
+	}
+	if err == nil {
+		j.assign()
+	}
+	return err
+}
+
+// newJob does what needs no database.
+func newJob(c *occi.Change) (*job, error) {
+	j := &job{change: c, done: make(chan error, 1)}
+	seen := map[uuid.UUID]bool{}
+	for _, e := range c.Puts {
+		if seen[e.ID] {
+			return nil, occi.E(occi.Invalid, "the change puts %s twice", e.ID)
+		}
+		seen[e.ID] = true
+		doc, err := encodeEntity(e)
+		if err != nil {
+			return nil, occi.E(occi.Invalid, "%s cannot be kept: %w", e.ID, err)
+		}
+		j.puts = append(j.puts, put{e: e, doc: doc, words: []byte(wordsOf(e)), keys: keysOf(e)})
+	}
+	for _, t := range c.Tasks {
+		if seen[t.ID] {
+			return nil, occi.E(occi.Invalid, "the change puts %s twice", t.ID)
+		}
+		seen[t.ID] = true
+		doc, err := encodeTask(t)
+		if err != nil {
+			return nil, occi.E(occi.Invalid, "task %s cannot be kept: %w", t.ID, err)
+		}
+		j.tasks = append(j.tasks, taskPut{t: t, doc: doc})
+	}
+	if c.Key != nil {
+		doc, err := encodeKey(c.Key)
+		if err != nil {
+			return nil, occi.E(occi.Invalid, "the idempotency key cannot be kept: %w", err)
+		}
+		j.key = doc
+	}
+	return j, nil
+}
+
+// assign tells the change what was written.
+func (j *job) assign() {
+	for _, p := range j.puts {
+		p.set(p.e)
+	}
+	for _, t := range j.tasks {
+		t.t.Seq = t.seq
+	}
+}
+
+func (c *columns) set(e *occi.Entity) {
+	e.Seq, e.Serial, e.Revision = c.seq, c.serial, c.revision
+	e.Created, e.Updated = fromMicros(c.created), fromMicros(c.updated)
+}
+
+// write commits jobs until the store is closed: whatever came while the last
+// transaction was under way shares the next.
+func (s *Store) write() {
+	for {
+		select {
+		case <-s.closed:
+			return
+		case j := <-s.jobs:
+			s.commit(s.gather(j))
+		}
+	}
+}
+
+// gather takes the jobs that wait, the first of which it is given.
+func (s *Store) gather(j *job) []*job {
+	var jobs []*job
+	for {
+		if j.state.CompareAndSwap(jobWaiting, jobTaken) {
+			jobs = append(jobs, j)
+		}
+		if len(jobs) == maxGroup {
+			return jobs
+		}
+		select {
+		case j = <-s.jobs:
+		default:
+			return jobs
+		}
+	}
+}
+
+// commit writes jobs in one transaction and answers each. If the database refuses
+// what one of them made of it, each has a transaction of its own.
+func (s *Store) commit(jobs []*job) {
+	ctx, cancel := context.WithTimeout(context.Background(), groupTime)
+	defer cancel()
+	err := s.transact(ctx, jobs)
+	if ctx.Err() != nil {
+		err = &occi.Error{Class: occi.Unavailable, Message: "the database does not answer", Err: err}
+	}
+	if err != nil && len(jobs) > 1 && occi.ClassOf(err) == occi.Internal {
+		for _, j := range jobs {
+			s.commit([]*job{j})
+		}
+		return
+	}
+	for _, j := range jobs {
+		if j.err == nil {
+			j.err = err
+		}
+		j.done <- j.err
+	}
+}
+
+// transact writes what does not conflict of the jobs and leaves an error with
+// each of the others.
+func (s *Store) transact(ctx context.Context, jobs []*job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	var g *group
+	err := s.exclusive(ctx, func(t tx) error {
+		var err error
+		if g, err = load(ctx, t, &s.db.dialect, jobs); err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			if j.err = g.check(j); j.err == nil {
+				g.apply(j)
+			}
+		}
+		return t.write(ctx, g.finish())
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range g.touched {
+		s.forget(id)
+	}
+	if !s.db.shared {
+		s.counters.Store(&g.counters)
+	}
+	return nil
+}
+
+// forget drops an entity from memory.
+func (s *Store) forget(id uuid.UUID) {
+	if s.entities != nil {
+		s.shard(id).drop(id)
+	}
+}
+
+func (s *Store) shard(id uuid.UUID) *cache[uuid.UUID, *occi.Entity] {
+	return s.entities[int(id[15])%len(s.entities)]
+}

@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/occid/occid/occi"
+)
+
+// counter is a row of the table kinds.
+type counter struct {
+	serial   int64 // the last one given
+	revision int64
+	members  int64 // not deleted
+	updated  int64 // microseconds
+}
+
+const selectCounters = `SELECT kind, serial, revision, members, updated FROM kinds`
+
+// Revision gives a counter that grows with every change to members of the kinds'
+// collections, or to links that lead to them, and the time of the last one, zero
+// if there was none. No kinds means all. It takes one statement on PostgreSQL,
+// none on SQLite.
+func (s *Store) Revision(ctx context.Context, kinds []string) (int64, time.Time, error) {
+	c, err := s.counter(ctx, kinds)
+	return c.revision, fromMicros(c.updated), err
+}
+
+// counter adds up those of kinds, of all for none.
+func (s *Store) counter(ctx context.Context, kinds []string) (counter, error) {
+	if all := s.counters.Load(); all != nil {
+		return sum(*all, kinds), nil
+	}
+	all, err := s.readCounters(ctx)
+	return sum(all, kinds), err
+}
+
+func sum(all map[string]counter, kinds []string) counter {
+	var total counter
+	add := func(c counter) {
+		total.revision += c.revision
+		total.members += c.members
+		total.updated = max(total.updated, c.updated)
+	}
+	if len(kinds) == 0 {
+		for _, c := range all {
+			add(c)
+		}
+		return total
+	}
+	seen := map[string]bool{}
+	for _, k := range kinds {
+		if !seen[k] {
+			seen[k] = true
+			add(all[k])
+		}
+	}
+	return total
+}
+
+// readCounters reads all: there are as few as kinds.
+func (s *Store) readCounters(ctx context.Context) (map[string]counter, error) {
+	all := map[string]counter{}
+	err := s.run(ctx, countersInto(all))
+	return all, err
+}
+
+func countersInto(all map[string]counter) query {
+	return query{statement{sql: selectCounters}, func(r row) error {
+		var kind string
+		var c counter
+		if err := r.Scan(&kind, &c.serial, &c.revision, &c.members, &c.updated); err != nil {
+			return err
+		}
+		all[kind] = c
+		return nil
+	}}
+}
+
+// next gives the next serial of a kind.
+func next(all map[string]counter, kind string) int64 {
+	c := all[kind]
+	c.serial++
+	all[kind] = c
+	return c.serial
+}
+
+// Kinds whose serials number more than their own entities.
+const (
+	seqOfEntities = occi.EntityKind
+	seqOfTasks    = occi.TaskKind
+)

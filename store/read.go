@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+// Entity gives an entity that is not deleted, with its links, or NotFound. It
+// takes one statement, on SQLite none if the entity is in memory.
+func (s *Store) Entity(ctx context.Context, id uuid.UUID) (*occi.Entity, error) {
+	e, err := s.EntityAny(ctx, id)
+	if err == nil && e.Deleted {
+		return nil, noEntity(id)
+	}
+	return e, err
+}
+
+func noEntity(id uuid.UUID) error { return occi.E(occi.NotFound, "there is no entity %s", id) }
+
+// EntityAny is Entity for deleted ones too. The links are those not deleted.
+func (s *Store) EntityAny(ctx context.Context, id uuid.UUID) (*occi.Entity, error) {
+	if s.entities == nil {
+		e, _, err := s.readEntity(ctx, id)
+		return e, err
+	}
+	c := s.shard(id)
+	if e, ok := c.get(id); ok {
+		return e, nil
+	}
+	mark := c.mark()
+	e, size, err := s.readEntity(ctx, id)
+	if err == nil {
+		c.put(id, e, size, mark)
+	}
+	return e, err
+}
+
+// readEntity reads an entity with its links, and tells about how much memory
+// they take.
+func (s *Store) readEntity(ctx context.Context, id uuid.UUID) (*occi.Entity, int, error) {
+	var found *occi.Entity
+	var links []*occi.Entity
+	size := 0
+	q := entities(selectEntities+` WHERE id = $1 UNION ALL `+selectEntities+` WHERE source = $1 AND NOT deleted ORDER BY seq`,
+		func(e *occi.Entity) {
+			size += sizeOf(e)
+			if e.ID == id {
+				found = e
+			} else {
+				links = append(links, e)
+			}
+		}, id)
+	if err := s.run(ctx, q); err != nil {
+		return nil, 0, err
+	}
+	if found == nil {
+		return nil, 0, noEntity(id)
+	}
+	found.Links = links
+	return found, size, nil
+}
+
+// Incoming gives the links, not deleted, that lead to any of the targets, in
+// order of creation.
+func (s *Store) Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Entity, error) {
+	var found []*occi.Entity
+	sql := selectEntities + ` WHERE ` + s.db.anyOf("target", "$1") + ` AND NOT deleted ORDER BY seq`
+	err := s.run(ctx, entities(sql, func(e *occi.Entity) { found = append(found, e) }, s.db.list(targets)))
+	return found, err
+}
+
+// HostEntities gives all that is placed on a host, deleted or not, in order of
+// creation. Their Links are left empty.
+func (s *Store) HostEntities(ctx context.Context, host string) ([]*occi.Entity, error) {
+	var found []*occi.Entity
+	sql := selectEntities + ` WHERE host = $1 ORDER BY seq`
+	err := s.run(ctx, entities(sql, func(e *occi.Entity) { found = append(found, e) }, indexed(host)))
+	return found, err
+}
+
+// entities makes a query on the columns of selectEntities.
+func entities(sql string, found func(*occi.Entity), args ...any) query {
+	return query{statement{sql, args}, func(from row) error {
+		var r entityRow
+		if err := r.scan(from); err != nil {
+			return err
+		}
+		found(r.e)
+		return nil
+	}}
+}
+
+// sizeOf is about the memory an entity takes, without its links. Names are shared.
+func sizeOf(e *occi.Entity) int {
+	const fixed, perAttribute, perString = 512, 64, 16
+	n := fixed + len(e.Title) + len(e.Summary) + len(e.Source.URI) + len(e.Target.URI)
+	n += perAttribute*len(e.Attributes) + perString*(len(e.Mixins)+len(e.Tasks)+len(e.Links))
+	for _, a := range e.Attributes {
+		n += len(a.Value.Text)
+	}
+	return n
+}

@@ -1,0 +1,206 @@
+package store
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+// What a row of a selection is, in the order in which those of one rank come.
+const (
+	rowTotal  = "0" // its seq is how many entities there are
+	rowEntity = "1"
+	rowLink   = "2"
+)
+
+// maxJoins is how many tables a selection joins beside the entities; SQLite
+// allows 64 in all.
+const maxJoins = 40
+
+// selection makes a query into one statement, which gives the page's entities
+// in order and the links of each after it.
+type selection struct {
+	d    *dialect
+	q    *occi.Query
+	args []any
+
+	joins, where, order []string
+	keys                []string // expressions that order sorts by
+
+	// with defines page, of columns seq and rank; counted tells that it is taken
+	// of hits, which are to be counted.
+	with    string
+	counted bool
+}
+
+// arg adds a parameter and gives its name.
+func (x *selection) arg(v any) string {
+	x.args = append(x.args, v)
+	return "$" + strconv.Itoa(len(x.args))
+}
+
+// isPlain reports whether a query selects whole collections, in order.
+func isPlain(q *occi.Query) bool {
+	return len(q.Mixins) == 0 && len(q.IDs) == 0 && len(q.Conds) == 0 && len(q.Text) == 0 && len(q.Sort) == 0 && q.LinkedTo == uuid.Nil
+}
+
+// plain selects of so many members. An offset costs a step per entity, so what
+// is in the second half is looked up from the end.
+func (x *selection) plain(members int64) {
+	offset, limit := int64(x.q.Offset), int64(x.q.Limit)
+	rest := max(members-offset, 0)
+	if limit == 0 || limit > rest {
+		limit = rest
+	}
+	direction := "ASC"
+	if offset > members/2 {
+		offset, direction = rest-limit, "DESC"
+	}
+	x.kinds()
+	x.with = `page AS (SELECT e.seq, e.seq AS rank FROM entities e WHERE ` + strings.Join(x.where, " AND ") +
+		` ORDER BY e.seq ` + direction + ` LIMIT ` + x.arg(limit) + ` OFFSET ` + x.arg(offset) + `)`
+}
+
+// filtered selects what meets conditions, in the order asked for.
+func (x *selection) filtered() error {
+	q := x.q
+	if n := len(q.Conds) + len(q.Mixins) + len(q.Sort); n > maxJoins {
+		return occi.E(occi.Invalid, "%d conditions, mixins and orders are more than %d", n, maxJoins)
+	}
+	x.kinds()
+	for _, c := range q.Conds {
+		if err := x.cond(c); err != nil {
+			return err
+		}
+	}
+	for _, id := range q.Mixins {
+		x.join("JOIN", id, "= "+x.arg([]byte(mixinKey)))
+	}
+	if len(q.IDs) > 0 {
+		x.where = append(x.where, x.d.anyOf("e.id", x.arg(x.d.list(q.IDs))))
+	}
+	for _, word := range q.Text {
+		x.where = append(x.where, x.d.holds("e.words", x.arg([]byte(strings.ToLower(word)))))
+	}
+	if q.LinkedTo != uuid.Nil {
+		id := x.arg(q.LinkedTo)
+		x.where = append(x.where, `e.id IN (SELECT l.target FROM entities l WHERE l.source = `+id+` AND NOT l.deleted
+			UNION SELECT l.source FROM entities l WHERE l.target = `+id+` AND NOT l.deleted)`)
+	}
+	for _, o := range q.Sort {
+		x.sort(o)
+	}
+	x.page()
+	return nil
+}
+
+// kinds restricts to members of the query's collections.
+func (x *selection) kinds() {
+	x.where = append(x.where, "NOT e.deleted")
+	switch len(x.q.Kinds) {
+	case 0:
+	case 1:
+		x.where = append(x.where, "e.kind = "+x.arg(x.q.Kinds[0]))
+	default:
+		x.where = append(x.where, x.d.anyOf("e.kind", x.arg(x.d.list(x.q.Kinds))))
+	}
+}
+
+// join adds the keys under a name and gives their table's alias; conditions
+// begin with an operator.
+func (x *selection) join(kind, name string, conditions ...string) string {
+	alias := "a" + strconv.Itoa(len(x.joins))
+	on := alias + ".entity = e.seq AND " + alias + ".name = " + x.arg(indexed(name))
+	for _, c := range conditions {
+		on += " AND " + alias + ".key " + c
+	}
+	x.joins = append(x.joins, kind+" attributes "+alias+" ON "+on)
+	return alias
+}
+
+// cond adds a condition on an attribute: a range of keys of the value's type.
+func (x *selection) cond(c occi.Cond) error {
+	op := string(c.Op)
+	switch c.Op {
+	case occi.Eq, occi.Lt, occi.Le, occi.Gt, occi.Ge:
+	case occi.Ne:
+		op = "<>"
+	default:
+		return occi.E(occi.Invalid, "%s: unknown comparison %q", c.Name, c.Op)
+	}
+	switch c.Name {
+	case occi.AttrID:
+		x.condID(op, c.Value.String())
+		return nil
+	case occi.AttrSource, occi.AttrTarget:
+		c.Value = occi.Str(refValue(c.Value.String()))
+	}
+	key := keyOf(c.Value)
+	conditions := []string{op + " " + x.arg([]byte(key))}
+	if c.Op != occi.Eq {
+		conditions = append(conditions, ">= "+x.arg([]byte{key[0]}), "< "+x.arg([]byte{key[0] + 1}))
+	}
+	x.join("JOIN", c.Name, conditions...)
+	return nil
+}
+
+// condID adds a condition on the identifier, which every entity has.
+func (x *selection) condID(op, value string) {
+	id, ok := occi.ParseID(refValue(value))
+	switch {
+	case ok:
+		x.where = append(x.where, "e.id "+op+" "+x.arg(id))
+	case op != "<>":
+		x.where = append(x.where, "FALSE")
+	}
+}
+
+func (x *selection) sort(o occi.Order) {
+	var key string
+	switch o.Name {
+	case "created", "updated":
+		key = "e." + o.Name
+	case occi.AttrID:
+		key = "e.id"
+	default:
+		key = x.join("LEFT JOIN", o.Name) + ".key"
+	}
+	name := "k" + strconv.Itoa(len(x.keys))
+	x.keys = append(x.keys, key+" AS "+name)
+	if o.Desc {
+		name += " DESC"
+	}
+	// Entities without the attribute come last in either direction.
+	x.order = append(x.order, name+" NULLS LAST")
+}
+
+// page takes the page of the hits.
+func (x *selection) page() {
+	limit := int64(x.q.Limit)
+	if limit == 0 {
+		limit = math.MaxInt64
+	}
+	x.counted = true
+	x.with = `hits AS MATERIALIZED (SELECT ` + strings.Join(append([]string{"e.seq"}, x.keys...), ", ") +
+		` FROM entities e ` + strings.Join(x.joins, " ") + ` WHERE ` + strings.Join(x.where, " AND ") + `),
+		page AS (SELECT seq, row_number() OVER (ORDER BY ` + strings.Join(append(x.order, "seq"), ", ") + `) AS rank
+			FROM hits ORDER BY rank LIMIT ` + x.arg(limit) + ` OFFSET ` + x.arg(int64(x.q.Offset)) + `)`
+}
+
+// statement reads the page.
+func (x *selection) statement() statement {
+	columns := func(t string) string {
+		return t + ".seq, " + t + ".serial, " + t + ".revision, " + t + ".created, " + t + ".updated, " + t + ".doc"
+	}
+	sql := `WITH ` + x.with + ` SELECT page.rank, ` + rowEntity + `, ` + columns("e") + ` FROM page JOIN entities e ON e.seq = page.seq
+		UNION ALL SELECT page.rank, ` + rowLink + `, ` + columns("l") + ` FROM page JOIN entities e ON e.seq = page.seq
+			JOIN entities l ON l.source = e.id AND NOT l.deleted`
+	if x.counted {
+		sql += ` UNION ALL SELECT 0, ` + rowTotal + `, (SELECT count(*) FROM hits), 0, 0, 0, 0, NULL`
+	}
+	return statement{sql + ` ORDER BY 1, 2, 3`, x.args}
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+// What is kept in memory, in bytes.
+const (
+	entityBudget = 48 << 20
+	pageBudget   = 24 << 20
+	entityShards = 32
+)
+
+// Store keeps entities, tasks and idempotency keys.
+type Store struct {
+	db    *database
+	trace func(sql string)
+
+	jobs   chan *job
+	closed chan struct{} // closed when no more jobs are taken
+	writer sync.WaitGroup
+	once   sync.Once
+
+	// entities and counters are what the database holds, where no other server
+	// writes it; nil otherwise.
+	entities []*cache[uuid.UUID, *occi.Entity]
+	counters atomic.Pointer[map[string]counter]
+	pages    *cache[string, *occi.Page]
+}
+
+// Option adjusts a Store.
+type Option func(*Store)
+
+// WithTrace has f called with every SQL statement before it is run, and with
+// "BEGIN" and "COMMIT" of transactions of several. It is called from several
+// goroutines.
+func WithTrace(f func(sql string)) Option { return func(s *Store) { s.trace = f } }
+
+// Open opens the database that dsn names: "sqlite:PATH", a file that is made if
+// it does not exist, or a URL that begins with "postgres://". It brings its
+// schema up to date. The error is Unavailable if another process owns the file
+// or the server does not answer, Unsupported if the schema is newer than this
+// program's, and Invalid if dsn is neither.
+func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
+	var db *database
+	var err error
+	scheme, path, _ := strings.Cut(dsn, ":")
+	switch {
+	case scheme == "sqlite" && path != "":
+		db, err = openSQLite(ctx, path)
+	case scheme == "postgres" || scheme == "postgresql":
+		db, err = openPostgres(ctx, dsn)
+	default:
+		// The value may hold a password, so it is not repeated.
+		return nil, occi.E(occi.Invalid, `a database is named by "sqlite:PATH" or "postgres://USER@HOST/NAME"`)
+	}
+	if err != nil {
+		var known *occi.Error
+		if errors.As(err, &known) {
+			return nil, known
+		}
+		return nil, occi.E(occi.Unavailable, "open the %s database: %w", scheme, err)
+	}
+	s := &Store{db: db, trace: func(string) {}, jobs: make(chan *job), closed: make(chan struct{}),
+		pages: newCache[string, *occi.Page](pageBudget)}
+	for _, o := range options {
+		o(s)
+	}
+	if !db.shared {
+		for range entityShards {
+			s.entities = append(s.entities, newCache[uuid.UUID, *occi.Entity](entityBudget/entityShards))
+		}
+		all, err := s.readCounters(ctx)
+		if err != nil {
+			return nil, errors.Join(s.fault(err), db.close())
+		}
+		s.counters.Store(&all)
+	}
+	s.writer.Go(s.write)
+	return s, nil
+}
+
+// Close waits for the changes under way and closes the database. Later calls of
+// any method fail as Unavailable. It is safe to call more than once.
+func (s *Store) Close() error {
+	var err error
+	s.once.Do(func() {
+		close(s.closed)
+		s.writer.Wait()
+		err = s.db.close()
+	})
+	return err
+}
+
+// Ping reports whether the database answers: nil, or Unavailable.
+func (s *Store) Ping(ctx context.Context) error { return s.fault(s.db.reads.PingContext(ctx)) }
+
+// run reads.
+func (s *Store) run(ctx context.Context, q query) error {
+	s.trace(q.sql)
+	return s.fault(run(ctx, s.db.reads, q))
+}
+
+// single writes one statement.
+func (s *Store) single(ctx context.Context, q query) error {
+	s.trace(q.sql)
+	return s.fault(s.db.single(ctx, q))
+}
+
+// exclusive writes in a transaction.
+func (s *Store) exclusive(ctx context.Context, f func(tx) error) error {
+	s.trace("BEGIN")
+	err := s.db.exclusive(ctx, func(t tx) error { return f(traced{t, s.trace}) })
+	if err == nil {
+		s.trace("COMMIT")
+	}
+	return s.fault(err)
+}
+
+// traced is a transaction whose statements are told.
+type traced struct {
+	tx
+	trace func(string)
+}
+
+func (t traced) read(ctx context.Context, queries []query) error {
+	for _, q := range queries {
+		t.trace(q.sql)
+	}
+	return t.tx.read(ctx, queries)
+}
+
+func (t traced) write(ctx context.Context, statements []statement) error {
+	for _, st := range statements {
+		t.trace(st.sql)
+	}
+	return t.tx.write(ctx, statements)
+}
+
+// fault gives an error of the database its class. Errors of contexts, and those
+// that have a class, stay as they are.
+func (s *Store) fault(err error) error {
+	var known *occi.Error
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &known):
+		return err
+	case s.db.refused(err):
+		return &occi.Error{Class: occi.Internal, Message: "the database refused a statement", Err: err}
+	}
+	return &occi.Error{Class: occi.Unavailable, Message: "the database does not answer", Err: err}
+}

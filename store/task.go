@@ -1,0 +1,219 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+// taskDocument is what a row holds of a task beside its columns.
+type taskDocument struct {
+	ID         uuid.UUID   `json:"id"`
+	Entity     uuid.UUID   `json:"entity"`
+	Kind       string      `json:"kind"`
+	Lane       uuid.UUID   `json:"lane"`
+	After      []uuid.UUID `json:"after,omitempty"`
+	Host       string      `json:"host"`
+	Verb       string      `json:"verb"`
+	Attributes []attribute `json:"attributes,omitempty"`
+	Error      string      `json:"error,omitempty"`
+	Who        string      `json:"who,omitempty"`
+	Created    int64       `json:"created"`
+	Cancel     bool        `json:"cancel,omitempty"`
+}
+
+func encodeTask(t *occi.Task) ([]byte, error) {
+	return json.Marshal(taskDocument{
+		ID: t.ID, Entity: t.Entity, Kind: t.Kind, Lane: t.Lane, After: t.After, Host: t.Host, Verb: t.Verb,
+		Attributes: toAttributes(t.Attributes), Error: t.Error, Who: t.Who, Created: micros(t.Created), Cancel: t.Cancel,
+	})
+}
+
+// decodeTask reads the document; the columns are left zero.
+func decodeTask(data []byte) (*occi.Task, error) {
+	var d taskDocument
+	if err := json.Unmarshal(data, &d); err != nil {
+		return nil, err
+	}
+	return &occi.Task{
+		ID: d.ID, Entity: d.Entity, Kind: d.Kind, Lane: d.Lane, After: d.After, Host: d.Host, Verb: d.Verb,
+		Attributes: fromAttributes(d.Attributes), Error: d.Error, Who: d.Who, Created: fromMicros(d.Created), Cancel: d.Cancel,
+	}, nil
+}
+
+// taskColumns are those of a task, in the order that scanTask reads.
+const taskColumns = `seq, state, progress, attempts, started, finished, not_before, doc`
+
+func scanTask(from row) (*occi.Task, error) {
+	var seq, progress, attempts, started, finished, notBefore int64
+	var state string
+	var doc []byte
+	if err := from.Scan(&seq, &state, &progress, &attempts, &started, &finished, &notBefore, &doc); err != nil {
+		return nil, err
+	}
+	t, err := decodeTask(doc)
+	if err != nil {
+		return nil, err
+	}
+	t.Seq, t.State, t.Progress, t.Attempts = seq, occi.TaskState(intern(state)), int(progress), int(attempts)
+	t.Started, t.Finished, t.NotBefore = fromMicros(started), fromMicros(finished), fromMicros(notBefore)
+	return t, nil
+}
+
+// tasksInto makes a query whose tasks go to a list.
+func tasksInto(list *[]*occi.Task, sql string, args ...any) query {
+	return query{statement{sql, args}, func(from row) error {
+		t, err := scanTask(from)
+		*list = append(*list, t)
+		return err
+	}}
+}
+
+// Task gives one task, or NotFound.
+func (s *Store) Task(ctx context.Context, id uuid.UUID) (*occi.Task, error) {
+	var found []*occi.Task
+	err := s.run(ctx, tasksInto(&found, `SELECT `+taskColumns+` FROM tasks WHERE id = $1`, id))
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, occi.E(occi.NotFound, "there is no task %s", id)
+	}
+	return found[0], nil
+}
+
+// Tasks gives all tasks there ever were about an entity, in order.
+func (s *Store) Tasks(ctx context.Context, entity uuid.UUID) ([]*occi.Task, error) {
+	var found []*occi.Task
+	err := s.run(ctx, tasksInto(&found, `SELECT `+taskColumns+` FROM tasks WHERE entity = $1 ORDER BY seq`, entity))
+	return found, err
+}
+
+// Unfinished gives the tasks of some lanes that are not over, in order; no lanes
+// means all.
+func (s *Store) Unfinished(ctx context.Context, lanes []uuid.UUID) ([]*occi.Task, error) {
+	var found []*occi.Task
+	sql := `SELECT ` + taskColumns + ` FROM tasks WHERE NOT over`
+	var args []any
+	if len(lanes) > 0 {
+		sql += ` AND ` + s.db.anyOf("lane", "$1")
+		args = append(args, s.db.list(lanes))
+	}
+	err := s.run(ctx, tasksInto(&found, sql+` ORDER BY seq`, args...))
+	return found, err
+}
+
+// Claim makes up to n of a host's tasks a worker's and running, and gives them in
+// order. A task can be claimed when it is pending and its time has come, or its
+// worker's lease ran out; no task before it in its lane, and none that it is to
+// come after, may be unfinished. Each claim counts as an attempt. It holds for
+// the time of the lease; committing the task as running renews it.
+//
+// If there are fewer than n, the time is when the next may be claimed without
+// anything else happening, zero for never.
+func (s *Store) Claim(ctx context.Context, host, worker string, n int, now time.Time, lease time.Duration) ([]*occi.Task, time.Time, error) {
+	var found []*occi.Task
+	// In a WITH the rows are locked once, whatever the plan.
+	err := s.single(ctx, tasksInto(&found, `WITH free AS MATERIALIZED (
+			SELECT t.seq FROM tasks t
+			WHERE t.host = $1 AND NOT t.over
+				AND (t.state = 'pending' AND t.not_before <= $2 OR t.state = 'running' AND t.until <= $2)
+				AND NOT EXISTS (SELECT 1 FROM tasks b WHERE b.lane = t.lane AND b.seq < t.seq AND NOT b.over)
+				AND NOT EXISTS (SELECT 1 FROM task_after a JOIN tasks b ON b.id = a.after WHERE a.task = t.seq AND NOT b.over)
+			ORDER BY t.seq LIMIT $3`+s.db.skipLocked+`)
+		UPDATE tasks SET state = 'running', attempts = attempts + 1, worker = $4, lease = $5, until = $6,
+			started = CASE WHEN started = 0 THEN $2 ELSE started END
+		WHERE seq IN (SELECT seq FROM free)
+		RETURNING `+taskColumns,
+		indexed(host), micros(now), n, []byte(worker), lease.Microseconds(), micros(now)+lease.Microseconds()))
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	slices.SortFunc(found, func(a, b *occi.Task) int { return int(a.Seq - b.Seq) })
+	if len(found) == n {
+		return found, time.Time{}, nil
+	}
+	next, err := s.nextClaim(ctx, host, now)
+	return found, next, err
+}
+
+// nextClaim gives the time after now when a task of the host falls due or a
+// lease ends.
+func (s *Store) nextClaim(ctx context.Context, host string, now time.Time) (time.Time, error) {
+	var next int64
+	sql := `SELECT COALESCE(MIN(CASE WHEN state = 'running' THEN until ELSE not_before END), 0) FROM tasks
+		WHERE host = $1 AND NOT over AND CASE WHEN state = 'running' THEN until ELSE not_before END > $2`
+	err := s.run(ctx, query{statement{sql, []any{indexed(host), micros(now)}}, func(r row) error { return r.Scan(&next) }})
+	return fromMicros(next), err
+}
+
+// Release gives back what a worker had claimed and not finished, as if it had not
+// been started: a server does so before it claims anything.
+func (s *Store) Release(ctx context.Context, worker string) error {
+	return s.single(ctx, query{statement{`UPDATE tasks SET state = 'pending', worker = $2, until = 0
+		WHERE NOT over AND state = 'running' AND worker = $1`, []any{[]byte(worker), []byte{}}}, nil})
+}
+
+// taskRow is what a group needs to know of a task.
+type taskRow struct {
+	seq, attempts int64
+	over          bool
+}
+
+func (g *group) tasksIn(ids []uuid.UUID) query {
+	sql := `SELECT ` + taskColumns + ` FROM tasks WHERE ` + g.d.anyOf("id", "$1") + ` ORDER BY seq` + g.d.forUpdate
+	return query{statement{sql, []any{g.d.list(ids)}}, func(from row) error {
+		t, err := scanTask(from)
+		if err == nil {
+			g.tasks[t.ID] = &taskRow{t.Seq, int64(t.Attempts), t.State.Over()}
+		}
+		return err
+	}}
+}
+
+// checkTask lets only those write a task who know of its last claim.
+func (g *group) checkTask(t *occi.Task) error {
+	switch old := g.tasks[t.ID]; {
+	case old == nil && t.Seq == 0:
+		return nil
+	case old == nil:
+		return occi.E(occi.Conflict, "task %s does not exist", t.ID)
+	case t.Seq == 0:
+		return occi.E(occi.Conflict, "task %s exists already", t.ID)
+	case old.over:
+		return occi.E(occi.Conflict, "task %s is over", t.ID)
+	case old.attempts > int64(t.Attempts):
+		return occi.E(occi.Conflict, "task %s was claimed again", t.ID)
+	}
+	return nil
+}
+
+// putTask writes a task. Its claim is kept, and its lease renewed, while it runs.
+func (g *group) putTask(p *taskPut, at int64) {
+	t := p.t
+	over := t.State.Over()
+	if old := g.tasks[t.ID]; old != nil {
+		p.seq = old.seq
+		g.add(`UPDATE tasks SET state = $2, over = $3, progress = $4, attempts = $5, started = $6, finished = $7, not_before = $8, doc = $9,
+			worker = CASE WHEN $10 THEN worker ELSE $11 END, until = CASE WHEN $10 THEN $12 + lease ELSE 0 END WHERE seq = $1`,
+			p.seq, string(t.State), over, t.Progress, t.Attempts, micros(t.Started), micros(t.Finished), micros(t.NotBefore), p.doc,
+			t.State == occi.TaskRunning, []byte{}, at)
+	} else {
+		p.seq = next(g.counters, seqOfTasks)
+		g.counted[seqOfTasks] = true
+		g.add(`INSERT INTO tasks (seq, id, entity, lane, host, state, over, progress, attempts, started, finished, not_before, doc,
+				worker, lease, until)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0)`,
+			p.seq, t.ID, t.Entity, t.Lane, indexed(t.Host), string(t.State), over, t.Progress, t.Attempts,
+			micros(t.Started), micros(t.Finished), micros(t.NotBefore), p.doc, []byte{})
+		for _, id := range t.After {
+			g.add(`INSERT INTO task_after (task, after) VALUES ($1, $2) ON CONFLICT DO NOTHING`, p.seq, id)
+		}
+	}
+	g.tasks[t.ID] = &taskRow{p.seq, int64(t.Attempts), over}
+}
