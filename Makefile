@@ -17,10 +17,10 @@ LISTEN = 127.0.0.1:8787
 
 run: build
 	@mkdir -p $(DATA)
-	./bin/occid --dev --listen $(LISTEN) --db sqlite:$(DATA)/occid.db --libvirt test:///default --data $(DATA)
+	@./bin/occid --dev --listen $(LISTEN) --db sqlite:$(DATA)/occid.db --libvirt test:///default --data $(DATA)
 
 build: setup
-	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/occid ./cmd/occid
+	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/occid ./cmd/occid
 
 test: setup-test
 	$(GO) test -timeout 10m ./...

@@ -20,10 +20,13 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-func main() {
+func main() { command(seams{}) }
+
+// command is the program; it ends the process if something fails.
+func command(between seams) {
 	o, err := parse(os.Args[1:])
 	if err == nil {
-		err = run(o, os.Stdout, os.Stderr)
+		err = run(o, os.Stdout, os.Stderr, between)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "occid: %s\n", explain(err))
@@ -33,12 +36,12 @@ func main() {
 
 // run serves until a signal ends it. What people read goes to out, the log to
 // log.
-func run(o *options, out, log io.Writer) error {
+func run(o *options, out, log io.Writer, between seams) error {
 	// A second signal kills, as if there were no handler.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	s, err := build(ctx, o, log)
+	s, err := build(ctx, o, log, between)
 	if err != nil {
 		return err
 	}

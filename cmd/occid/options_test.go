@@ -27,16 +27,16 @@ func TestOptions(t *testing.T) {
 		want options
 	}{
 		{"nothing", nil, nil,
-			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json"}},
+			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", Acceleration: "auto", BootDirs: []string{"/var/lib/libvirt/boot"}}},
 		{"a file", []string{"--config", config}, nil,
 			options{Listen: "127.0.0.1:1", DB: "sqlite:/from/file/occid.db", Libvirt: []string{"test:///default", "qemu:///system"}, Data: "/from/file",
-				LogFormat: "json", Dev: true, Config: config}},
+				LogFormat: "json", Acceleration: "auto", BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
 		{"flags over variables over a file", []string{"--listen", "127.0.0.1:3"},
 			map[string]string{"OCCID_CONFIG": config, "OCCID_LISTEN": "127.0.0.1:2", "OCCID_DATA": "/from/env", "OCCID_LIBVIRT": "a:///,b:///"},
 			options{Listen: "127.0.0.1:3", DB: "sqlite:/from/env/occid.db", Libvirt: []string{"a:///", "b:///"}, Data: "/from/env",
-				LogFormat: "json", Dev: true, Config: config}},
+				LogFormat: "json", Acceleration: "auto", BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
 		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret},
-			options{Listen: "127.0.0.1:8787", DB: "postgres://occid:secret@db/occid", DBFile: secret, Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json"}},
+			options{Listen: "127.0.0.1:8787", DB: "postgres://occid:secret@db/occid", DBFile: secret, Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", Acceleration: "auto", BootDirs: []string{"/var/lib/libvirt/boot"}}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			for name, value := range x.env {

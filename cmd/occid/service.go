@@ -22,10 +22,17 @@ import (
 	"github.com/occid/occid/store"
 )
 
+// seams are where tests get between the parts; the program leaves them empty.
+type seams struct {
+	store func(engine.Store) engine.Store
+	trace func(op string, after bool) // see libvirt.Config
+}
+
 // service is the running program: all that is opened, to be closed in reverse
 // order.
 type service struct {
 	options  *options
+	seams    seams
 	log      *slog.Logger
 	registry *registry
 	server   *server.Server
@@ -34,8 +41,8 @@ type service struct {
 }
 
 // build opens what the options name. The hosts need not answer yet.
-func build(ctx context.Context, o *options, log io.Writer) (*service, error) {
-	s := &service{options: o, log: logger(o, log)}
+func build(ctx context.Context, o *options, log io.Writer, between seams) (*service, error) {
+	s := &service{options: o, seams: between, log: logger(o, log)}
 	if err := s.open(ctx); err != nil {
 		s.close()
 		return nil, err
@@ -72,7 +79,11 @@ func (s *service) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	eng := engine.New(engine.Config{Store: st, Model: s.registry.model, Hosts: hosts, Worker: worker,
+	var kept engine.Store = st
+	if s.seams.store != nil {
+		kept = s.seams.store(st)
+	}
+	eng := engine.New(engine.Config{Store: kept, Model: s.registry.model, Hosts: hosts, Worker: worker,
 		KeepStopped: o.KeepStopped, Logger: s.log})
 	if err := eng.Start(ctx); err != nil {
 		return err
@@ -85,11 +96,15 @@ func (s *service) open(ctx context.Context) error {
 	return nil
 }
 
+// accelerations are the values of the option as the driver has them.
+var accelerations = map[string]libvirt.Acceleration{"auto": libvirt.Auto, "kvm": libvirt.KVM, "qemu": libvirt.QEMU}
+
 // hosts opens a driver for each host. Entities remember a host by its URI.
 func (s *service) hosts() ([]engine.Host, error) {
 	var hosts []engine.Host
 	for _, uri := range s.options.Libvirt {
-		d, err := libvirt.Open(libvirt.Config{URI: uri, Logger: s.log})
+		d, err := libvirt.Open(libvirt.Config{URI: uri, Acceleration: accelerations[s.options.Acceleration],
+			BootDirs: s.options.BootDirs, Trace: s.seams.trace, Logger: s.log})
 		if err != nil {
 			return nil, fmt.Errorf("--libvirt: %s: %w", uri, err)
 		}
