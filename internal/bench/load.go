@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// load is what one measurement of a target gave.
+type load struct {
+	rate     float64 // requests per second
+	p50, p99 time.Duration
+}
+
+var (
+	rateLine  = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
+	quantile  = regexp.MustCompile(`(?m)^\s+(50|99)%\s+([\d.]+)(us|ms|s|m)$`)
+	errorLine = regexp.MustCompile(`(?m)^\s+(Non-2xx or 3xx responses|Socket errors).*$`)
+)
+
+// wrk loads one URL from 16 connections.
+func (b *bench) wrk(url string, header ...string) (load, error) {
+	args := []string{"-t1", "-c16", fmt.Sprintf("-d%ds", b.seconds), "--latency"}
+	for _, h := range header {
+		args = append(args, "-H", h)
+	}
+	out, err := exec.CommandContext(b.ctx, "wrk", append(args, url)...).CombinedOutput()
+	if err != nil {
+		return load{}, fmt.Errorf("wrk: %w: %s", err, out)
+	}
+	if bad := errorLine.Find(out); bad != nil {
+		return load{}, fmt.Errorf("%s: %s", url, bad)
+	}
+	var l load
+	m := rateLine.FindSubmatch(out)
+	if m == nil {
+		return load{}, fmt.Errorf("wrk said: %s", out)
+	}
+	if l.rate, err = strconv.ParseFloat(string(m[1]), 64); err != nil {
+		return load{}, err
+	}
+	for _, q := range quantile.FindAllSubmatch(out, -1) {
+		d, err := time.ParseDuration(string(q[2]) + string(q[3]))
+		if err != nil {
+			return load{}, err
+		}
+		if string(q[1]) == "50" {
+			l.p50 = d
+		} else {
+			l.p99 = d
+		}
+	}
+	return l, nil
+}
+
+// compare loads a target on two servers in turn and gives the medians.
+func (b *bench) compare(t target, ours, bare *process) (load, load, error) {
+	var header []string
+	if t.accept != "" {
+		header = append(header, "Accept: "+t.accept)
+	}
+	if t.conditional {
+		resp, err := get(b.ctx, ours.url, t)
+		if err != nil {
+			return load{}, load{}, err
+		}
+		resp.Body.Close()
+		header = append(header, "If-None-Match: "+resp.Header.Get("ETag"))
+	}
+	var mine, best []load
+	for range b.rounds {
+		l, err := b.wrk(ours.url+t.path, header...)
+		if err != nil {
+			return load{}, load{}, err
+		}
+		mine = append(mine, l)
+		if l, err = b.wrk(bare.url+t.path, header...); err != nil {
+			return load{}, load{}, err
+		}
+		best = append(best, l)
+	}
+	return median(mine), median(best), nil
+}
+
+func median(ls []load) load {
+	slices.SortFunc(ls, func(a, b load) int {
+		switch {
+		case a.rate < b.rate:
+			return -1
+		case a.rate > b.rate:
+			return 1
+		}
+		return 0
+	})
+	return ls[len(ls)/2]
+}
