@@ -20,7 +20,7 @@ func TestLabctl(t *testing.T) {
 	if err := lab.Available(); err != nil {
 		t.Skip(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir, temp := t.TempDir(), t.TempDir()
 	build := exec.CommandContext(ctx, "go", "build", "-o", dir,
