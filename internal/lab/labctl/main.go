@@ -74,9 +74,9 @@ func welcome(url string, g lab.Guest) string {
 	return strings.NewReplacer("URL", url, "KERNEL", g.Kernel, "INITRD", g.Initrd, "CMDLINE", lab.Cmdline).Replace(`
 occid listens on URL with one host. Interrupt to end both. Try:
 
-  curl -H 'Content-Type: application/json' -d '{"type":"compute","title":"guest","memory":"0.25 GiB","mixins":["http://schemas.occid.org/occi/core#direct_boot"],"kernel":"KERNEL","initrd":"INITRD","cmdline":"CMDLINE"}' URL/compute/
-  curl -X POST -H 'Prefer: wait=10' "$(curl -s URL/compute/.uri | head -1)?action=start"
-  curl URL/compute/.txt
+  curl -fsS -H 'Content-Type: application/json' -d '{"type":"compute","title":"guest","memory":"0.25 GiB","mixins":["http://schemas.occid.org/occi/core#direct_boot"],"kernel":"KERNEL","initrd":"INITRD","cmdline":"CMDLINE"}' URL/compute/
+  curl -fsS -X POST -H 'Prefer: wait=10' "$(curl -fsS URL/compute/.uri | head -1)?action=start"
+  curl -fsS URL/compute/.txt
 
 `)
 }

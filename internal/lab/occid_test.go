@@ -1,0 +1,210 @@
+package lab_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/occid/occid/internal/lab"
+)
+
+// The kinds of OCCI's infrastructure (GFD.224), and this server's direct boot.
+const (
+	compute          = "http://schemas.ogf.org/occi/infrastructure#compute"
+	network          = "http://schemas.ogf.org/occi/infrastructure#network"
+	storage          = "http://schemas.ogf.org/occi/infrastructure#storage"
+	networkInterface = "http://schemas.ogf.org/occi/infrastructure#networkinterface"
+	storageLink      = "http://schemas.ogf.org/occi/infrastructure#storagelink"
+	directBoot       = "http://schemas.occid.org/occi/core#direct_boot"
+)
+
+// entity is what the test reads and writes of OCCI's JSON rendering (GFD.226).
+type entity struct {
+	Kind       string         `json:"kind"`
+	ID         string         `json:"id,omitempty"`
+	Title      string         `json:"title,omitempty"`
+	Mixins     []string       `json:"mixins,omitempty"`
+	Attributes map[string]any `json:"attributes,omitempty"`
+	Source     *end           `json:"source,omitempty"`
+	Target     *end           `json:"target,omitempty"`
+}
+
+type end struct {
+	Location string `json:"location"`
+	Kind     string `json:"kind"`
+}
+
+// cloud is a server that a test talks to.
+type cloud struct {
+	ctx context.Context
+	t   *testing.T
+	url string
+}
+
+// TestLab takes a machine through its life as a user of the API does, and finds
+// the host as it was.
+func TestLab(t *testing.T) {
+	t.Parallel()
+	ctx := need(t)
+	h := newHost(ctx, t)
+	guest := install(t, h)
+	c := &cloud{ctx: ctx, t: t, url: startOccid(ctx, t, h).URL}
+
+	machine := c.create("/compute/", entity{Kind: compute, Title: "guest", Mixins: []string{directBoot}, Attributes: map[string]any{
+		"occi.compute.memory": 0.125, "occid.boot.kernel": guest.Kernel, "occid.boot.initrd": guest.Initrd, "occid.boot.cmdline": lab.Cmdline}})
+	c.act(machine, "start", "active")
+	console, err := h.Console(path(machine)[len("/compute/"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer console.Close()
+	says := func(text string) {
+		t.Helper()
+		if _, err := console.Wait(ctx, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says(lab.GuestUp)
+
+	c.act(machine, "suspend", "suspended")
+	c.act(machine, "start", "active")
+
+	wire := c.create("/network/", entity{Kind: network, Title: "wire"})
+	nic := c.create("/networkinterface/", entity{Kind: networkInterface, Attributes: map[string]any{"occi.networkinterface.mac": "02:00:00:00:00:01"},
+		Source: &end{path(machine), compute}, Target: &end{path(wire), network}})
+	says(lab.GuestInterface + "eth0, 02:00:00:00:00:01")
+	disk := c.create("/storage/", entity{Kind: storage, Title: "disk", Attributes: map[string]any{"occi.storage.size": 0.0625}})
+	link := c.create("/storagelink/", entity{Kind: storageLink,
+		Source: &end{path(machine), compute}, Target: &end{path(disk), storage}})
+	says(lab.GuestDisk + "vda, 131072 sectors")
+
+	c.act(machine, "stop", "inactive")
+	says(lab.GuestDown)
+
+	for _, url := range []string{nic, link, machine, wire, disk} {
+		c.send(http.MethodDelete, url, nil)
+	}
+	if err := h.Empty(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// startOccid builds the server and runs it with the host.
+func startOccid(ctx context.Context, t *testing.T, h *lab.Host) *lab.Server {
+	t.Helper()
+	s, err := lab.StartServer(ctx, lab.ServerOptions{Binary: buildOccid(ctx, t), Dir: t.TempDir(), Hosts: []*lab.Host{h}, Log: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func buildOccid(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "occid")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/occid/occid/cmd/occid")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build occid: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// path gives a URL's path.
+func path(url string) string {
+	_, rest, _ := strings.Cut(url, "://")
+	return rest[strings.IndexByte(rest, '/'):]
+}
+
+// create makes an entity, waits until the host has it, and gives its URL.
+func (c *cloud) create(collection string, x entity) string {
+	c.t.Helper()
+	resp, _ := c.send(http.MethodPost, c.url+collection, x)
+	url := resp.Header.Get("Location")
+	if resp.StatusCode != http.StatusCreated || url == "" {
+		c.t.Fatalf("POST %s: %s, location %q", collection, resp.Status, url)
+	}
+	if strings.HasPrefix(url, "/") {
+		url = c.url + url
+	}
+	if got := c.get(url); got.message() != "" || got.state() == "error" {
+		c.t.Fatalf("%s is %v", url, got.Attributes)
+	}
+	return url
+}
+
+// act invokes an action and waits until the entity has the state it leads to.
+func (c *cloud) act(url, action, state string) {
+	c.t.Helper()
+	c.send(http.MethodPost, url+"?action="+action, nil)
+	if got := c.get(url); got.state() != state {
+		c.t.Fatalf("after %s it is %v, want state %q", action, got.Attributes, state)
+	}
+}
+
+func (c *cloud) get(url string) entity {
+	c.t.Helper()
+	_, text := c.send(http.MethodGet, url, nil)
+	var x entity
+	if err := json.Unmarshal(text, &x); err != nil {
+		c.t.Fatalf("GET %s: %v: %s", url, err, text)
+	}
+	return x
+}
+
+// send makes a request, with a body if there is one, that waits for its outcome.
+func (c *cloud) send(method, url string, content any) (*http.Response, []byte) {
+	c.t.Helper()
+	var reader io.Reader
+	if content != nil {
+		text, err := json.Marshal(content)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		reader = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(c.ctx, method, url, reader)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/occi+json")
+	req.Header.Set("Prefer", "wait=60")
+	if content != nil {
+		req.Header.Set("Content-Type", "application/occi+json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if resp.StatusCode >= 400 {
+		c.t.Fatalf("%s %s: %s: %s", method, url, resp.Status, text)
+	}
+	return resp, text
+}
+
+// state gives the value of the kind's state attribute.
+func (x entity) state() string { return x.text(".state") }
+
+// message says what is under way or went wrong.
+func (x entity) message() string { return x.text(".state.message") }
+
+func (x entity) text(suffix string) string {
+	_, term, _ := strings.Cut(x.Kind, "#")
+	s, _ := x.Attributes["occi."+term+suffix].(string)
+	return s
+}
