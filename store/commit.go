@@ -58,9 +58,9 @@ type taskPut struct {
 // on, a new one exists already, a new link's source or target does not exist or
 // is deleted, the Key is taken, or a task is over or was claimed again since it
 // was read. It is Invalid if an entity or task is named twice or holds what
-// cannot be kept. A context that ends may leave the outcome unknown only to the
-// extent that it does on a lost connection: a change that has begun is waited
-// for.
+// cannot be kept. If ctx ends before the change has begun, nothing is written;
+// a change that has begun is waited for. If the connection is lost as a change
+// ends, the error is Unavailable, but the change may have been written.
 func (s *Store) Commit(ctx context.Context, c *occi.Change) error {
 	j, err := newJob(c)
 	if err != nil {

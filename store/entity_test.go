@@ -90,6 +90,9 @@ func TestHostileText(t *testing.T) {
 			if err := s.Commit(t.Context(), c); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
+			again := get(t, s, e.ID).Clone()
+			again.Mixins = []string{text}
+			put(t, s, again)
 			// JSON puts one U+FFFD for each byte that is not UTF-8.
 			want := string([]rune(text))
 			if got := get(t, s, e.ID); got.Title != want || got.Attributes.Get("x.text").Text != want || got.Mixins[0] != want {

@@ -237,9 +237,9 @@ func (g *group) statements() []statement {
 		case !x.removed:
 			entities = append(entities, x.insert())
 		}
-		if !x.removed {
-			attributes = append(attributes, x.newKeys()...)
-		}
+		changes, rows := x.reindex()
+		out = append(out, changes...)
+		attributes = append(attributes, rows...)
 	}
 	var tasks, after, kinds [][]any
 	for _, x := range g.changedTasks {

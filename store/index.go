@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -26,11 +27,21 @@ const maxKey = 240
 // indexed gives a text as it is indexed. What is longer than maxKey ends in a hash
 // of the rest: it is still told apart, but not ordered beyond.
 func indexed(s string) []byte {
+	s = kept(s)
 	if len(s) <= maxKey {
 		return []byte(s)
 	}
 	sum := sha256.Sum256([]byte(s[maxKey:]))
 	return append([]byte(s[:maxKey]), sum[:]...)
+}
+
+// kept gives a text as documents keep it: JSON has U+FFFD for each byte that is
+// not UTF-8.
+func kept(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
 }
 
 // keyOf gives the key of a value.
@@ -68,10 +79,10 @@ func keysOf(e *occi.Entity) map[string]string {
 		}
 	}
 	for _, id := range e.Mixins {
-		keys[id] = mixinKey
+		keys[kept(id)] = mixinKey
 	}
 	for _, a := range e.Attributes {
-		keys[a.Name] = keyOf(a.Value)
+		keys[kept(a.Name)] = keyOf(a.Value)
 	}
 	text(occi.AttrTitle, e.Title)
 	text(occi.AttrSummary, e.Summary)
@@ -107,5 +118,5 @@ func wordsOf(e *occi.Entity) string {
 			texts = append(texts, a.Value.Text)
 		}
 	}
-	return strings.ToLower(strings.Join(texts, "\n"))
+	return strings.ToLower(kept(strings.Join(texts, "\n")))
 }

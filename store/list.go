@@ -33,7 +33,8 @@ func (s *Store) List(ctx context.Context, q *occi.Query) (*occi.Page, error) {
 		return page, nil
 	}
 	page, size, err := s.readPage(ctx, q, now.members)
-	if err == nil {
+	// Those who know what they want seldom ask for it again.
+	if err == nil && len(q.IDs) == 0 {
 		s.pages.put(key, page, size+len(key), 0)
 	}
 	return page, err

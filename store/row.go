@@ -142,33 +142,37 @@ func (x *entityRow) rewrite() []statement {
 		return []statement{{`UPDATE entities SET revision = $2, updated = $3 WHERE seq = $1`, []any{x.seq, x.revision, x.updated}}}
 	}
 	e := x.e
-	out := []statement{{`UPDATE entities SET revision = $2, updated = $3, deleted = $4, host = $5, source = $6, target = $7,
+	return []statement{{`UPDATE entities SET revision = $2, updated = $3, deleted = $4, host = $5, source = $6, target = $7,
 		words = $8, doc = $9 WHERE seq = $1`,
 		[]any{x.seq, x.revision, x.updated, e.Deleted, indexed(e.Host), orNull(e.Source.ID), orNull(e.Target.ID), x.content.words, x.content.doc}}}
-	for name := range keysOf(x.stored) {
-		if _, ok := x.content.keys[name]; !ok {
-			out = append(out, statement{`DELETE FROM attributes WHERE entity = $1 AND name = $2`, []any{x.seq, indexed(name)}})
-		}
-	}
-	return out
 }
 
-// newKeys gives rows of attributes: the keys that the row does not have yet.
-func (x *entityRow) newKeys() [][]any {
-	if x.content == nil {
-		return nil
+// reindex brings the keys of a row whose content changed from those it had to
+// those it has: statements for what is there already, and rows of attributes.
+func (x *entityRow) reindex() (changes []statement, rows [][]any) {
+	if x.removed || x.content == nil {
+		return nil, nil
 	}
 	var had map[string]string
 	if x.stored != nil {
 		had = keysOf(x.stored)
 	}
-	var rows [][]any
-	for name, key := range x.content.keys {
-		if old, ok := had[name]; !ok || old != key {
-			rows = append(rows, []any{x.seq, indexed(name), []byte(key)})
+	for name := range had {
+		if _, ok := x.content.keys[name]; !ok {
+			changes = append(changes, statement{`DELETE FROM attributes WHERE entity = $1 AND name = $2`, []any{x.seq, indexed(name)}})
 		}
 	}
-	return rows
+	for name, key := range x.content.keys {
+		old, ok := had[name]
+		switch {
+		case !ok:
+			rows = append(rows, []any{x.seq, indexed(name), []byte(key)})
+		case old != key:
+			changes = append(changes, statement{`UPDATE attributes SET key = $3 WHERE entity = $1 AND name = $2`,
+				[]any{x.seq, indexed(name), []byte(key)}})
+		}
+	}
+	return changes, rows
 }
 
 func orNull(id uuid.UUID) any {

@@ -99,7 +99,7 @@ func (x *selection) filtered() error {
 		x.where = append(x.where, x.d.anyOf("e.id", x.arg(x.d.list(q.IDs))))
 	}
 	for _, word := range q.Text {
-		x.where = append(x.where, x.d.holds("e.words", x.arg([]byte(strings.ToLower(word)))))
+		x.where = append(x.where, x.d.holds("e.words", x.arg([]byte(strings.ToLower(kept(word))))))
 	}
 	if q.LinkedTo != uuid.Nil {
 		id := x.arg(q.LinkedTo)

@@ -16,9 +16,8 @@ type table struct {
 var (
 	entitiesTable = newTable("entities", "", "seq bigint", "id uuid", "kind text", "serial bigint", "revision bigint",
 		"created bigint", "updated bigint", "deleted boolean", "host bytea", "source uuid", "target uuid", "words bytea", "doc bytea")
-	attributesTable = newTable("attributes", "ON CONFLICT (entity, name) DO UPDATE SET key = excluded.key",
-		"entity bigint", "name bytea", "key bytea")
-	tasksTable = newTable("tasks", "", "seq bigint", "id uuid", "entity uuid", "lane uuid", "host bytea", "state text", "finished bigint",
+	attributesTable = newTable("attributes", "", "entity bigint", "name bytea", "key bytea")
+	tasksTable      = newTable("tasks", "", "seq bigint", "id uuid", "entity uuid", "lane uuid", "host bytea", "state text", "finished bigint",
 		"over boolean", "progress bigint", "attempts bigint", "started bigint", "not_before bigint", "worker bytea", "lease bigint",
 		"until bigint", "doc bytea")
 	afterTable = newTable("task_after", "ON CONFLICT DO NOTHING", "task bigint", "after uuid")
