@@ -23,20 +23,16 @@ func TestGivesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	references := func() int {
-		if err := s.conn.Ref(); err != nil {
-			t.Fatal(err)
-		}
-		n, err := s.conn.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
+	if err := s.hold(); err != nil {
+		t.Fatal(err)
 	}
-	before := references()
 	everyCall(t, d)
-	if after := references(); after != before {
-		t.Errorf("the connection had %d references and has %d", before, after)
+	// The session is held, so that it is this test that ends it.
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !s.end() {
+		t.Error("a call has kept something")
 	}
 }
 
@@ -51,7 +47,11 @@ func everyCall(t *testing.T, d *Driver) {
 		_, a := d.Domains(ctx)
 		_, b := d.Networks(ctx)
 		_, c := d.Volumes(ctx)
-		return errors.Join(a, b, c)
+		_, e := d.Domain(ctx, domain.ID)
+		if errors.Is(e, hypervisor.ErrNotFound) {
+			e = nil
+		}
+		return errors.Join(a, b, c, e)
 	}
 	deletes := func() error {
 		return errors.Join(d.DeleteDomain(ctx, domain.ID), d.DeleteVolume(ctx, volume.ID), d.DeleteNetwork(ctx, network.ID))
@@ -59,7 +59,7 @@ func everyCall(t *testing.T, d *Driver) {
 	for range 2 {
 		for i, err := range []error{
 			d.CreateVolume(ctx, volume), d.DefineNetwork(ctx, network), d.StartNetwork(ctx, network.ID),
-			d.DefineDomain(ctx, domain), d.AttachDisk(ctx, domain.ID, disk), d.StartDomain(ctx, domain.ID),
+			d.DefineDomain(ctx, domain), d.DefineDomain(ctx, domain), d.AttachDisk(ctx, domain.ID, disk), d.StartDomain(ctx, domain.ID),
 			d.AttachNIC(ctx, domain.ID, nic), d.CreateVolume(ctx, hypervisor.Volume{ID: volume.ID, SizeBytes: 2 << 20}), lists(),
 			d.SuspendDomain(ctx, domain.ID, hypervisor.SuspendDisk), d.RestartDomain(ctx, domain.ID, hypervisor.RestartWarm),
 			d.DetachDisk(ctx, domain.ID, disk.ID), d.DetachNIC(ctx, domain.ID, nic.ID), d.StopNetwork(ctx, network.ID),
