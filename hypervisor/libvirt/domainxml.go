@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"unicode"
 
 	"libvirt.org/go/libvirtxml"
 
@@ -116,7 +115,7 @@ func (s *session) setBoot(os *libvirtxml.DomainOS, d hypervisor.Domain) error {
 			return err
 		}
 	}
-	if strings.ContainsFunc(d.Cmdline, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if !printable(d.Cmdline) {
 		return fmt.Errorf("%w: kernel command line %q holds what is not printable", hypervisor.ErrInvalid, d.Cmdline)
 	}
 	os.Kernel, os.Initrd, os.Cmdline = d.Kernel, d.Initrd, d.Cmdline
@@ -128,8 +127,7 @@ func (s *session) setBoot(os *libvirtxml.DomainOS, d hypervisor.Domain) error {
 func (s *session) mayBoot(file string) error {
 	for _, dir := range s.cfg.BootDirs {
 		dir = strings.TrimSuffix(path.Clean(dir), "/") + "/"
-		if path.IsAbs(file) && path.Clean(file) == file && strings.HasPrefix(file, dir) &&
-			!strings.ContainsFunc(file, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		if path.Clean(file) == file && strings.HasPrefix(file, dir) && printable(file) {
 			return nil
 		}
 	}

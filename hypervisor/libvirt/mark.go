@@ -102,6 +102,11 @@ func line(s string) string {
 	return s
 }
 
+// printable reports whether a text can stand in a definition as it is.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
 // nameOf gives the name that the host's own tools show: what is left of the
 // wanted one, and the UUID, which makes it unique.
 func nameOf(wanted string, id uuid.UUID) string {

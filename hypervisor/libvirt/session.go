@@ -129,14 +129,16 @@ func (s *session) release() {
 	}
 }
 
-// end ends the connection; nobody uses it any more.
-func (s *session) end() {
+// end ends the connection; nobody uses it any more. It reports whether no object
+// of libvirt refers to it; one that does keeps it open.
+func (s *session) end() bool {
 	for _, id := range s.callbacks {
 		// It fails on a connection that is dead, where nothing is left to end.
 		_ = s.conn.DomainEventDeregister(id)
 	}
 	_ = s.conn.UnregisterCloseCallback()
-	_, _ = s.conn.Close()
+	left, err := s.conn.Close()
+	return err == nil && left == 0
 }
 
 // check finds out whether the connection still lives.

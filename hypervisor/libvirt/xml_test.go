@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -180,7 +181,8 @@ func FuzzDefine(f *testing.F) {
 		const kernel = "/var/lib/libvirt/boot/k"
 		spec := hypervisor.Domain{ID: id, Title: title, Name: name, Cmdline: cmdline, Kernel: kernel, VCPUs: 1, MemoryBytes: 1 << 20}
 		err := d.DefineDomain(t.Context(), spec)
-		if strings.ContainsFunc(cmdline, func(r rune) bool { return !unicode.IsPrint(r) }) != (err != nil) {
+		printable := utf8.ValidString(cmdline) && !strings.ContainsFunc(cmdline, func(r rune) bool { return !unicode.IsPrint(r) })
+		if printable != (err == nil) {
 			t.Fatalf("command line %q: %v", cmdline, err)
 		}
 		if err != nil {

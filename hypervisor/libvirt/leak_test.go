@@ -1,0 +1,80 @@
+package libvirt
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+)
+
+// TestGivesBack checks that no call keeps an object of libvirt, each of which
+// holds a reference to its connection.
+func TestGivesBack(t *testing.T) {
+	t.Parallel()
+	d, err := Open(Config{URI: "test:///default", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	s, err := d.keeper.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.hold(); err != nil {
+		t.Fatal(err)
+	}
+	everyCall(t, d)
+	// The session is held, so that it is this test that ends it.
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !s.end() {
+		t.Error("a call has kept something")
+	}
+}
+
+// everyCall makes each call, with success and in vain.
+func everyCall(t *testing.T, d *Driver) {
+	ctx := t.Context()
+	volume, network := hypervisor.Volume{ID: uuid.New(), SizeBytes: 1 << 20}, hypervisor.Network{ID: uuid.New()}
+	domain := hypervisor.Domain{ID: uuid.New(), VCPUs: 1, MemoryBytes: 1 << 20}
+	disk := hypervisor.Disk{ID: uuid.New(), Volume: volume.ID, Target: "vda"}
+	nic := hypervisor.NIC{ID: uuid.New(), Network: network.ID, MAC: "02:00:00:00:00:01"}
+	lists := func() error {
+		_, a := d.Domains(ctx)
+		_, b := d.Networks(ctx)
+		_, c := d.Volumes(ctx)
+		_, e := d.Domain(ctx, domain.ID)
+		if errors.Is(e, hypervisor.ErrNotFound) {
+			e = nil
+		}
+		return errors.Join(a, b, c, e)
+	}
+	deletes := func() error {
+		return errors.Join(d.DeleteDomain(ctx, domain.ID), d.DeleteVolume(ctx, volume.ID), d.DeleteNetwork(ctx, network.ID))
+	}
+	for range 2 {
+		for i, err := range []error{
+			d.CreateVolume(ctx, volume), d.DefineNetwork(ctx, network), d.StartNetwork(ctx, network.ID),
+			d.DefineDomain(ctx, domain), d.DefineDomain(ctx, domain), d.AttachDisk(ctx, domain.ID, disk), d.StartDomain(ctx, domain.ID),
+			d.AttachNIC(ctx, domain.ID, nic), d.CreateVolume(ctx, hypervisor.Volume{ID: volume.ID, SizeBytes: 2 << 20}), lists(),
+			d.SuspendDomain(ctx, domain.ID, hypervisor.SuspendDisk), d.RestartDomain(ctx, domain.ID, hypervisor.RestartWarm),
+			d.DetachDisk(ctx, domain.ID, disk.ID), d.DetachNIC(ctx, domain.ID, nic.ID), d.StopNetwork(ctx, network.ID),
+			deletes(), deletes(), lists(),
+		} {
+			if err != nil {
+				t.Errorf("call %d: %v", i, err)
+			}
+		}
+		for i, err := range []error{
+			d.StartDomain(ctx, domain.ID), d.AttachDisk(ctx, domain.ID, disk), d.StartNetwork(ctx, network.ID),
+		} {
+			if !errors.Is(err, hypervisor.ErrNotFound) {
+				t.Errorf("call %d in vain: got %v, want ErrNotFound", i, err)
+			}
+		}
+	}
+}
