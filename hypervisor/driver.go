@@ -49,6 +49,9 @@ type Driver interface {
 	// DeleteDomain powers off and undefines a domain with its managed save and
 	// snapshots. Its volumes stay.
 	DeleteDomain(ctx context.Context, id uuid.UUID) error
+	// Domain tells what one domain is and does, whoever made it. Other domains do
+	// not hold it up.
+	Domain(ctx context.Context, id uuid.UUID) (DomainStatus, error)
 	// Domains lists the domains of this host, whoever made them.
 	Domains(ctx context.Context) ([]DomainStatus, error)
 

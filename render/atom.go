@@ -169,7 +169,7 @@ func appendContent(dst []byte, content string, t *tree) []byte {
 		dst = appendXML(dst, appendText(nil, t, 0, 0))
 	default:
 		dst = append(dst, `<content type="application/occi+xml">`...)
-		dst = appendOCCI(dst, t, compact)
+		dst = appendOCCI(dst, t, inAtom)
 	}
 	return append(dst, "</content>"...)
 }

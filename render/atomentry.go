@@ -84,7 +84,7 @@ func (w *entryWriter) links(dst []byte, k *kindIndex, e *occi.Entity) []byte {
 		dst = w.link(dst, l.Target, linkTitle(x, l))
 	}
 	for _, a := range x.actions(k, e) {
-		dst = appendActionURL(append(dst, a.atomRel...), x, base, e, a.action)
+		dst = k.appendActionURL(append(dst, a.atomRel...), base, e, a.action)
 		dst = append(dst, a.atomTitle...)
 	}
 	return dst

@@ -1,6 +1,9 @@
 package render_test
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/google/uuid"
@@ -94,5 +97,47 @@ func BenchmarkDecode(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkServe sends 1,000 computes over HTTP: encoded for each request, and by
+// a bare handler that has the same bytes ready. The ratio of the two is what
+// encoding costs a client.
+func BenchmarkServe(b *testing.B) {
+	m := builtin(b)
+	v := &render.View{Model: m, Base: "http://127.0.0.1:8787"}
+	c := computes(m, 1000)
+	for _, media := range []string{mediaJSON, mediaAtom, mediaText, mediaYAML} {
+		f := render.Named(media)
+		ready, err := f.Collection(nil, v, c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(media+"/bare", func(b *testing.B) { serve(b, func() []byte { return ready }) })
+		var buf []byte // requests come one after another
+		b.Run(media+"/encoded", func(b *testing.B) {
+			serve(b, func() []byte {
+				buf, _ = f.Collection(buf[:0], v, c)
+				return buf
+			})
+		})
+	}
+}
+
+func serve(b *testing.B, body func() []byte) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(body())
+	}))
+	defer s.Close()
+	b.SetBytes(int64(len(body())))
+	for b.Loop() {
+		r, err := s.Client().Get(s.URL)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			b.Fatal(err)
+		}
+		_ = r.Body.Close()
 	}
 }

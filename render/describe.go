@@ -121,14 +121,15 @@ func (d *describer) actions(k *kindIndex, e *occi.Entity) {
 			continue
 		}
 		from := len(t.buf)
-		t.buf = appendActionURL(t.buf, d.x, d.base, e, a.action)
+		t.buf = k.appendActionURL(t.buf, d.base, e, a.action)
 		t.add(a.action.Term, textShape, from)
 	}
 	t.closeFilled(i)
 }
 
-// appendActionURL adds the absolute URL that invokes an action.
-func appendActionURL(dst []byte, x *index, base string, e *occi.Entity, a *occi.Action) []byte {
-	dst = x.appendPath(append(dst, base...), e)
+// appendActionURL adds the absolute URL that invokes an action on an entity of
+// the kind.
+func (k *kindIndex) appendActionURL(dst []byte, base string, e *occi.Entity, a *occi.Action) []byte {
+	dst = appendID(append(append(dst, base...), k.location...), e.ID)
 	return append(append(dst, "?action="...), a.Term...)
 }

@@ -150,7 +150,7 @@ func (r *textReader) add(line string) error {
 	if key == "" {
 		return syntax(r.line, "", "no key where %.40q is", rest)
 	}
-	if len(r.t.nodes) > maxNodes {
+	if len(r.t.nodes) >= maxNodes {
 		return tooMany(r.line, "values", maxNodes)
 	}
 	return r.value(key, value)

@@ -4,6 +4,7 @@ package render
 // what a model allows.
 const (
 	maxBody       = 8 << 20 // bytes
+	maxYAML       = 1 << 20 // bytes of YAML, whose parser takes a hundred times as much
 	maxDepth      = 32      // nested JSON arrays and objects
 	maxNodes      = 1 << 18 // JSON values in one body
 	maxAttributes = 1024    // of one entity or link

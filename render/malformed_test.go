@@ -9,25 +9,52 @@ import (
 	"github.com/occid/occid/render"
 )
 
-// TestMalformed holds decoders to naming the line and the thing at fault.
+// malformed is a body that a decoder refuses, and what the error must be.
+type malformed struct {
+	name, media, body string
+	class             occi.Class
+	line              int
+	says              string
+}
+
+func many(n int, open, one, shut string) string { return open + strings.Repeat(one, n) + shut }
+
+func numbered(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// refuse holds decoders to naming the line and the thing at fault.
+func refuse(t *testing.T, tests []malformed) {
+	t.Helper()
+	m := builtin(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d, err := render.Named(tt.media).Decode(m, []byte(tt.body))
+			if err == nil {
+				t.Fatalf("read as %+v", d)
+			}
+			e := err.(*occi.Error)
+			if e.Class != tt.class || !strings.Contains(e.Public(), tt.says) {
+				t.Errorf("got %s error %q, want %s with %q", e.Class, e.Public(), tt.class, tt.says)
+			}
+			if line := 0; len(e.Problems) > 0 {
+				if line = e.Problems[0].Line; line != tt.line {
+					t.Errorf("line %d, want %d (%s)", line, tt.line, e.Public())
+				}
+			}
+		})
+	}
+}
+
 func TestMalformed(t *testing.T) {
 	t.Parallel()
-	m := builtin(t)
 	const head = "Category: compute; scheme=\"http://schemas.ogf.org/occi/infrastructure#\"\n"
-	many := func(n int, open, one, shut string) string { return open + strings.Repeat(one, n) + shut }
-	numbered := func(n int, format string) string {
-		var b strings.Builder
-		for i := range n {
-			fmt.Fprintf(&b, format, i)
-		}
-		return b.String()
-	}
-	tests := []struct {
-		name, media, body string
-		class             occi.Class
-		line              int
-		says              string
-	}{
+	refuse(t, []malformed{
 		{"not a field", "text/plain", head + "\nnonsense", occi.Invalid, 3, `"nonsense" is not of the form`},
 		{"unknown field", "text/plain", head + "Color: red", occi.Invalid, 2, `no field "Color"`},
 		{"no term", "text/plain", "Category: ; , =x", occi.Invalid, 1, `no term where "=x" is`},
@@ -103,25 +130,7 @@ func TestMalformed(t *testing.T) {
 		{"many members", "application/occi+json", many(4096, `[`, "{},", "{}]"), occi.TooLarge, 1, "members: more than 4096"},
 		{"many JSON attributes", "application/occi+json", `{"attributes":{` + strings.TrimSuffix(numbered(1025, "\"a%d\":1,\n"), ",\n") + "}}", occi.TooLarge, 1025, "attributes: more than 1024"},
 		{"many JSON links", "application/occi+json", many(1024, `{"id":"a","links":[`, `"/a",`, `"/a"]}`), occi.TooLarge, 1, "links: more than 1024"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			d, err := render.Named(tt.media).Decode(m, []byte(tt.body))
-			if err == nil {
-				t.Fatalf("read as %+v", d)
-			}
-			e := err.(*occi.Error)
-			if e.Class != tt.class || !strings.Contains(e.Public(), tt.says) {
-				t.Errorf("got %s error %q, want %s with %q", e.Class, e.Public(), tt.class, tt.says)
-			}
-			if line := 0; len(e.Problems) > 0 {
-				if line = e.Problems[0].Line; line != tt.line {
-					t.Errorf("line %d, want %d (%s)", line, tt.line, e.Public())
-				}
-			}
-		})
-	}
+	})
 }
 
 // TestNotRead refuses formats that are only written.

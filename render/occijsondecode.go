@@ -9,7 +9,8 @@ import (
 
 // decode reads every object of GFD.226 and what older clients send: attribute
 // names nested by their dots, ends of links as strings, locations as an object's
-// member or a bare array. What is a descriptor is read as one.
+// member or a bare array. Descriptors, which OCCI's first drafts sent under this
+// type, are read as such.
 func (occiJSON) decode(m *occi.Model, body []byte) (*occi.Draft, error) {
 	n, err := parseJSON(body)
 	if err != nil {

@@ -90,5 +90,6 @@ type Fault struct {
 // A Field is a header field.
 type Field struct{ Name, Value string }
 
-// ID is how JSON and Atom name an entity.
+// ID is how OCCI's JSON and Atom name an entity. Descriptors show the UUID alone,
+// as URLs do.
 func ID(id uuid.UUID) string { return occi.URN(id) }

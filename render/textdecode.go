@@ -11,8 +11,8 @@ import (
 // decode reads fields. A text/plain body that does not begin with one is a
 // descriptor: that is what OCCI's first drafts sent under this type.
 func (c textCodec) decode(m *occi.Model, body []byte) (*occi.Draft, error) {
-	if f := Named("application/occi+text"); f != nil && !c.joined && !isFields(body) {
-		return f.codec.decode(m, body)
+	if !c.joined && !isFields(body) {
+		return descriptor{textSpelling{}}.decode(m, body)
 	}
 	t := newTextDecoder(m)
 	if err := t.read(body, c.joined); err != nil {

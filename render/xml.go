@@ -9,9 +9,8 @@ import (
 
 // Name spaces of XML documents.
 const (
-	occiSpace       = "http://purl.org/occi"
-	atomSpace       = "http://www.w3.org/2005/Atom"
-	openSearchSpace = "http://a9.com/-/spec/opensearch/1.1/"
+	occiSpace = "http://purl.org/occi"
+	atomSpace = "http://www.w3.org/2005/Atom"
 )
 
 const xmlHead = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
@@ -22,36 +21,55 @@ const xmlHead = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
 type xmlSpelling struct{}
 
 func (xmlSpelling) document(dst []byte, t *tree) []byte {
-	return append(appendOCCI(append(dst, xmlHead...), t, 0), '\n')
+	return append(appendOCCI(append(dst, xmlHead...), t, xmlStyle{}), '\n')
+}
+
+// xmlStyle is how elements are written. Without a prefix their name space is the
+// default one.
+type xmlStyle struct {
+	prefix string
+	levels int // of indentation, or compact
+}
+
+// inAtom is the style of a descriptor within an entry. Feed readers that do not
+// know the name space take an element without a prefix, such as title, for one
+// of Atom's.
+var inAtom = xmlStyle{prefix: "occi:", levels: compact}
+
+func (s xmlStyle) inner() xmlStyle {
+	if s.levels != compact {
+		s.levels++
+	}
+	return s
 }
 
 // appendOCCI adds a tree as the element occi.
-func appendOCCI(dst []byte, t *tree, levels int) []byte {
-	inner := levels
-	if levels != compact {
-		inner++
+func appendOCCI(dst []byte, t *tree, s xmlStyle) []byte {
+	dst = append(append(append(dst, '<'), s.prefix...), "occi xmlns"...)
+	if s.prefix != "" {
+		dst = append(append(dst, ':'), s.prefix[:len(s.prefix)-1]...)
 	}
-	dst = append(dst, `<occi xmlns="`+occiSpace+`">`...)
-	dst = appendElements(dst, t, 0, inner)
-	return append(appendBreak(dst, levels), "</occi>"...)
+	dst = append(dst, `="`+occiSpace+`">`...)
+	dst = appendBreak(appendElements(dst, t, 0, s.inner()), s.levels)
+	return append(append(append(dst, "</"...), s.prefix...), "occi>"...)
 }
 
 // appendElements adds what a dict holds.
-func appendElements(dst []byte, t *tree, i, levels int) []byte {
+func appendElements(dst []byte, t *tree, i int, s xmlStyle) []byte {
 	for c := range t.children(i) {
 		if key := t.nodes[c].key; t.nodes[c].shape == listShape {
 			for e := range t.children(c) {
-				dst = appendElement(dst, t, e, item(key), levels)
+				dst = appendElement(dst, t, e, item(key), s)
 			}
 		} else {
-			dst = appendElement(dst, t, c, key, levels)
+			dst = appendElement(dst, t, c, key, s)
 		}
 	}
 	return dst
 }
 
-func appendElement(dst []byte, t *tree, i int, key string, levels int) []byte {
-	dst = append(appendBreak(dst, levels), '<')
+func appendElement(dst []byte, t *tree, i int, key string, s xmlStyle) []byte {
+	dst = append(append(appendBreak(dst, s.levels), '<'), s.prefix...)
 	name := key
 	if isXMLName(key) {
 		dst = append(dst, key...)
@@ -63,15 +81,11 @@ func appendElement(dst []byte, t *tree, i int, key string, levels int) []byte {
 	case nullShape:
 		return append(dst, ` nil="true"/>`...)
 	case dictShape, listShape:
-		inner := levels
-		if levels != compact {
-			inner++
-		}
-		dst = appendBreak(appendElements(append(dst, '>'), t, i, inner), levels)
+		dst = appendBreak(appendElements(append(dst, '>'), t, i, s.inner()), s.levels)
 	default:
 		dst = appendXML(append(dst, '>'), t.text(i))
 	}
-	return append(append(append(dst, "</"...), name...), '>')
+	return append(append(append(append(dst, "</"...), s.prefix...), name...), '>')
 }
 
 // isXMLName reports whether a key can name an element. Only ASCII names can;

@@ -133,7 +133,7 @@ func (r *xmlReader) descriptor(start xml.StartElement) error {
 // element adds an element to the tree: text, or a dict if it holds elements.
 func (r *xmlReader) element(start xml.StartElement) error {
 	i, line := len(r.t.nodes), r.line()
-	if i > maxNodes {
+	if i >= maxNodes {
 		return tooMany(line, "elements", maxNodes)
 	}
 	key, null, err := r.name(start)

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/occid/occid/occi"
 )
 
 // yamlSpelling is YAML (version 1.2): dicts are mappings, lists sequences.
@@ -120,6 +122,9 @@ func isPlainYAML(text []byte) bool {
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 
 func (yamlSpelling) read(body []byte) (*tree, error) {
+	if len(body) > maxYAML {
+		return nil, occi.E(occi.TooLarge, "a YAML body of %d bytes is larger than %d", len(body), maxYAML)
+	}
 	if line, text := textFault(body); text != "" {
 		return nil, syntax(line, "", "%s", text)
 	}
@@ -157,7 +162,7 @@ func (t *tree) addYAML(key string, n *yaml.Node, depth int) error {
 	switch {
 	case depth > maxDepth:
 		return tooMany(n.Line, "levels of YAML", maxDepth)
-	case len(t.nodes) > maxNodes:
+	case len(t.nodes) >= maxNodes:
 		return tooMany(n.Line, "YAML values", maxNodes)
 	case n.Kind == yaml.AliasNode:
 		return syntax(n.Line, key, "aliases are not allowed")

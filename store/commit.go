@@ -44,11 +44,6 @@ type put struct {
 	columns    // as written
 }
 
-// columns are what the store itself gives an entity.
-type columns struct {
-	seq, serial, revision, created, updated int64
-}
-
 // taskPut is a task to write, made ready for it.
 type taskPut struct {
 	t   *occi.Task
@@ -138,11 +133,6 @@ func (j *job) assign() {
 	}
 }
 
-func (c *columns) set(e *occi.Entity) {
-	e.Seq, e.Serial, e.Revision = c.seq, c.serial, c.revision
-	e.Created, e.Updated = fromMicros(c.created), fromMicros(c.updated)
-}
-
 // write commits jobs until the store is closed: whatever came while the last
 // transaction was under way shares the next.
 func (s *Store) write() {
@@ -204,22 +194,22 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 		return nil
 	}
 	var g *group
-	err := s.exclusive(ctx, func(t tx) error {
+	err := s.exclusive(ctx, func(read reader) ([]statement, error) {
 		var err error
-		if g, err = load(ctx, t, &s.db.dialect, jobs); err != nil {
-			return err
+		if g, err = load(read, &s.db.dialect, jobs); err != nil {
+			return nil, err
 		}
 		for _, j := range jobs {
 			if j.err = g.check(j); j.err == nil {
 				g.apply(j)
 			}
 		}
-		return t.write(ctx, g.finish())
+		return g.statements(), nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, id := range g.touched {
+	for id := range g.touched {
 		s.forget(id)
 	}
 	if !s.db.shared {

@@ -77,14 +77,6 @@ func countersInto(all map[string]counter) query {
 	}}
 }
 
-// next gives the next serial of a kind.
-func next(all map[string]counter, kind string) int64 {
-	c := all[kind]
-	c.serial++
-	all[kind] = c
-	return c.serial
-}
-
 // Kinds whose serials number more than their own entities.
 const (
 	seqOfEntities = occi.EntityKind

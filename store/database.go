@@ -3,30 +3,28 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 )
 
 // database is one of the two, opened and of this program's schema.
 type database struct {
 	dialect
-	// reads serves statements that do not write.
-	reads *sql.DB
+	// read runs a query.
+	read func(context.Context, query) error
+	ping func(context.Context) error
 	// single runs a statement that writes in a transaction of its own.
 	single func(context.Context, query) error
 	// exclusive runs f in a transaction beside which there is no other one, of
-	// any server. It is durable once exclusive returns nil, and without effect if
-	// f fails.
-	exclusive func(ctx context.Context, f func(tx) error) error
+	// any server, and writes what f gives. It is durable once exclusive returns
+	// nil, and without effect if f fails.
+	exclusive func(ctx context.Context, f func(read reader) ([]statement, error)) error
 	// shared tells that other servers write too.
 	shared bool
 	close  func() error
 }
 
-// tx is an exclusive transaction. Statements in one call go to the database
-// together.
-type tx interface {
-	read(ctx context.Context, queries []query) error
-	write(ctx context.Context, statements []statement) error
-}
+// reader runs queries within a transaction, all together.
+type reader func(queries []query) error
 
 // statement is SQL with its parameters.
 type statement struct {
@@ -62,12 +60,10 @@ func each(rs rows, scan func(row) error) error {
 	return rs.Err()
 }
 
-// run queries a pool.
-func run(ctx context.Context, db *sql.DB, q query) error {
-	rs, err := db.QueryContext(ctx, q.sql, q.args...)
+// scanAll hands what a pool or statement answers to scan.
+func scanAll(rs *sql.Rows, err error, scan func(row) error) error {
 	if err != nil {
 		return err
 	}
-	defer rs.Close()
-	return each(rs, q.scan)
+	return errors.Join(each(rs, scan), rs.Close())
 }

@@ -18,6 +18,8 @@ type dialect struct {
 	anyOf, holds func(column, param string) string
 	// forUpdate and skipLocked end a SELECT that locks its rows.
 	forUpdate, skipLocked string
+	// insert makes statements that insert rows.
+	insert func(*table, [][]any) []statement
 	// list makes a parameter of a slice of strings or UUIDs.
 	list func(any) any
 	// refused reports whether an error means that the database will never do what
@@ -26,9 +28,10 @@ type dialect struct {
 }
 
 var sqliteDialect = dialect{
-	goose: goose.DialectSQLite3,
-	anyOf: func(column, param string) string { return column + " IN (SELECT value FROM json_each(" + param + "))" },
-	holds: func(column, param string) string { return "instr(" + column + ", " + param + ") > 0" },
+	goose:  goose.DialectSQLite3,
+	anyOf:  func(column, param string) string { return column + " IN (SELECT value FROM json_each(" + param + "))" },
+	holds:  func(column, param string) string { return "instr(" + column + ", " + param + ") > 0" },
+	insert: insertRows,
 	list: func(v any) any {
 		text, err := json.Marshal(v)
 		if err != nil {
@@ -56,6 +59,7 @@ var postgresDialect = dialect{
 	holds:      func(column, param string) string { return "position(" + param + " IN " + column + ") > 0" },
 	forUpdate:  " FOR UPDATE",
 	skipLocked: " FOR UPDATE OF t SKIP LOCKED",
+	insert:     insertArrays,
 	list:       func(v any) any { return v },
 	refused: func(err error) bool {
 		var e *pgconn.PgError

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -20,56 +19,73 @@ func openPostgres(ctx context.Context, dsn string) (*database, error) {
 		return nil, err
 	}
 	cfg.ConnConfig.RuntimeParams["synchronous_commit"] = "on"
+	// Everything is reached by an index. A plan that reads a table whole, because
+	// that was small when the plan was made, would be kept when it has grown.
+	cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	reads := stdlib.OpenDBFromPool(pool)
-	db := &database{
-		dialect: postgresDialect, reads: reads, exclusive: postgresWriter{pool}.exclusive, shared: true,
-		single: func(ctx context.Context, q query) error { return run(ctx, reads, q) },
-		close: func() error {
-			err := reads.Close()
-			pool.Close()
+	if err := migratePostgres(ctx, pool); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	read := func(ctx context.Context, q query) error {
+		rs, err := pool.Query(ctx, q.sql, q.args...)
+		if err != nil {
 			return err
+		}
+		defer rs.Close()
+		return each(rs, q.scan)
+	}
+	return &database{
+		dialect: postgresDialect, read: read, single: read, exclusive: postgresWriter{pool}.exclusive, shared: true, ping: pool.Ping,
+		close: func() error {
+			pool.Close()
+			return nil
 		},
-	}
-	if err := migrate(ctx, reads, &postgresDialect); err != nil {
-		return nil, errors.Join(err, db.close())
-	}
-	return db, nil
+	}, nil
+}
+
+func migratePostgres(ctx context.Context, pool *pgxpool.Pool) error {
+	db := stdlib.OpenDBFromPool(pool)
+	return errors.Join(migrate(ctx, db, &postgresDialect), db.Close())
 }
 
 type postgresWriter struct{ pool *pgxpool.Pool }
 
-func (w postgresWriter) exclusive(ctx context.Context, f func(tx) error) error {
-	// Waiting for the lock in the message that begins saves a round trip. Each
-	// statement after it sees what those who had it before committed.
-	begin := pgx.TxOptions{BeginQuery: fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock(%d)", int64(writeLock))}
-	t, err := w.pool.BeginTx(ctx, begin)
+// exclusive takes two round trips if f reads once: what begins goes with the
+// first statements, what commits with the last.
+func (w postgresWriter) exclusive(ctx context.Context, f func(reader) ([]statement, error)) error {
+	conn, err := w.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
-	if err := f(postgresTx{t}); err != nil {
-		return errors.Join(err, t.Rollback(context.WithoutCancel(ctx)))
+	// A connection whose transaction is not over is closed, not used again.
+	defer conn.Release()
+	first := true
+	statements, err := f(func(queries []query) error {
+		var b pgx.Batch
+		if first {
+			// Each statement after the lock sees what those who had it before
+			// committed.
+			b.Queue("BEGIN")
+			b.Queue("SELECT pg_advisory_xact_lock($1)", int64(writeLock))
+			first = false
+		}
+		for _, q := range queries {
+			b.Queue(q.sql, q.args...).Query(func(rs pgx.Rows) error { return each(rs, q.scan) })
+		}
+		return conn.SendBatch(ctx, &b).Close()
+	})
+	if err != nil {
+		return err
 	}
-	return t.Commit(ctx)
-}
-
-type postgresTx struct{ t pgx.Tx }
-
-func (x postgresTx) write(ctx context.Context, statements []statement) error {
 	var b pgx.Batch
 	for _, st := range statements {
 		b.Queue(st.sql, st.args...)
 	}
-	return x.t.SendBatch(ctx, &b).Close()
-}
-
-func (x postgresTx) read(ctx context.Context, queries []query) error {
-	var b pgx.Batch
-	for _, q := range queries {
-		b.Queue(q.sql, q.args...).Query(func(rs pgx.Rows) error { return each(rs, q.scan) })
-	}
-	return x.t.SendBatch(ctx, &b).Close()
+	// After a statement that fails the server skips the rest.
+	b.Queue("COMMIT")
+	return conn.SendBatch(ctx, &b).Close()
 }

@@ -28,8 +28,9 @@ type selection struct {
 	q    *occi.Query
 	args []any
 
-	joins, where, order []string
-	keys                []string // expressions that order sorts by
+	tables, where []string // attributes that conditions are on, and conditions
+	sorted        []string // joins of attributes that order sorts by
+	keys, order   []string // expressions, and how to sort by their names
 
 	// with defines page, of columns seq and rank; counted tells that it is taken
 	// of hits, which are to be counted.
@@ -72,13 +73,19 @@ func (x *selection) filtered() error {
 		return occi.E(occi.Invalid, "%d conditions, mixins and orders are more than %d", n, maxJoins)
 	}
 	x.kinds()
-	for _, c := range q.Conds {
-		if err := x.cond(c); err != nil {
-			return err
+	// Equality finds fewest, so it comes first; see from.
+	for _, equal := range []bool{true, false} {
+		for _, c := range q.Conds {
+			if (c.Op == occi.Eq) != equal {
+				continue
+			}
+			if err := x.cond(c); err != nil {
+				return err
+			}
 		}
 	}
 	for _, id := range q.Mixins {
-		x.join("JOIN", id, "= "+x.arg([]byte(mixinKey)))
+		x.having(id, "= "+x.arg([]byte(mixinKey)))
 	}
 	if len(q.AnyMixins) > 0 {
 		names := make([]string, len(q.AnyMixins))
@@ -118,16 +125,29 @@ func (x *selection) kinds() {
 	}
 }
 
-// join adds the keys under a name and gives their table's alias; conditions
-// begin with an operator.
-func (x *selection) join(kind, name string, conditions ...string) string {
-	alias := "a" + strconv.Itoa(len(x.joins))
-	on := alias + ".entity = e.seq AND " + alias + ".name = " + x.arg(indexed(name))
+// having adds conditions, which begin with an operator, on the key under a name.
+func (x *selection) having(name string, conditions ...string) {
+	a := "a" + strconv.Itoa(len(x.tables))
+	x.tables = append(x.tables, a)
+	x.where = append(x.where, a+".entity = e.seq", a+".name = "+x.arg(indexed(name)))
 	for _, c := range conditions {
-		on += " AND " + alias + ".key " + c
+		x.where = append(x.where, a+".key "+c)
 	}
-	x.joins = append(x.joins, kind+" attributes "+alias+" ON "+on)
-	return alias
+}
+
+// from lists the tables. SQLite goes through those of a CROSS JOIN in the order
+// written, so the first must be what finds fewest; PostgreSQL sees by itself.
+func (x *selection) from() string {
+	tables := make([]string, 0, len(x.tables)+1)
+	for _, a := range x.tables {
+		tables = append(tables, "attributes "+a)
+	}
+	if len(x.q.IDs) > 0 || x.q.LinkedTo != uuid.Nil {
+		tables = append([]string{"entities e"}, tables...)
+	} else {
+		tables = append(tables, "entities e")
+	}
+	return strings.Join(append([]string{strings.Join(tables, " CROSS JOIN ")}, x.sorted...), " ")
 }
 
 // cond adds a condition on an attribute: a range of keys of the value's type.
@@ -152,7 +172,7 @@ func (x *selection) cond(c occi.Cond) error {
 	if c.Op != occi.Eq {
 		conditions = append(conditions, ">= "+x.arg([]byte{key[0]}), "< "+x.arg([]byte{key[0] + 1}))
 	}
-	x.join("JOIN", c.Name, conditions...)
+	x.having(c.Name, conditions...)
 	return nil
 }
 
@@ -175,7 +195,9 @@ func (x *selection) sort(o occi.Order) {
 	case occi.AttrID:
 		key = "e.id"
 	default:
-		key = x.join("LEFT JOIN", o.Name) + ".key"
+		s := "s" + strconv.Itoa(len(x.sorted))
+		x.sorted = append(x.sorted, "LEFT JOIN attributes "+s+" ON "+s+".entity = e.seq AND "+s+".name = "+x.arg(indexed(o.Name)))
+		key = s + ".key"
 	}
 	name := "k" + strconv.Itoa(len(x.keys))
 	x.keys = append(x.keys, key+" AS "+name)
@@ -192,11 +214,14 @@ func (x *selection) page() {
 	if limit == 0 {
 		limit = math.MaxInt64
 	}
+	rank := "seq"
+	if len(x.order) > 0 {
+		rank = "row_number() OVER (ORDER BY " + strings.Join(append(x.order, "seq"), ", ") + ")"
+	}
 	x.counted = true
 	x.with = `hits AS MATERIALIZED (SELECT ` + strings.Join(append([]string{"e.seq"}, x.keys...), ", ") +
-		` FROM entities e ` + strings.Join(x.joins, " ") + ` WHERE ` + strings.Join(x.where, " AND ") + `),
-		page AS (SELECT seq, row_number() OVER (ORDER BY ` + strings.Join(append(x.order, "seq"), ", ") + `) AS rank
-			FROM hits ORDER BY rank LIMIT ` + x.arg(limit) + ` OFFSET ` + x.arg(int64(x.q.Offset)) + `)`
+		` FROM ` + x.from() + ` WHERE ` + strings.Join(x.where, " AND ") + `),
+		page AS (SELECT seq, ` + rank + ` AS rank FROM hits ORDER BY rank LIMIT ` + x.arg(limit) + ` OFFSET ` + x.arg(int64(x.q.Offset)) + `)`
 }
 
 // statement reads the page.

@@ -32,6 +32,9 @@ func openSQLite(ctx context.Context, path string) (db *database, err error) {
 		return nil, err
 	}
 	opened.add(lock.Close)
+	if err := makePrivate(path); err != nil {
+		return nil, err
+	}
 	writes, err := sqlitePool(path, 1)
 	if err != nil {
 		return nil, err
@@ -50,8 +53,13 @@ func openSQLite(ctx context.Context, path string) (db *database, err error) {
 		return nil, err
 	}
 	opened.add(conn.Close)
-	w := &sqliteWriter{conn: conn, prepared: map[string]*sql.Stmt{}}
-	return &database{dialect: sqliteDialect, reads: reads, single: w.single, exclusive: w.exclusive, close: opened.close}, nil
+	w := &sqliteWriter{conn: conn, prepared: prepared{}}
+	r := &sqliteReader{db: reads, prepared: prepared{}}
+	// A file whose statements are open is not closed, and its log is left behind.
+	opened.add(w.close)
+	opened.add(r.close)
+	return &database{dialect: sqliteDialect, read: r.read, single: w.single, exclusive: w.exclusive, ping: reads.PingContext,
+		close: opened.close}, nil
 }
 
 // closers undo what was opened, the last first.
@@ -67,6 +75,17 @@ func (c *closers) close() error {
 	return errors.Join(errs...)
 }
 
+// prepared are statements by their text.
+type prepared map[string]*sql.Stmt
+
+func (p prepared) close() error {
+	var errs []error
+	for _, s := range p {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // lockFile makes the file and locks it for as long as it is open.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
@@ -77,6 +96,16 @@ func lockFile(path string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("the database is in use by another process, which holds %s: %w", path, err), f.Close())
 	}
 	return f, nil
+}
+
+// makePrivate makes the file if it does not exist: what clients entrust to the
+// server is for its user only. SQLite gives its other files the same mode.
+func makePrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func sqlitePool(path string, size int, pragmas ...string) (*sql.DB, error) {
@@ -94,29 +123,80 @@ func sqlitePool(path string, size int, pragmas ...string) (*sql.DB, error) {
 	return db, nil
 }
 
+// maxPrepared is how many statements stay prepared. Filters that clients make up
+// beyond them are prepared each time.
+const maxPrepared = 200
+
+// sqliteReader reads through a pool.
+type sqliteReader struct {
+	db *sql.DB
+
+	mu       sync.RWMutex
+	prepared prepared
+}
+
+func (r *sqliteReader) read(ctx context.Context, q query) error {
+	s, err := r.stmt(ctx, q.sql)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		rs, err := r.db.QueryContext(ctx, q.sql, q.args...)
+		return scanAll(rs, err, q.scan)
+	}
+	rs, err := s.QueryContext(ctx, q.args...)
+	return scanAll(rs, err, q.scan)
+}
+
+// stmt gives the prepared statement of a text, nil if there are too many.
+func (r *sqliteReader) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
+	r.mu.RLock()
+	s, full := r.prepared[text], len(r.prepared) >= maxPrepared
+	r.mu.RUnlock()
+	if s != nil || full {
+		return s, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.prepared[text]; s != nil {
+		return s, nil
+	}
+	s, err := r.db.PrepareContext(ctx, text)
+	if err == nil {
+		r.prepared[text] = s
+	}
+	return s, err
+}
+
+func (r *sqliteReader) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.prepared.close()
+}
+
 // sqliteWriter is the one connection that writes.
 type sqliteWriter struct {
 	mu       sync.Mutex // held for a transaction
 	conn     *sql.Conn
-	prepared map[string]*sql.Stmt
+	prepared prepared
 }
 
-func (w *sqliteWriter) exclusive(_ context.Context, f func(tx) error) error {
+func (w *sqliteWriter) exclusive(_ context.Context, f func(reader) ([]statement, error)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// Interrupting the connection would leave it in a state of its own; what one
 	// transaction does in memory and on a local disk is bounded.
 	ctx := context.Background()
-	if err := w.write(ctx, []statement{{sql: "BEGIN IMMEDIATE"}}); err != nil {
+	if err := w.write(ctx, statement{sql: "BEGIN IMMEDIATE"}); err != nil {
 		return err
 	}
-	err := f(w)
+	statements, err := f(func(queries []query) error { return w.read(ctx, queries) })
 	if err == nil {
-		err = w.write(ctx, []statement{{sql: "COMMIT"}})
+		err = w.write(ctx, append(statements, statement{sql: "COMMIT"})...)
 	}
 	if err != nil {
-		// After some faults SQLite has rolled back by itself and says so.
-		_ = w.write(ctx, []statement{{sql: "ROLLBACK"}})
+		// After some faults SQLite has rolled back by itself; then this one fails.
+		_ = w.write(ctx, statement{sql: "ROLLBACK"})
 	}
 	return err
 }
@@ -125,6 +205,12 @@ func (w *sqliteWriter) single(_ context.Context, q query) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.read(context.Background(), []query{q})
+}
+
+func (w *sqliteWriter) close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.prepared.close()
 }
 
 // stmt gives the prepared statement of a text.
@@ -139,7 +225,7 @@ func (w *sqliteWriter) stmt(ctx context.Context, text string) (*sql.Stmt, error)
 	return s, err
 }
 
-func (w *sqliteWriter) write(ctx context.Context, statements []statement) error {
+func (w *sqliteWriter) write(ctx context.Context, statements ...statement) error {
 	for _, st := range statements {
 		s, err := w.stmt(ctx, st.sql)
 		if err != nil {
@@ -159,10 +245,7 @@ func (w *sqliteWriter) read(ctx context.Context, queries []query) error {
 			return err
 		}
 		rs, err := s.QueryContext(ctx, q.args...)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(each(rs, q.scan), rs.Close()); err != nil {
+		if err := scanAll(rs, err, q.scan); err != nil {
 			return err
 		}
 	}

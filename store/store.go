@@ -101,12 +101,12 @@ func (s *Store) Close() error {
 }
 
 // Ping reports whether the database answers: nil, or Unavailable.
-func (s *Store) Ping(ctx context.Context) error { return s.fault(s.db.reads.PingContext(ctx)) }
+func (s *Store) Ping(ctx context.Context) error { return s.fault(s.db.ping(ctx)) }
 
 // run reads.
 func (s *Store) run(ctx context.Context, q query) error {
 	s.trace(q.sql)
-	return s.fault(run(ctx, s.db.reads, q))
+	return s.fault(s.db.read(ctx, q))
 }
 
 // single writes one statement.
@@ -115,34 +115,24 @@ func (s *Store) single(ctx context.Context, q query) error {
 	return s.fault(s.db.single(ctx, q))
 }
 
-// exclusive writes in a transaction.
-func (s *Store) exclusive(ctx context.Context, f func(tx) error) error {
+// exclusive reads and writes in a transaction.
+func (s *Store) exclusive(ctx context.Context, f func(reader) ([]statement, error)) error {
 	s.trace("BEGIN")
-	err := s.db.exclusive(ctx, func(t tx) error { return f(traced{t, s.trace}) })
-	if err == nil {
-		s.trace("COMMIT")
-	}
-	return s.fault(err)
-}
-
-// traced is a transaction whose statements are told.
-type traced struct {
-	tx
-	trace func(string)
-}
-
-func (t traced) read(ctx context.Context, queries []query) error {
-	for _, q := range queries {
-		t.trace(q.sql)
-	}
-	return t.tx.read(ctx, queries)
-}
-
-func (t traced) write(ctx context.Context, statements []statement) error {
-	for _, st := range statements {
-		t.trace(st.sql)
-	}
-	return t.tx.write(ctx, statements)
+	return s.fault(s.db.exclusive(ctx, func(read reader) ([]statement, error) {
+		statements, err := f(func(queries []query) error {
+			for _, q := range queries {
+				s.trace(q.sql)
+			}
+			return read(queries)
+		})
+		if err == nil {
+			for _, st := range statements {
+				s.trace(st.sql)
+			}
+			s.trace("COMMIT")
+		}
+		return statements, err
+	}))
 }
 
 // fault gives an error of the database its class. Errors of contexts, and those

@@ -2,9 +2,11 @@ package hypertest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/hypervisor"
@@ -63,6 +65,7 @@ func (s *suite) lifecycle() {
 	if got := s.look(d.ID); got != nil && (!got.Managed || got.VCPUs != d.VCPUs || got.MemoryBytes != d.MemoryBytes) {
 		s.Errorf("the domain is not as defined: %+v", got)
 	}
+	s.listed(d.ID)
 	for _, mode := range []hypervisor.SuspendMode{hypervisor.SuspendRAM, hypervisor.SuspendDisk} {
 		if err := s.drv.SuspendDomain(s.ctx(), d.ID, mode); err == nil {
 			s.Errorf("a stopped domain was suspended (%s)", mode)
@@ -72,6 +75,20 @@ func (s *suite) lifecycle() {
 	s.ok("delete again", s.drv.DeleteDomain(s.ctx(), d.ID))
 	if s.look(d.ID) != nil {
 		s.Error("the deleted domain is still there")
+	}
+}
+
+// listed checks that the host lists a domain as it describes it alone.
+func (s *suite) listed(id uuid.UUID) {
+	s.Helper()
+	all, err := s.drv.Domains(s.ctx())
+	s.ok("list domains", err)
+	i := slices.IndexFunc(all, func(d hypervisor.DomainStatus) bool { return d.ID == id })
+	if i < 0 {
+		s.Fatal("the domain is not listed")
+	}
+	if diff := cmp.Diff(*s.look(id), all[i]); diff != "" {
+		s.Errorf("the domain is not listed as it is (-alone +listed):\n%s", diff)
 	}
 }
 

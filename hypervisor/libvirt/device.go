@@ -125,7 +125,7 @@ func (m *machine) live() (*libvirtxml.Domain, error) {
 	if err != nil || !active {
 		return nil, err
 	}
-	return m.describe(0)
+	return m.read(0)
 }
 
 // plug attaches a device to the running domain, in place of an old one of the

@@ -56,10 +56,10 @@ func (s *session) lookup(id uuid.UUID) (m *machine, foreign bool, err error) {
 
 // definition reads what the domain will be when it starts next.
 func (m *machine) definition() (*libvirtxml.Domain, error) {
-	return m.describe(libvirt.DOMAIN_XML_INACTIVE | libvirt.DOMAIN_XML_SECURE)
+	return m.read(libvirt.DOMAIN_XML_INACTIVE | libvirt.DOMAIN_XML_SECURE)
 }
 
-func (m *machine) describe(flags libvirt.DomainXMLFlags) (*libvirtxml.Domain, error) {
+func (m *machine) read(flags libvirt.DomainXMLFlags) (*libvirtxml.Domain, error) {
 	doc, err := m.dom.GetXMLDesc(flags)
 	if err != nil {
 		return nil, err
@@ -194,6 +194,24 @@ func (s *session) undefineFlags() libvirt.DomainUndefineFlagsValues {
 	return flags | libvirt.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.DOMAIN_UNDEFINE_NVRAM
 }
 
+// Domain implements hypervisor.Driver.
+func (d *Driver) Domain(ctx context.Context, id uuid.UUID) (hypervisor.DomainStatus, error) {
+	// It does not wait for a call under way on the domain, as one with its ID would.
+	return call(ctx, d, "describe domain "+id.String(), nobody, func(_ context.Context, s *session) (hypervisor.DomainStatus, error) {
+		networks, err := s.networkNames()
+		if err != nil {
+			return hypervisor.DomainStatus{}, err
+		}
+		dom, err := s.conn.LookupDomainByUUID(id[:])
+		if err != nil {
+			return hypervisor.DomainStatus{}, err
+		}
+		m := &machine{s, id, dom}
+		defer m.free()
+		return m.status(networks)
+	})
+}
+
 // Domains implements hypervisor.Driver.
 func (d *Driver) Domains(ctx context.Context) ([]hypervisor.DomainStatus, error) {
 	return call(ctx, d, "list domains", nobody, func(ctx context.Context, s *session) ([]hypervisor.DomainStatus, error) {
@@ -235,11 +253,14 @@ func (m *machine) status(networks map[string]uuid.UUID) (hypervisor.DomainStatus
 	if err != nil {
 		return hypervisor.DomainStatus{}, err
 	}
-	state, err := m.state()
-	if err != nil {
-		return hypervisor.DomainStatus{}, err
-	}
-	st := hypervisor.DomainStatus{ID: parseID(x.UUID), Name: x.Name, State: state}
+	st := describe(x, networks)
+	st.State, err = m.state()
+	return st, err
+}
+
+// describe tells what a definition says.
+func describe(x *libvirtxml.Domain, networks map[string]uuid.UUID) hypervisor.DomainStatus {
+	st := hypervisor.DomainStatus{ID: parseID(x.UUID), Name: x.Name}
 	if x.Metadata != nil {
 		st.Managed = isMarked(x.Metadata.XML)
 	}
@@ -255,5 +276,5 @@ func (m *machine) status(networks map[string]uuid.UUID) (hypervisor.DomainStatus
 	for i := range x.Devices.Interfaces {
 		st.NICs = append(st.NICs, nicOf(&x.Devices.Interfaces[i], networks))
 	}
-	return st, nil
+	return st
 }

@@ -175,7 +175,7 @@ func (s *session) userOf(file string) (*machine, string, error) {
 
 // diskOn gives the target of the domain's disk that is a file; "" if it has none.
 func (m *machine) diskOn(file string) (string, error) {
-	x, err := m.describe(0)
+	x, err := m.read(0)
 	if code(err, libvirt.ERR_NO_DOMAIN) {
 		return "", nil // ended meanwhile
 	}

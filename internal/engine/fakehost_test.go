@@ -121,6 +121,16 @@ func (f *fakeHost) DeleteDomain(ctx context.Context, id uuid.UUID) error {
 	})
 }
 
+func (f *fakeHost) Domain(_ context.Context, id uuid.UUID) (hypervisor.DomainStatus, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	d := f.domains[id]
+	if d == nil {
+		return hypervisor.DomainStatus{}, fmt.Errorf("domain %s: %w", id, hypervisor.ErrNotFound)
+	}
+	return *d, nil
+}
+
 func (f *fakeHost) Domains(context.Context) ([]hypervisor.DomainStatus, error) {
 	return values(f, f.domains), nil
 }

@@ -208,16 +208,11 @@ func (e *Engine) reported(ctx context.Context, k *occi.Kind, x *occi.Entity) str
 	if h == nil || !part(e.model(), x).machine {
 		return ""
 	}
-	all, err := h.drv.Domains(ctx)
+	d, err := h.drv.Domain(ctx, x.ID)
 	if err != nil {
 		return ""
 	}
-	for _, d := range all {
-		if d.ID == x.ID {
-			return stateOf(k, d.State)
-		}
-	}
-	return ""
+	return stateOf(k, d.State)
 }
 
 // stateOf translates what a host says into a state of the kind, through the

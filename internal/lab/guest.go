@@ -77,16 +77,17 @@ func buildGuest(dir string) (Guest, error) {
 	return g, pack(files, g.Initrd)
 }
 
-// bootDir is where libvirt's hosts keep what they boot directly.
-const bootDir = "/var/lib/libvirt/boot"
+// BootDir is the directory on a host that Install copies guests to, where libvirt
+// keeps what it boots directly.
+const BootDir = "/var/lib/libvirt/boot"
 
 // Install copies a guest to the host and gives the paths that it has there.
 func (h *Host) Install(g Guest) (Guest, error) {
 	for _, file := range []*string{&g.Kernel, &g.Initrd} {
-		inside := filepath.Join(bootDir, filepath.Base(*file))
+		inside := filepath.Join(BootDir, filepath.Base(*file))
 		content, err := os.ReadFile(*file)
 		if err == nil {
-			err = os.MkdirAll(h.Path(bootDir), 0o755)
+			err = os.MkdirAll(h.Path(BootDir), 0o755)
 		}
 		if err == nil {
 			err = os.WriteFile(h.Path(inside), content, 0o644)

@@ -12,14 +12,20 @@ setup() {
 	hostname "$1"
 	ip link set lo up
 
-	# A nested KVM may be slower than TCG by orders of magnitude: hide it.
-	[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
-
 	for dir in /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /run; do
 		mkdir -p "$dir"
 		mount -t tmpfs -o mode=755 lab "$dir"
 	done
 	mkdir -p /run/lock /run/lab/qemu
+
+	# A nested KVM may be slower than TCG by orders of magnitude: hide it behind a
+	# file that cannot be written, or libvirt asks QEMU about it at every turn.
+	if [ -e /dev/kvm ]; then
+		: >/run/lab/kvm
+		mount --bind /run/lab/kvm /dev/kvm
+		mount -o remount,bind,ro /dev/kvm
+	fi
+
 	[ ! -d /etc/libvirt/nwfilter ] || cp -a /etc/libvirt/nwfilter /run/lab/
 	mkdir -p /etc/libvirt
 	mount --bind /run/lab /etc/libvirt
@@ -41,7 +47,11 @@ setup() {
 	virsh -q -c qemu:///system uri >/dev/null
 }
 
-# In the background, so that the end of standard input is noticed meanwhile.
-{ (setup "$@") && echo ready || echo failed; } </dev/null &
+# In the background, so that the end of standard input is noticed meanwhile. The
+# shell honours set -e only where nothing depends on the status at once.
+{
+	(setup "$@")
+	[ $? = 0 ] && echo ready || echo failed
+} </dev/null &
 cat >/dev/null
 exit

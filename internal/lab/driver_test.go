@@ -1,0 +1,75 @@
+package lab_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/google/uuid"
+	lv "libvirt.org/go/libvirt"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/hypervisor/hypertest"
+	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/lab"
+)
+
+// TestDriver holds the libvirt driver to its suite on a host with real guests,
+// and the suite to leaving nothing there.
+func TestDriver(t *testing.T) {
+	t.Parallel()
+	ctx := need(t)
+	h := newHost(ctx, t)
+	guest := install(t, h)
+	t.Run("Suite", func(t *testing.T) {
+		hypertest.Run(t, func(t *testing.T) hypervisor.Driver {
+			d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { d.Close() })
+			return d
+		}, hypertest.Traits{
+			Guest:   hypervisor.Domain{Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: lab.Cmdline, MemoryBytes: 128 << 20},
+			Up:      func(t *testing.T, domain uuid.UUID) { up(t, h, domain) },
+			Foreign: func(t *testing.T) uuid.UUID { return foreign(t, h, guest) },
+		})
+	})
+	if err := h.Empty(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// up waits until the guest of a domain is up.
+func up(t *testing.T, h *lab.Host, domain uuid.UUID) {
+	t.Helper()
+	c, err := h.Console(domain.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Wait(t.Context(), lab.GuestUp); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// foreign makes a running domain without the driver.
+func foreign(t *testing.T, h *lab.Host, g lab.Guest) uuid.UUID {
+	t.Helper()
+	conn, err := lv.NewConnect(h.URI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	id := uuid.New()
+	d, err := conn.DomainCreateXML(marshal(t, definition(id.String(), g)), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Destroy(); err != nil {
+			t.Error(err)
+		}
+		d.Free()
+	})
+	return id
+}

@@ -1,0 +1,284 @@
+package store_test
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/occid/occid/occi"
+	"github.com/occid/occid/store"
+)
+
+// model is what a store should do, in the plainest way.
+type model struct {
+	entities map[uuid.UUID]*occi.Entity
+	keys     map[string]bool // by caller and name
+	serials  map[string]int64
+	seq      int64
+}
+
+func newModel() *model {
+	return &model{entities: map[uuid.UUID]*occi.Entity{}, keys: map[string]bool{}, serials: map[string]int64{}}
+}
+
+// commit applies a change, and reports whether it could.
+func (m *model) commit(c *occi.Change) bool {
+	if c.Key != nil && m.keys[c.Key.Who+" "+c.Key.Name] {
+		return false
+	}
+	put := map[uuid.UUID]bool{}
+	for _, e := range c.Puts {
+		old := m.entities[e.ID]
+		if old == nil && e.Revision != 0 || old != nil && e.Revision != old.Revision {
+			return false
+		}
+		put[e.ID] = true
+	}
+	for _, e := range c.Puts {
+		for _, end := range []uuid.UUID{e.Source.ID, e.Target.ID} {
+			if x := m.entities[end]; end != uuid.Nil && e.Revision == 0 && !put[end] && (x == nil || x.Deleted) {
+				return false
+			}
+		}
+	}
+	for _, r := range c.Removes {
+		if old := m.entities[r.ID]; r.Revision != 0 && (old == nil || old.Revision != r.Revision) {
+			return false
+		}
+	}
+	bump := map[uuid.UUID]bool{}
+	for _, e := range c.Puts {
+		m.put(e, c.At)
+		bump[e.Source.ID] = true
+	}
+	for _, r := range c.Removes {
+		if old := m.entities[r.ID]; old != nil {
+			bump[old.Source.ID] = true
+			delete(m.entities, r.ID)
+		}
+	}
+	for id := range bump {
+		if x := m.entities[id]; x != nil && !put[id] {
+			x.Revision++
+			x.Updated = c.At
+		}
+	}
+	if c.Key != nil {
+		m.keys[c.Key.Who+" "+c.Key.Name] = true
+	}
+	return true
+}
+
+func (m *model) put(e *occi.Entity, at time.Time) {
+	w := e.Clone()
+	w.Revision, w.Updated = e.Revision+1, at
+	if old := m.entities[e.ID]; old != nil {
+		w.Seq, w.Serial, w.Created = old.Seq, old.Serial, old.Created
+	} else {
+		m.seq++
+		m.serials[e.Kind]++
+		w.Seq, w.Serial, w.Created = m.seq, m.serials[e.Kind], at
+	}
+	w.Links = nil
+	m.entities[e.ID] = w
+}
+
+// get gives an entity with its links.
+func (m *model) get(id uuid.UUID) *occi.Entity {
+	e := m.entities[id]
+	if e == nil {
+		return nil
+	}
+	w := e.Clone()
+	for _, l := range m.inOrder() {
+		if l.Source.ID == id && !l.Deleted {
+			w.Links = append(w.Links, l)
+		}
+	}
+	return w
+}
+
+func (m *model) inOrder() []*occi.Entity {
+	return slices.SortedFunc(maps.Values(m.entities), func(a, b *occi.Entity) int { return cmp.Compare(a.Seq, b.Seq) })
+}
+
+// drawChange draws a change of a few of the known entities; many conflict.
+func drawChange(r *rapid.T, m *model, pool []uuid.UUID, step int) *occi.Change {
+	c := &occi.Change{At: start.Add(time.Duration(step) * time.Second)}
+	for _, id := range rapid.SliceOfNDistinct(rapid.SampledFrom(pool), 0, 3, rapid.ID[uuid.UUID]).Draw(r, "puts") {
+		c.Puts = append(c.Puts, drawEntity(r, m, pool, id))
+	}
+	for _, id := range rapid.SliceOfNDistinct(rapid.SampledFrom(pool), 0, 2, rapid.ID[uuid.UUID]).Draw(r, "removes") {
+		if slices.ContainsFunc(c.Puts, func(e *occi.Entity) bool { return e.ID == id }) {
+			continue
+		}
+		based := int64(0)
+		if old := m.entities[id]; old != nil && rapid.Bool().Draw(r, "based") {
+			based = old.Revision
+		}
+		c.Removes = append(c.Removes, occi.Removal{ID: id, Revision: based})
+	}
+	if name := rapid.SampledFrom([]string{"", "", "k1", "k2", "k3"}).Draw(r, "key"); name != "" {
+		c.Key = &occi.Key{Who: pool[0].String(), Name: name}
+	}
+	return c
+}
+
+func drawEntity(r *rapid.T, m *model, pool []uuid.UUID, id uuid.UUID) *occi.Entity {
+	old := m.entities[id]
+	e := compute("", 0)
+	e.ID = id
+	if old != nil {
+		e = old.Clone()
+	} else if rapid.Bool().Draw(r, "link") {
+		e.Kind = nicKind
+		others := slices.DeleteFunc(slices.Clone(pool), func(o uuid.UUID) bool { return o == id })
+		e.Source = occi.Ref{ID: rapid.SampledFrom(others).Draw(r, "source"), Kind: computeKind}
+		e.Target = occi.Ref{ID: rapid.SampledFrom(pool).Draw(r, "target"), Kind: computeKind}
+	}
+	if rapid.IntRange(0, 9).Draw(r, "stale") == 0 {
+		e.Revision = max(0, e.Revision-1)
+	}
+	e.Title = rapid.SampledFrom([]string{"", "a", "b", "A"}).Draw(r, "title")
+	e.Deleted = rapid.IntRange(0, 4).Draw(r, "deleted") == 0
+	e.Mixins = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"m#1", "m#2"}), 0, 2, rapid.ID[string]).Draw(r, "mixins")
+	if rapid.Bool().Draw(r, "counted") {
+		e.Attributes.Set("x.n", occi.Int(rapid.Int64Range(-2, 2).Draw(r, "n")))
+	} else {
+		e.Attributes.Delete("x.n")
+	}
+	return e
+}
+
+// TestStoreIsLikeTheModel commits random changes to both and compares all that
+// can be read after each.
+func TestStoreIsLikeTheModel(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store.Store) {
+		// One store and one model serve all runs; each has entities of its own.
+		m := newModel()
+		rapid.Check(t, func(r *rapid.T) {
+			x := runner{t: t, r: r, s: s, m: m, pool: make([]uuid.UUID, 6)}
+			for i := range x.pool {
+				x.pool[i] = uuid.New()
+			}
+			for i := range rapid.IntRange(1, 12).Draw(r, "steps") {
+				x.commit(i)
+				x.entities()
+				x.list()
+			}
+		})
+	})
+}
+
+// runner takes a store and the model through the same changes.
+type runner struct {
+	t    *testing.T
+	r    *rapid.T
+	s    *store.Store
+	m    *model
+	pool []uuid.UUID
+}
+
+func (x *runner) commit(i int) {
+	c := drawChange(x.r, x.m, x.pool, i)
+	ok := x.m.commit(c)
+	err := x.s.Commit(x.t.Context(), c)
+	if ok != (err == nil) || err != nil && !errors.Is(err, occi.Conflict) {
+		x.r.Fatalf("Commit = %v, the model says %v", err, ok)
+	}
+}
+
+func (x *runner) entities() {
+	for _, id := range x.pool {
+		got, err := x.s.EntityAny(x.t.Context(), id)
+		want := x.m.get(id)
+		if want == nil && errors.Is(err, occi.NotFound) {
+			continue
+		}
+		if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" || err != nil {
+			x.r.Fatalf("%v -want +got:\n%s", err, diff)
+		}
+	}
+}
+
+// list asks both for entities of the run.
+func (x *runner) list() {
+	q := &occi.Query{IDs: x.pool, Kinds: rapid.SliceOfN(rapid.SampledFrom([]string{computeKind, nicKind}), 0, 2).Draw(x.r, "kinds")}
+	q.Mixins = rapid.SliceOfN(rapid.SampledFrom([]string{"m#1", "m#2"}), 0, 1).Draw(x.r, "with")
+	if rapid.Bool().Draw(x.r, "cond") {
+		op := rapid.SampledFrom([]occi.Op{occi.Eq, occi.Ne, occi.Lt, occi.Le, occi.Gt, occi.Ge}).Draw(x.r, "op")
+		q.Conds = []occi.Cond{{Name: "x.n", Op: op, Value: occi.Int(rapid.Int64Range(-2, 2).Draw(x.r, "value"))}}
+	}
+	if rapid.Bool().Draw(x.r, "sort") {
+		q.Sort = []occi.Order{{Name: "x.n", Desc: rapid.Bool().Draw(x.r, "desc")}}
+	}
+	q.Offset, q.Limit = rapid.IntRange(0, 4).Draw(x.r, "offset"), rapid.IntRange(0, 3).Draw(x.r, "limit")
+	got, err := x.s.List(x.t.Context(), q)
+	if err != nil {
+		x.r.Fatal(err)
+	}
+	want := x.m.list(q)
+	if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		x.r.Fatalf("%+v: -want +got:\n%s", q, diff)
+	}
+}
+
+// list selects as runner.list asks.
+func (m *model) list(q *occi.Query) *occi.Page {
+	var found []*occi.Entity
+	for _, e := range m.inOrder() {
+		if !e.Deleted && slices.Contains(q.IDs, e.ID) && (len(q.Kinds) == 0 || slices.Contains(q.Kinds, e.Kind)) &&
+			!slices.ContainsFunc(q.Mixins, func(id string) bool { return !e.HasMixin(id) }) &&
+			!slices.ContainsFunc(q.Conds, func(c occi.Cond) bool { return !meets(e, c) }) {
+			found = append(found, m.get(e.ID))
+		}
+	}
+	for _, o := range q.Sort {
+		slices.SortStableFunc(found, func(a, b *occi.Entity) int {
+			return compare(a.Attributes.Get(o.Name), b.Attributes.Get(o.Name), o.Desc)
+		})
+	}
+	page := &occi.Page{Total: len(found)}
+	page.Entities = found[min(q.Offset, len(found)):]
+	if q.Limit > 0 {
+		page.Entities = page.Entities[:min(q.Limit, len(page.Entities))]
+	}
+	return page
+}
+
+func meets(e *occi.Entity, c occi.Cond) bool {
+	v := e.Attributes.Get(c.Name)
+	if v.IsZero() {
+		return false
+	}
+	order := cmp.Compare(v.Num, c.Value.Num)
+	return map[occi.Op]bool{occi.Eq: order == 0, occi.Ne: order != 0, occi.Lt: order < 0, occi.Le: order <= 0,
+		occi.Gt: order > 0, occi.Ge: order >= 0}[c.Op]
+}
+
+// compare orders numbers, and what is none after them.
+func compare(a, b occi.Value, desc bool) int {
+	switch {
+	case a.IsZero() || b.IsZero():
+		return cmp.Compare(rank(a), rank(b))
+	case desc:
+		return cmp.Compare(b.Num, a.Num)
+	}
+	return cmp.Compare(a.Num, b.Num)
+}
+
+func rank(v occi.Value) int {
+	if v.IsZero() {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,179 @@
+package store
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+const selectEntities = `SELECT seq, serial, revision, created, updated, doc FROM entities`
+
+// columns are what the store itself gives an entity.
+type columns struct {
+	seq, serial, revision, created, updated int64
+}
+
+func (c *columns) set(e *occi.Entity) {
+	e.Seq, e.Serial, e.Revision = c.seq, c.serial, c.revision
+	e.Created, e.Updated = fromMicros(c.created), fromMicros(c.updated)
+}
+
+// entityRow is a row of the table entities: as it was read, and, in a group, as
+// that leaves it. The columns count, not what the entity says of them.
+type entityRow struct {
+	columns
+	e *occi.Entity
+
+	stored  *occi.Entity // as it was read; nil if the group makes it
+	content *put         // what replaces the content, nil for nothing
+	changed bool         // it is to be written
+	removed bool
+}
+
+// exists reports whether there is such an entity.
+func (x *entityRow) exists() bool { return x != nil && !x.removed }
+
+// scan reads a row of the columns of selectEntities, after others for head. The
+// entity is nil if the document is.
+func (x *entityRow) scan(from row, head ...any) error {
+	var doc []byte
+	err := from.Scan(append(head, &x.seq, &x.serial, &x.revision, &x.created, &x.updated, &doc)...)
+	if err != nil || doc == nil {
+		return err
+	}
+	if x.e, err = decodeEntity(doc); err != nil {
+		return occi.E(occi.Internal, "entity number %d is kept as what cannot be read: %w", x.seq, err)
+	}
+	x.set(x.e)
+	return nil
+}
+
+// entitiesIn loads rows.
+func (g *group) entitiesIn(ids []uuid.UUID) query {
+	sql := selectEntities + ` WHERE ` + g.d.anyOf("id", "$1")
+	return query{statement{sql, []any{g.d.list(ids)}}, func(from row) error {
+		x := &entityRow{}
+		if err := x.scan(from); err != nil {
+			return err
+		}
+		x.stored = x.e
+		g.entities[x.e.ID] = x
+		return nil
+	}}
+}
+
+// change marks a row as one to write.
+func (g *group) change(x *entityRow) {
+	if !x.changed {
+		x.changed = true
+		g.changed = append(g.changed, x)
+	}
+}
+
+// put makes or replaces an entity.
+func (g *group) put(p *put, at int64) {
+	id := p.e.ID
+	x := g.entities[id]
+	members := live(p.e)
+	if x.exists() {
+		members -= live(x.e)
+	} else {
+		x = &entityRow{columns: columns{seq: g.next(seqOfEntities), serial: g.next(p.e.Kind), created: at}}
+		g.entities[id] = x
+	}
+	x.e, x.content = p.e, p
+	x.revision++
+	x.updated = at
+	p.columns = x.columns
+	g.change(x)
+	g.count(p.e.Kind, members, at)
+	g.touched[id] = true
+}
+
+// remove forgets an entity and gives what it was, nil if there was none.
+func (g *group) remove(id uuid.UUID, at int64) *occi.Entity {
+	x := g.entities[id]
+	if !x.exists() {
+		return nil
+	}
+	x.removed = true
+	g.change(x)
+	g.count(x.e.Kind, -live(x.e), at)
+	g.touched[id] = true
+	return x.e
+}
+
+// bump brings an entity to its next revision.
+func (g *group) bump(id uuid.UUID, at int64) {
+	x := g.entities[id]
+	if !x.exists() {
+		return
+	}
+	x.revision++
+	x.updated = at
+	g.change(x)
+	g.count(x.e.Kind, 0, at)
+}
+
+// live is what an entity counts for among the members of its collection.
+func live(e *occi.Entity) int64 {
+	if e.Deleted {
+		return 0
+	}
+	return 1
+}
+
+// insert gives the values of a new row.
+func (x *entityRow) insert() []any {
+	e := x.e
+	return []any{x.seq, e.ID, e.Kind, x.serial, x.revision, x.created, x.updated, e.Deleted, indexed(e.Host),
+		orNull(e.Source.ID), orNull(e.Target.ID), x.content.words, x.content.doc}
+}
+
+// rewrite changes or deletes a row that was there.
+func (x *entityRow) rewrite() []statement {
+	if x.removed {
+		return []statement{
+			{`DELETE FROM entities WHERE seq = $1`, []any{x.seq}},
+			{`DELETE FROM attributes WHERE entity = $1`, []any{x.seq}},
+		}
+	}
+	if x.content == nil {
+		return []statement{{`UPDATE entities SET revision = $2, updated = $3 WHERE seq = $1`, []any{x.seq, x.revision, x.updated}}}
+	}
+	e := x.e
+	out := []statement{{`UPDATE entities SET revision = $2, updated = $3, deleted = $4, host = $5, source = $6, target = $7,
+		words = $8, doc = $9 WHERE seq = $1`,
+		[]any{x.seq, x.revision, x.updated, e.Deleted, indexed(e.Host), orNull(e.Source.ID), orNull(e.Target.ID), x.content.words, x.content.doc}}}
+	for name := range keysOf(x.stored) {
+		if _, ok := x.content.keys[name]; !ok {
+			out = append(out, statement{`DELETE FROM attributes WHERE entity = $1 AND name = $2`, []any{x.seq, indexed(name)}})
+		}
+	}
+	return out
+}
+
+// newKeys gives rows of attributes: the keys that the row does not have yet.
+func (x *entityRow) newKeys() [][]any {
+	if x.content == nil {
+		return nil
+	}
+	var had map[string]string
+	if x.stored != nil {
+		had = keysOf(x.stored)
+	}
+	var rows [][]any
+	for name, key := range x.content.keys {
+		if old, ok := had[name]; !ok || old != key {
+			rows = append(rows, []any{x.seq, indexed(name), []byte(key)})
+		}
+	}
+	return rows
+}
+
+func orNull(id uuid.UUID) any {
+	if id == uuid.Nil {
+		return nil
+	}
+	return id
+}

@@ -1,0 +1,80 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+)
+
+// table is what is needed to insert into one.
+type table struct {
+	name     string
+	columns  []string
+	types    []string // PostgreSQL's, of the columns
+	conflict string   // what to do with a row that is there
+}
+
+var (
+	entitiesTable = newTable("entities", "", "seq bigint", "id uuid", "kind text", "serial bigint", "revision bigint",
+		"created bigint", "updated bigint", "deleted boolean", "host bytea", "source uuid", "target uuid", "words bytea", "doc bytea")
+	attributesTable = newTable("attributes", "ON CONFLICT (entity, name) DO UPDATE SET key = excluded.key",
+		"entity bigint", "name bytea", "key bytea")
+	tasksTable = newTable("tasks", "", "seq bigint", "id uuid", "entity uuid", "lane uuid", "host bytea", "state text", "finished bigint",
+		"over boolean", "progress bigint", "attempts bigint", "started bigint", "not_before bigint", "worker bytea", "lease bigint",
+		"until bigint", "doc bytea")
+	afterTable = newTable("task_after", "ON CONFLICT DO NOTHING", "task bigint", "after uuid")
+	keysTable  = newTable("keys", "", "id text", "doc bytea")
+	kindsTable = newTable("kinds", `ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,
+		members = excluded.members, updated = excluded.updated`,
+		"kind text", "serial bigint", "revision bigint", "members bigint", "updated bigint")
+)
+
+func newTable(name, conflict string, columns ...string) *table {
+	t := &table{name: name, conflict: conflict}
+	for _, c := range columns {
+		column, kind, _ := strings.Cut(c, " ")
+		t.columns = append(t.columns, column)
+		t.types = append(t.types, kind)
+	}
+	return t
+}
+
+// insertRows inserts with a statement per row, which costs least where the
+// database is in the process.
+func insertRows(t *table, rows [][]any) []statement {
+	sql := t.insert() + " VALUES (" + t.params("") + ") " + t.conflict
+	out := make([]statement, len(rows))
+	for i, r := range rows {
+		out[i] = statement{sql, r}
+	}
+	return out
+}
+
+// insertArrays inserts all with one statement, whose parameters are the columns.
+func insertArrays(t *table, rows [][]any) []statement {
+	columns := make([]any, len(t.columns))
+	for c := range columns {
+		values := make([]any, len(rows))
+		for i, r := range rows {
+			values[i] = r[c]
+		}
+		columns[c] = values
+	}
+	return []statement{{t.insert() + " SELECT * FROM unnest(" + t.params("[]") + ") " + t.conflict, columns}}
+}
+
+func (t *table) insert() string {
+	return "INSERT INTO " + t.name + " (" + strings.Join(t.columns, ", ") + ")"
+}
+
+// params lists a parameter per column, cast to its type with a suffix unless
+// that is empty.
+func (t *table) params(suffix string) string {
+	names := make([]string, len(t.columns))
+	for i := range names {
+		names[i] = "$" + strconv.Itoa(i+1)
+		if suffix != "" {
+			names[i] += "::" + t.types[i] + suffix
+		}
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,86 @@
+package store
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+// taskRow is a row of the table tasks, as a group leaves it.
+type taskRow struct {
+	seq, attempts int64
+	over          bool
+	stored        bool // there is a row already
+
+	content *taskPut // what is to be written, nil for nothing
+	at      int64    // when
+}
+
+// tasksIn loads rows, and locks them, since claims take no other lock.
+func (g *group) tasksIn(ids []uuid.UUID) query {
+	sql := `SELECT id, seq, attempts, over FROM tasks WHERE ` + g.d.anyOf("id", "$1") + ` ORDER BY seq` + g.d.forUpdate
+	return query{statement{sql, []any{g.d.list(ids)}}, func(from row) error {
+		var id uuid.UUID
+		x := &taskRow{stored: true}
+		err := from.Scan(&id, &x.seq, &x.attempts, &x.over)
+		g.tasks[id] = x
+		return err
+	}}
+}
+
+// checkTask lets only those write a task who know of its last claim.
+func (g *group) checkTask(t *occi.Task) error {
+	switch old := g.tasks[t.ID]; {
+	case old == nil && t.Seq == 0:
+		return nil
+	case old == nil:
+		return occi.E(occi.Conflict, "task %s does not exist", t.ID)
+	case t.Seq == 0:
+		return occi.E(occi.Conflict, "task %s exists already", t.ID)
+	case old.over:
+		return occi.E(occi.Conflict, "task %s is over", t.ID)
+	case old.attempts > int64(t.Attempts):
+		return occi.E(occi.Conflict, "task %s was claimed again", t.ID)
+	}
+	return nil
+}
+
+// putTask makes or changes a task.
+func (g *group) putTask(p *taskPut, at int64) {
+	x := g.tasks[p.t.ID]
+	if x == nil {
+		x = &taskRow{seq: g.next(seqOfTasks)}
+		g.tasks[p.t.ID] = x
+	}
+	if x.content == nil {
+		g.changedTasks = append(g.changedTasks, x)
+	}
+	x.content, x.at, x.attempts, x.over = p, at, int64(p.t.Attempts), p.t.State.Over()
+	p.seq = x.seq
+}
+
+// insert gives the values of a new row: nobody has claimed it.
+func (x *taskRow) insert() []any {
+	t := x.content.t
+	return []any{x.seq, t.ID, t.Entity, t.Lane, indexed(t.Host), string(t.State), micros(t.Finished), x.over, t.Progress, t.Attempts,
+		micros(t.Started), micros(t.NotBefore), []byte{}, 0, 0, x.content.doc}
+}
+
+// after gives the rows of task_after of a new row.
+func (x *taskRow) after() [][]any {
+	var rows [][]any
+	for _, id := range x.content.t.After {
+		rows = append(rows, []any{x.seq, id})
+	}
+	return rows
+}
+
+// update changes a row. While the task runs its claim is kept and its lease
+// renewed.
+func (x *taskRow) update() statement {
+	t := x.content.t
+	return statement{`UPDATE tasks SET state = $2, over = $3, progress = $4, attempts = $5, started = $6, finished = $7, not_before = $8,
+		doc = $9, worker = CASE WHEN $10 THEN worker ELSE $11 END, until = CASE WHEN $10 THEN $12 + lease ELSE 0 END WHERE seq = $1`,
+		[]any{x.seq, string(t.State), x.over, t.Progress, t.Attempts, micros(t.Started), micros(t.Finished), micros(t.NotBefore),
+			x.content.doc, t.State == occi.TaskRunning, []byte{}, x.at}}
+}
