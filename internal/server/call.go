@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -26,6 +27,8 @@ type call struct {
 	to     target
 	params params
 	format *render.Format // of the answer; nil until negotiated
+	// filtered answers depend on header fields that filter.
+	filtered bool
 	// content is the rendering embedded in Atom entries.
 	content string
 	links   []string // to the pages around the one shown
@@ -134,7 +137,6 @@ func (c *call) negotiated() (*render.Format, error) {
 func (c *call) commonFields() {
 	h := c.rec.Header()
 	h["Server"] = c.s.fields.server
-	h["X-Request-Id"] = []string{c.id}
 	h["X-Content-Type-Options"] = noSniff
 	h["Accept"] = c.s.fields.accept
 	if agent := c.r.Header["User-Agent"]; len(agent) > 0 && strings.HasPrefix(agent[0], "rOCCI-api/4") {
@@ -143,22 +145,29 @@ func (c *call) commonFields() {
 }
 
 var (
-	noSniff    = []string{"nosniff"}
-	varyAccept = []string{"Accept"}
+	noSniff          = []string{"nosniff"}
+	varyAccept       = []string{"Accept"}
+	varyFilter       = []string{"Category, X-OCCI-Attribute"}
+	varyAcceptFilter = []string{"Accept, Category, X-OCCI-Attribute"}
 )
 
-// base is what absolute URIs begin with.
+// base is what absolute URIs begin with. Most requests name the same host.
 func (c *call) base() string {
 	host := c.r.Host
 	if host == "" {
-		if a, ok := c.r.Context().Value(http.LocalAddrContextKey).(interface{ String() string }); ok {
+		if a, ok := c.r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 			host = a.String()
 		}
 	}
 	if c.r.TLS != nil {
 		return "https://" + host
 	}
-	return "http://" + host
+	last := c.s.lastBase.Load()
+	if last == nil || last.host != host {
+		last = &base{host: host, text: "http://" + host}
+		c.s.lastBase.Store(last)
+	}
+	return last.text
 }
 
 func (c *call) view() *render.View {
@@ -177,8 +186,13 @@ func (c *call) send(status int, f *render.Format, body []byte) {
 }
 
 func (c *call) vary(h http.Header) {
-	if c.to.suffix == nil {
+	switch negotiated := c.to.suffix == nil; {
+	case negotiated && c.filtered:
+		h["Vary"] = varyAcceptFilter
+	case negotiated:
 		h["Vary"] = varyAccept
+	case c.filtered:
+		h["Vary"] = varyFilter
 	}
 }
 

@@ -14,6 +14,7 @@ func (c *call) getCategories() error {
 	if err := c.params.only("category"); err != nil {
 		return err
 	}
+	c.filtered = true
 	var names []string
 	for _, p := range c.params {
 		names = append(names, p.value)

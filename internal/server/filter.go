@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -43,7 +44,8 @@ func (c *call) selects() (*selection, error) {
 	s.query.AnyMixins = c.to.under
 	s.query.LinkedTo = c.linkedTo()
 	f := filters{m: c.reg.model, kind: c.to.kind, s: s}
-	if c.r.Method == "GET" || c.r.Method == "HEAD" {
+	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
+		c.filtered = true
 		if err := f.header(c.r.Header); err != nil {
 			return nil, err
 		}

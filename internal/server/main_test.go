@@ -57,7 +57,11 @@ func newCloud(t testing.TB) *cloud {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.engine.Stop)
-	c.server = server.New(server.Config{Engine: c.engine, Version: "test", Logger: slog.New(slog.NewJSONHandler(c.log, nil))})
+	var log io.Writer = c.log
+	if _, ok := t.(*testing.B); ok {
+		log = io.Discard
+	}
+	c.server = server.New(server.Config{Engine: c.engine, Version: "test", Logger: slog.New(slog.NewJSONHandler(log, nil))})
 	web := httptest.NewServer(c.server)
 	t.Cleanup(web.Close)
 	c.url = web.URL

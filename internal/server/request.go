@@ -29,7 +29,7 @@ func (c *call) read() ([]byte, error) {
 	if c.body != nil || c.r.Body == nil {
 		return c.body, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(&c.rec, c.r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(c.rec.ResponseWriter, c.r.Body, maxBody))
 	if err != nil {
 		if e := classify(err); e.Class != occi.Internal {
 			return nil, e

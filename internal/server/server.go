@@ -70,6 +70,7 @@ type Server struct {
 	end  context.CancelFunc
 
 	current  atomic.Pointer[registry]
+	lastBase atomic.Pointer[base]
 	requests atomic.Uint64
 	// idPrefix tells the requests of one run from those of others.
 	idPrefix string
@@ -121,7 +122,6 @@ func (s *Server) router() http.Handler {
 	r := chi.NewRouter()
 	r.NotFound(s.handle(inRegistry))
 	r.MethodNotAllowed(s.handle(inRegistry))
-	r.Handle("/*", s.handle(inRegistry))
 	for path, v := range map[string]*verbs{
 		"/-":                          categoryVerbs,
 		"/.well-known/org/ogf/occi/-": categoryVerbs,
@@ -161,6 +161,9 @@ type registry struct {
 	// tag is the part of entity tags that changes with the model and the program.
 	tag string
 }
+
+// base is what absolute URIs begin with on one host.
+type base struct{ host, text string }
 
 // registry gives the one in force.
 func (s *Server) registry() *registry {

@@ -19,7 +19,7 @@ func (c *call) entity() (*occi.Entity, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.Kind != c.to.kind.ID() {
+	if c.reg.model.Kind(e.Kind) != c.to.kind {
 		return nil, nothingAt(c.to.path)
 	}
 	return e, nil

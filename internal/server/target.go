@@ -35,7 +35,7 @@ func resolve(m *occi.Model, path string) (target, error) {
 	}
 	tail, suffix := cutSuffix(path[i+1:])
 	if t, ok := entityAt(m, path[:i+1], tail); ok {
-		t.suffix = suffix
+		t.path, t.suffix = path[:i+1+len(tail)], suffix
 		return t, nil
 	}
 	location := path[:i+1] + tail
@@ -77,11 +77,11 @@ func entityAt(m *occi.Model, location, tail string) (target, bool) {
 	if err != nil {
 		return target{}, false
 	}
-	t := target{verbs: entityVerbs, path: location + id.String(), kind: k, id: id}
-	switch k.ID() {
-	case occi.TaskKind:
+	t := target{verbs: entityVerbs, kind: k, id: id}
+	switch k {
+	case m.Kind(occi.TaskKind):
 		t.verbs = taskVerbs
-	case occi.TaskLinkKind:
+	case m.Kind(occi.TaskLinkKind):
 		t.verbs = taskLinkVerbs
 	}
 	return t, true
