@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 )
 
@@ -37,7 +36,7 @@ func serveBare(args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "listening at http://%s\n", l.Addr())
+	fmt.Printf("bare listens on http://%s\n", l.Addr())
 	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a, ok := answers[r.URL.RequestURI()+" "+r.Header.Get("Accept")]
 		if !ok {

@@ -37,7 +37,7 @@ func (b *bench) occid(dsn string) (*process, error) {
 func (b *bench) launch(ready string, cmd *exec.Cmd) (*process, error) {
 	began := time.Now()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.StderrPipe()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +48,8 @@ func (b *bench) launch(ready string, cmd *exec.Cmd) (*process, error) {
 	go func() {
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
-			if i := strings.Index(lines.Text(), "http://127.0.0.1:"); i >= 0 {
-				select {
-				case found <- strings.FieldsFunc(lines.Text()[i:], func(r rune) bool { return r == ' ' || r == '"' })[0]:
-				default:
-				}
+			if _, url, ok := strings.Cut(lines.Text(), " listens on "); ok {
+				found <- url
 			}
 		}
 		close(found)
