@@ -160,8 +160,7 @@ func (s *suite) newVolume() hypervisor.Volume {
 }
 
 // networkSpec gives the definition of a new network that is removed when the test
-// ends. The range is taken from the network's UUID, so that tests that run at
-// once do not share one.
+// ends. It has no address range: those of one host must not overlap.
 func (s *suite) networkSpec() hypervisor.Network {
 	n := hypervisor.Network{ID: uuid.New()}
 	s.Cleanup(func() {

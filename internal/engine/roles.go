@@ -12,6 +12,7 @@ import (
 const (
 	roleVCPUs      = "domain.vcpus"
 	roleMemory     = "domain.memory"
+	roleHostname   = "domain.hostname"
 	roleArch       = "domain.arch"
 	roleShares     = "domain.shares"
 	roleKernel     = "domain.kernel"
@@ -97,7 +98,7 @@ var arches = map[string]string{"x64": "x86_64", "x86": "i686"}
 
 // domainOf describes a machine to its host, with all that is linked to it.
 func domainOf(m *occi.Model, x *occi.Entity) hypervisor.Domain {
-	d := hypervisor.Domain{ID: x.ID, Title: x.Title,
+	d := hypervisor.Domain{ID: x.ID, Title: x.Title, Name: role(m, x, roleHostname).Text,
 		VCPUs:       int(role(m, x, roleVCPUs).Num),
 		MemoryBytes: int64(role(m, x, roleMemory).Num * gib),
 		Arch:        arches[role(m, x, roleArch).Text],
