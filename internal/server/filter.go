@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -245,21 +246,12 @@ func (f *filters) category(param, name string) error {
 func (f *filters) restrict(k *occi.Kind) {
 	var kept []string
 	for _, o := range f.m.Kinds {
-		if !o.Abstract && f.m.IsA(o, k.ID()) && (f.s.query.Kinds == nil || contains(f.s.query.Kinds, o.ID())) {
+		if !o.Abstract && f.m.IsA(o, k.ID()) && (f.s.query.Kinds == nil || slices.Contains(f.s.query.Kinds, o.ID())) {
 			kept = append(kept, o.ID())
 		}
 	}
 	f.s.query.Kinds = kept
 	f.s.none = f.s.none || len(kept) == 0
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // attribute adds a condition on an attribute, whose operator may also end the
