@@ -37,13 +37,13 @@ type host struct {
 	resync chan struct{} // of capacity 1: compare with the rows
 
 	mu   sync.Mutex
-	last map[uuid.UUID]hypervisor.State // reported while a task ran
+	last map[uuid.UUID]hypervisor.Event // by machine, while a task runs
 }
 
 func newHost(e *Engine, h Host) *host {
 	return &host{e: e, name: h.Name, drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
 		gate: make(chan struct{}, 1), events: make(chan hypervisor.Event, 1024), resync: make(chan struct{}, 1),
-		last: map[uuid.UUID]hypervisor.State{}}
+		last: map[uuid.UUID]hypervisor.Event{}}
 }
 
 func (h *host) start(ctx context.Context) {
@@ -237,7 +237,7 @@ func (h *host) perform(ctx context.Context, t *occi.Task) error {
 		return errGone
 	case t.Verb == verbUpdate:
 		return h.mended(ctx, j, ops.update)
-	case t.Verb != verbCreate:
+	case t.Verb != verbCreate && t.Verb != verbRemake:
 		return h.operate(ctx, j, t.Verb, t.Attributes)
 	}
 	if err := h.mended(ctx, j, ops.define); err != nil {

@@ -480,8 +480,9 @@ func TestRowsFollowTheHost(t *testing.T) {
 	c := newCloud(t)
 	vm := c.create(draft(compute))
 	c.mustAct(vm, "start")
-	c.host.events <- hypervisor.Event{Domain: vm.ID, State: hypervisor.Crashed}
+	c.host.report(vm.ID, hypervisor.Crashed)
 	c.until("the row shows the crash", func() bool { return c.state(c.get(vm.ID)) == "error" })
+	c.mustAct(vm, "start")
 
 	c.host.mu.Lock()
 	delete(c.host.domains, vm.ID)

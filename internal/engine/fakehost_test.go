@@ -23,6 +23,9 @@ type fakeHost struct {
 	// before, when set, is asked before each call that changes something; its
 	// error is the call's.
 	before func(ctx context.Context, op string, id uuid.UUID) error
+	// listed, when set, is called when the domains have been listed, before the
+	// list is given.
+	listed func()
 	events chan hypervisor.Event
 }
 
@@ -53,6 +56,21 @@ func (f *fakeHost) intercept(before func(ctx context.Context, op string, id uuid
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.before = before
+}
+
+// onList sets listed.
+func (f *fakeHost) onList(listed func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.listed = listed
+}
+
+// report changes a machine's state as if by itself, and tells of it.
+func (f *fakeHost) report(id uuid.UUID, s hypervisor.State) {
+	f.mu.Lock()
+	f.domains[id].State = s
+	f.mu.Unlock()
+	f.events <- hypervisor.Event{Domain: id, State: s}
 }
 
 // calls lists the changes made so far, "op id".
@@ -183,10 +201,14 @@ func (f *fakeHost) Domain(_ context.Context, id uuid.UUID) (hypervisor.DomainSta
 
 func (f *fakeHost) Domains(context.Context) ([]hypervisor.DomainStatus, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	var out []hypervisor.DomainStatus
 	for d := range maps.Values(f.domains) {
 		out = append(out, d.status())
+	}
+	listed := f.listed
+	f.mu.Unlock()
+	if listed != nil {
+		listed()
 	}
 	return out, nil
 }

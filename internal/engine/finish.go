@@ -17,10 +17,11 @@ const (
 	verbCreate = "create"
 	verbUpdate = "update"
 	verbDelete = "delete"
+	verbRemake = "remake" // what is missing on the host
 )
 
-// paramAuto is the parameter of a create task that names the action which
-// follows by itself.
+// paramAuto is the parameter of a task that creates or remakes which names the
+// action that follows by itself.
 const paramAuto = "auto"
 
 // What state messages say while the server's own verbs are under way.
@@ -29,6 +30,7 @@ const (
 	throughUpdate = "updating"
 	throughDelete = "deleting"
 	throughAttach = "attaching"
+	throughRemake = "missing on the host; creating"
 )
 
 // postpone makes a task pending again after a fault that may pass.
@@ -68,7 +70,7 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, fault error) error {
 	if err == nil {
 		e.waiters.over(t.ID)
 		if h := e.host(t.Host); h != nil {
-			h.reconsider(t.Entity)
+			h.over(t.Entity)
 		}
 		e.wake(t.Host)
 	}
@@ -124,7 +126,7 @@ func (p *plan) after(ctx context.Context, k *occi.Kind, x *occi.Entity, t *occi.
 		}
 		return linkState(p.m, k, src), nil
 	}
-	if verb == verbCreate {
+	if verb == verbCreate || verb == verbRemake {
 		if now == k.States.Failed {
 			now = k.States.Initial
 		}
@@ -195,7 +197,7 @@ func (p *plan) failed(ctx context.Context, k *occi.Kind, w *occi.Entity, t *occi
 
 // means reports whether failing a task leads to the failed state.
 func (p *plan) means(k *occi.Kind, w *occi.Entity, t *occi.Task) bool {
-	if t.Verb == verbCreate {
+	if t.Verb == verbCreate || t.Verb == verbRemake {
 		return true
 	}
 	action := p.m.ActionOf(k, w.Mixins, t.Verb)

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/occi"
 )
 
 // found is what a host has.
@@ -49,4 +51,87 @@ func (f *found) addVolumes(ctx context.Context, drv hypervisor.Driver) error {
 		f.volumes[v.ID] = true
 	}
 	return err
+}
+
+// lookAt finds what the host has of one entity.
+func (h *host) lookAt(ctx context.Context, x *occi.Entity) (*found, error) {
+	f, m := newFound(), h.e.model()
+	switch p, k := part(m, x), m.Kind(x.Kind); {
+	case p.machine:
+		d, err := h.drv.Domain(ctx, x.ID)
+		if errors.Is(err, hypervisor.ErrNotFound) {
+			return f, nil
+		}
+		f.domains[x.ID] = d
+		return f, err
+	case k != nil && k.Host == "network":
+		return f, f.addNetworks(ctx, h.drv)
+	case k != nil && k.Host == "volume":
+		return f, f.addVolumes(ctx, h.drv)
+	}
+	return f, nil
+}
+
+// agrees reports whether a row, with its links, is true to what was found, as far
+// as can be told. One in its failed state may be missing: that is for clients to
+// mend.
+func (f *found) agrees(m *occi.Model, x *occi.Entity) bool {
+	k := m.Kind(x.Kind)
+	if k == nil || k.States == nil || part(m, x).define == nil || part(m, x).device {
+		return true
+	}
+	if !f.has(m, x) {
+		return failed(m, x)
+	}
+	return f.state(m, x) == "" && len(f.lost(m, x)) == 0
+}
+
+// has reports whether a resource is there as its row says. A network that is
+// down but should not be is not.
+func (f *found) has(m *occi.Model, x *occi.Entity) bool {
+	switch k := m.Kind(x.Kind); k.Host {
+	case "domain":
+		_, ok := f.domains[x.ID]
+		return ok
+	case "network":
+		active, ok := f.networks[x.ID]
+		return ok && (active || m.State(x) != stateOf(k, hypervisor.Running))
+	case "volume":
+		return f.volumes[x.ID]
+	}
+	return true
+}
+
+// state gives the state of a machine that is there if the row says another; ""
+// if that is right. A machine that failed and is off has still failed.
+func (f *found) state(m *occi.Model, x *occi.Entity) string {
+	d, ok := f.domains[x.ID]
+	k := m.Kind(x.Kind)
+	state := stateOf(k, d.State)
+	if !ok || state == m.State(x) || state == k.States.Initial && failed(m, x) {
+		return ""
+	}
+	return state
+}
+
+// lost lists the links of a machine whose devices it lacks.
+func (f *found) lost(m *occi.Model, x *occi.Entity) []*occi.Entity {
+	d, ok := f.domains[x.ID]
+	if !ok {
+		return nil
+	}
+	has := map[uuid.UUID]bool{}
+	for _, o := range d.Disks {
+		has[o.ID] = true
+	}
+	for _, o := range d.NICs {
+		has[o.ID] = true
+	}
+	var out []*occi.Entity
+	for _, l := range x.Links {
+		if part(m, l).device && !has[l.ID] && len(l.Tasks) == 0 && !l.Deleted && !failed(m, l) {
+			out = append(out, l)
+		}
+	}
+	return out
 }

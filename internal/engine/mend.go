@@ -44,8 +44,8 @@ func (h *host) mendTarget(ctx context.Context, j *job, l *occi.Entity) error {
 	if err != nil {
 		return err
 	}
-	there, err := h.has(ctx, j.m, x)
-	if err != nil || there {
+	f, err := h.lookAt(ctx, x)
+	if err != nil || f.has(j.m, x) {
 		return err
 	}
 	own := *j
@@ -54,18 +54,6 @@ func (h *host) mendTarget(ctx context.Context, j *job, l *occi.Entity) error {
 		return err
 	}
 	return h.operate(ctx, &own, leadingTo(j.m.Kind(x.Kind), j.m.State(x)), nil)
-}
-
-// has reports whether a network or a volume is on the host.
-func (h *host) has(ctx context.Context, m *occi.Model, x *occi.Entity) (bool, error) {
-	f := newFound()
-	if m.Kind(x.Kind).Host == "network" {
-		err := f.addNetworks(ctx, h.drv)
-		_, there := f.networks[x.ID]
-		return there, err
-	}
-	err := f.addVolumes(ctx, h.drv)
-	return f.volumes[x.ID], err
 }
 
 // failed reports whether an entity is in its failed state.

@@ -65,3 +65,58 @@ func TestActionsMakeWhatAHostHasLost(t *testing.T) {
 		t.Errorf("after an attachment (%s) the host has %+v", c.state(vdb), d)
 	}
 }
+
+func TestASweepBelievesNoOldNews(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm := c.create(draft(compute))
+	c.mustAct(vm, "start")
+	began, proceed := make(chan struct{}), make(chan struct{})
+	c.host.onList(func() {
+		began <- struct{}{}
+		<-proceed
+	})
+	c.host.events <- hypervisor.Event{Reconnected: true}
+	<-began
+	c.mustAct(vm, "stop")
+	fresh := c.create(draft(compute))
+	before := len(c.host.calls())
+	c.host.events <- hypervisor.Event{Reconnected: true}
+	proceed <- struct{}{}
+	<-began // again: the first sweep is over
+	if x := c.get(vm.ID); c.state(x) != "inactive" {
+		t.Errorf("a machine that was stopped during a sweep is %s", c.state(x))
+	}
+	if x := c.get(fresh.ID); x.Revision != fresh.Revision || len(c.host.calls()) != before {
+		t.Errorf("a machine that was made during a sweep was made again: %+v", x)
+	}
+	close(proceed)
+	c.host.onList(nil)
+}
+
+func TestDevicesAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, net := c.create(draft(compute)), c.create(draft(network))
+	vol := c.create(draft(storage, "occi.storage.size", 1))
+	c.create(link(nic, vm, net))
+	c.create(link(disk, vm, vol))
+	c.mustAct(vm, "start")
+	c.host.mu.Lock()
+	d := c.host.domains[vm.ID]
+	d.Disks, d.NICs = nil, nil
+	c.host.mu.Unlock()
+	c.host.events <- hypervisor.Event{Reconnected: true}
+	c.until("the devices are back", func() bool {
+		d, err := c.host.Domain(c.ctx, vm.ID)
+		return err == nil && len(d.Disks) == 1 && len(d.NICs) == 1
+	})
+	c.until("the links are attached", func() bool {
+		for _, l := range c.get(vm.ID).Links {
+			if c.state(l) != "active" || len(l.Tasks) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}

@@ -14,14 +14,7 @@ import (
 // watch listens to the host's events for as long as the engine works.
 func (h *host) watch(ctx context.Context) {
 	for i := 1; ctx.Err() == nil; i++ {
-		err := h.drv.Watch(ctx, func(ev hypervisor.Event) {
-			select {
-			case h.events <- ev:
-			default:
-				// More than can be followed one by one: compare all instead.
-				signal(h.resync)
-			}
-		})
+		err := h.drv.Watch(ctx, h.notice)
 		if ctx.Err() != nil {
 			return
 		}
@@ -30,6 +23,20 @@ func (h *host) watch(ctx context.Context) {
 		case <-ctx.Done():
 		case <-time.After(backoff(i)):
 		}
+	}
+}
+
+// notice takes an event without waiting. If there are more than can be followed
+// one by one, all is compared instead.
+func (h *host) notice(ev hypervisor.Event) {
+	if ev.Reconnected {
+		signal(h.resync)
+		return
+	}
+	select {
+	case h.events <- ev:
+	default:
+		signal(h.resync)
 	}
 }
 
@@ -44,7 +51,10 @@ func (h *host) follow(ctx context.Context) {
 		case <-h.resync:
 			h.sweepUntilDone(ctx)
 		case ev := <-h.events:
-			h.event(ctx, ev)
+			if err := h.event(ctx, ev); err != nil && ctx.Err() == nil {
+				h.e.log.Warn("an event was not followed", "host", h.name, "entity", ev.Domain, "error", err)
+				signal(h.resync)
+			}
 		}
 	}
 }
@@ -58,192 +68,205 @@ func (h *host) sweepUntilDone(ctx context.Context) {
 			return
 		}
 		h.e.log.Warn("a host cannot be compared with the rows", "host", h.name, "error", err)
-		if !transient(err) {
-			return
-		}
 		select {
 		case <-ctx.Done():
+		case <-h.resync:
 		case <-time.After(backoff(i)):
 		}
 	}
-}
-
-// event follows one change of a machine's state.
-func (h *host) event(ctx context.Context, ev hypervisor.Event) {
-	if ev.Reconnected {
-		signal(h.resync)
-		return
-	}
-	x, err := h.e.store.Entity(ctx, ev.Domain)
-	if err != nil || x.Host != h.name {
-		return
-	}
-	if len(x.Tasks) > 0 {
-		h.mu.Lock()
-		h.last[ev.Domain] = ev.State
-		h.mu.Unlock()
-		return
-	}
-	if ev.Gone {
-		signal(h.resync)
-		return
-	}
-	if err := h.e.drift(ctx, x.ID, ev.State); err != nil {
-		h.e.log.Warn("an event was not followed", "host", h.name, "entity", x.ID, "error", err)
-		signal(h.resync)
-	}
-}
-
-// reconsider looks at what the host reported of a machine while a task ran: if
-// it is not what the task left, the host is compared with the rows again.
-func (h *host) reconsider(id uuid.UUID) {
-	h.mu.Lock()
-	last, ok := h.last[id]
-	delete(h.last, id)
-	h.mu.Unlock()
-	if !ok {
-		return
-	}
-	x, err := h.e.store.Entity(context.Background(), id)
-	if err != nil || len(x.Tasks) > 0 {
-		return
-	}
-	m := h.e.model()
-	if k := m.Kind(x.Kind); k != nil && k.States != nil && stateOf(k, last) != m.State(x) {
-		signal(h.resync)
-	}
-}
-
-// drift sets a machine's row to the state its host reports, unless a task is
-// under way that will do so.
-func (e *Engine) drift(ctx context.Context, id uuid.UUID, s hypervisor.State) error {
-	_, err := retry(ctx, func() (*Outcome, error) {
-		x, err := e.store.Entity(ctx, id)
-		if errors.Is(err, occi.NotFound) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		p := e.plan(Caller{})
-		k := p.m.Kind(x.Kind)
-		if k == nil || k.States == nil || len(x.Tasks) > 0 {
-			return nil, nil
-		}
-		state := stateOf(k, s)
-		if state == "" || state == p.m.State(x) {
-			return nil, nil
-		}
-		e.log.Info("a machine's state changed on its host", "entity", id, "state", state)
-		w := p.put(x)
-		p.say(w, "")
-		p.setState(k, w, state)
-		return nil, e.store.Commit(ctx, &p.change)
-	})
-	return err
 }
 
 // sweep compares a host with the rows placed on it. Rows whose state differs
 // follow the host; what is missing there is made again. Whatever the rows do not
 // know is left alone: it may belong to others.
 func (h *host) sweep(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, taskTime)
+	ctx, cancel := context.WithTimeout(ctx, taskTime)
 	defer cancel()
-	f, err := h.look(bounded)
+	// The rows are read before the host: one that is still the same afterwards, and
+	// has no task, had none while the host was looked at.
+	rows, err := h.e.store.HostEntities(ctx, h.name)
 	if err != nil {
 		return err
 	}
-	// The rows are read after the host: what is missing there and has no task was
-	// missing before.
-	rows, err := h.e.store.HostEntities(bounded, h.name)
+	f, err := h.look(ctx)
 	if err != nil {
 		return err
 	}
 	h.placed.Store(int64(len(rows)))
-	return h.repair(bounded, rows, f)
+	return h.repair(ctx, rows, f)
 }
 
 // repair goes through the rows, those of machines last: they need what they are
-// linked to, which may have been made after them.
+// linked to, which may have been made after them. The error is the first of
+// those of single rows.
 func (h *host) repair(ctx context.Context, rows []*occi.Entity, f *found) error {
+	m := h.e.model()
 	var machines, others []*occi.Entity
+	links := map[uuid.UUID][]*occi.Entity{}
 	for _, x := range rows {
-		if part(h.e.model(), x).machine {
+		switch p := part(m, x); {
+		case x.Deleted:
+		case p.device:
+			links[x.Source.ID] = append(links[x.Source.ID], x)
+		case p.machine:
 			machines = append(machines, x)
-		} else {
+		default:
 			others = append(others, x)
 		}
 	}
+	var first error
 	for _, x := range append(others, machines...) {
-		if x.Deleted || len(x.Tasks) > 0 {
+		whole := x.Clone()
+		whole.Links = links[x.ID]
+		if len(x.Tasks) > 0 || f.agrees(m, whole) {
 			continue
 		}
-		m := h.e.model()
-		k := m.Kind(x.Kind)
-		if k == nil || k.States == nil {
-			continue
+		if err := h.recheck(ctx, x, f); err != nil && first == nil {
+			first = err
 		}
-		var err error
-		switch k.Host {
-		case "domain":
-			d, ok := f.domains[x.ID]
-			if !ok {
-				err = h.e.remake(ctx, x.ID)
-			} else if state := stateOf(k, d.State); state != "" && state != m.State(x) {
-				err = h.e.drift(ctx, x.ID, d.State)
-			}
-		case "network":
-			if active, ok := f.networks[x.ID]; !ok || !active && m.State(x) == stateOf(k, hypervisor.Running) {
-				err = h.e.remake(ctx, x.ID)
-			}
-		case "volume":
-			if !f.volumes[x.ID] && m.State(x) != k.States.Failed {
-				err = h.e.remake(ctx, x.ID)
-			}
-		}
-		if err != nil {
+	}
+	return first
+}
+
+// recheck repairs a row that differed from what was found. If it has changed
+// since, it is compared on its own.
+func (h *host) recheck(ctx context.Context, row *occi.Entity, f *found) error {
+	x, err := h.e.store.Entity(ctx, row.ID)
+	if errors.Is(err, occi.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if x.Revision == row.Revision {
+		err := h.follows(ctx, x, f)
+		if !errors.Is(err, occi.Conflict) {
 			return err
 		}
 	}
-	return nil
+	return h.check(ctx, row.ID)
 }
 
-// remake leaves a task that makes what is missing on a host again and brings it
-// to the state its row says.
-func (e *Engine) remake(ctx context.Context, id uuid.UUID) error {
+// event follows one change of a machine. While a task about it is under way the
+// event is kept for when that is over.
+func (h *host) event(ctx context.Context, ev hypervisor.Event) error {
+	h.keep(ev)
+	x, err := h.e.store.Entity(ctx, ev.Domain)
+	if errors.Is(err, occi.NotFound) || err == nil && x.Host != h.name {
+		h.kept(ev.Domain)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(x.Tasks) > 0 {
+		return nil
+	}
+	h.kept(ev.Domain)
+	m := h.e.model()
+	if k := m.Kind(x.Kind); !ev.Gone && k != nil && k.States != nil && stateOf(k, ev.State) == m.State(x) {
+		return nil
+	}
+	return h.check(ctx, x.ID)
+}
+
+// over has what the host reported of a machine while a task ran looked at now.
+func (h *host) over(id uuid.UUID) {
+	if ev, ok := h.kept(id); ok {
+		h.notice(ev)
+	}
+}
+
+func (h *host) keep(ev hypervisor.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last[ev.Domain] = ev
+}
+
+// kept takes out what keep put in.
+func (h *host) kept(id uuid.UUID) (hypervisor.Event, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ev, ok := h.last[id]
+	delete(h.last, id)
+	return ev, ok
+}
+
+// check compares one entity with the host as both are now. What has a task is
+// left to that.
+func (h *host) check(ctx context.Context, id uuid.UUID) error {
+	ctx, cancel := context.WithTimeout(ctx, taskTime)
+	defer cancel()
 	_, err := retry(ctx, func() (*Outcome, error) {
-		x, err := e.store.Entity(ctx, id)
+		x, err := h.e.store.Entity(ctx, id)
 		if errors.Is(err, occi.NotFound) || err == nil && len(x.Tasks) > 0 {
 			return nil, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		p := e.plan(Caller{})
-		k := p.m.Kind(x.Kind)
-		var ids []uuid.UUID
-		for _, l := range x.Links {
-			ids = append(ids, l.Target.ID)
-		}
-		if err := p.read(ctx, ids); err != nil {
+		f, err := h.lookAt(ctx, x)
+		if err != nil {
 			return nil, err
 		}
-		var after []uuid.UUID
-		for _, id := range ids {
-			if t := p.entity(id); t != nil {
-				after = append(after, t.Tasks...)
-			}
-		}
-		w := p.put(x)
-		var params occi.Attrs
-		if action := leadingTo(k, p.m.State(x)); action != "" {
-			params.Set(paramAuto, occi.Str(action))
-		}
-		e.log.Warn("missing on the host; it is made again", "entity", id, "kind", k.Term, "host", x.Host)
-		p.task(w, x.Host, verbCreate, params, after)
-		p.setState(k, w, k.States.Initial)
-		p.say(w, "missing on the host; "+throughCreate)
-		return p.commit(ctx)
+		return nil, h.follows(ctx, x, f)
 	})
 	return err
+}
+
+// follows writes what has to follow from what was found of an entity after it was
+// read: its state, or a task that makes what is missing. It is a Conflict if the
+// row has changed since.
+func (h *host) follows(ctx context.Context, x *occi.Entity, f *found) error {
+	p := h.e.plan(Caller{})
+	if f.agrees(p.m, x) {
+		return nil
+	}
+	k := p.m.Kind(x.Kind)
+	if !f.has(p.m, x) {
+		if err := p.remake(ctx, k, x); err != nil {
+			return err
+		}
+	} else {
+		for _, l := range f.lost(p.m, x) {
+			p.put(x)
+			p.task(p.put(l), l.Host, verbRemake, nil, nil)
+			p.say(p.put(l), throughRemake)
+		}
+		if state := f.state(p.m, x); state != "" {
+			h.e.log.Info("a machine's state changed on its host", "entity", x.ID, "state", state)
+			p.say(p.put(x), "")
+			p.setState(k, p.put(x), state)
+		}
+	}
+	_, err := p.commit(ctx)
+	return err
+}
+
+// remake leaves a task that makes an entity again which is missing on its host,
+// and brings it to the state its row says.
+func (p *plan) remake(ctx context.Context, k *occi.Kind, x *occi.Entity) error {
+	var targets []uuid.UUID
+	for _, l := range x.Links {
+		targets = append(targets, l.Target.ID)
+	}
+	if err := p.read(ctx, targets); err != nil {
+		return err
+	}
+	var after []uuid.UUID
+	for _, id := range targets {
+		if t := p.known[id]; t != nil {
+			after = append(after, t.Tasks...)
+		}
+	}
+	var params occi.Attrs
+	if action := leadingTo(k, p.m.State(x)); action != "" {
+		params.Set(paramAuto, occi.Str(action))
+	}
+	p.e.log.Warn("missing on the host; it is made again", "entity", x.ID, "kind", k.Term, "host", x.Host)
+	w := p.put(x)
+	p.task(w, x.Host, verbRemake, params, after)
+	p.setState(k, w, k.States.Initial)
+	p.say(w, throughRemake)
+	return nil
 }

@@ -240,7 +240,7 @@ func (a *acts) expected(x *occi.Entity, s *occi.States) string {
 	state := x.Attributes.Get(s.Attribute).Text
 	for _, t := range a.pending[x.ID] {
 		verb := t.Verb
-		if verb == verbCreate {
+		if verb == verbCreate || verb == verbRemake {
 			verb = t.Attributes.Get(paramAuto).Text
 		}
 		if next, ok := s.Next(state, verb); ok {
