@@ -497,7 +497,7 @@ func TestStrangersOnAHostAreLeftAlone(t *testing.T) {
 	c := newCloud(t)
 	stranger := uuid.New()
 	c.host.mu.Lock()
-	c.host.domains[stranger] = &hypervisor.DomainStatus{ID: stranger, State: hypervisor.Running}
+	c.host.domains[stranger] = &fakeDomain{hypervisor.DomainStatus{ID: stranger, State: hypervisor.Running}}
 	c.host.mu.Unlock()
 	c.host.events <- hypervisor.Event{Reconnected: true}
 	c.create(draft(compute))

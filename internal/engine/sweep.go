@@ -149,27 +149,9 @@ func (e *Engine) drift(ctx context.Context, id uuid.UUID, s hypervisor.State) er
 func (h *host) sweep(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, taskTime)
 	defer cancel()
-	domains, err := h.drv.Domains(bounded)
+	f, err := h.look(bounded)
 	if err != nil {
 		return err
-	}
-	networks, err := h.drv.Networks(bounded)
-	if err != nil {
-		return err
-	}
-	volumes, err := h.drv.Volumes(bounded)
-	if err != nil {
-		return err
-	}
-	found := found{domains: map[uuid.UUID]hypervisor.DomainStatus{}, networks: map[uuid.UUID]bool{}, volumes: map[uuid.UUID]bool{}}
-	for _, d := range domains {
-		found.domains[d.ID] = d
-	}
-	for _, n := range networks {
-		found.networks[n.ID] = n.Active
-	}
-	for _, v := range volumes {
-		found.volumes[v.ID] = true
 	}
 	// The rows are read after the host: what is missing there and has no task was
 	// missing before.
@@ -178,14 +160,7 @@ func (h *host) sweep(ctx context.Context) error {
 		return err
 	}
 	h.placed.Store(int64(len(rows)))
-	return h.repair(bounded, rows, &found)
-}
-
-// found is what a host has.
-type found struct {
-	domains  map[uuid.UUID]hypervisor.DomainStatus
-	networks map[uuid.UUID]bool // active
-	volumes  map[uuid.UUID]bool
+	return h.repair(bounded, rows, f)
 }
 
 // repair goes through the rows, those of machines last: they need what they are
@@ -261,13 +236,8 @@ func (e *Engine) remake(ctx context.Context, id uuid.UUID) error {
 		}
 		w := p.put(x)
 		var params occi.Attrs
-		for _, t := range k.States.Transitions {
-			if t.From == k.States.Initial && t.To == p.m.State(x) && t.Action != "" {
-				params.Set(paramAuto, occi.Str(t.Action))
-			}
-		}
-		if p.m.State(x) == k.States.Initial {
-			params = nil
+		if action := leadingTo(k, p.m.State(x)); action != "" {
+			params.Set(paramAuto, occi.Str(action))
 		}
 		e.log.Warn("missing on the host; it is made again", "entity", id, "kind", k.Term, "host", x.Host)
 		p.task(w, x.Host, verbCreate, params, after)
