@@ -480,6 +480,7 @@ func TestRowsFollowTheHost(t *testing.T) {
 	c := newCloud(t)
 	vm := c.create(draft(compute))
 	c.mustAct(vm, "start")
+	c.host.becomes(vm.ID, hypervisor.Crashed)
 	c.host.events <- hypervisor.Event{Domain: vm.ID, State: hypervisor.Crashed}
 	c.until("the row shows the crash", func() bool { return c.state(c.get(vm.ID)) == "error" })
 
@@ -490,6 +491,22 @@ func TestRowsFollowTheHost(t *testing.T) {
 	c.until("it is made again", func() bool {
 		return len(values(c.host, c.host.domains)) == 1 && len(c.get(vm.ID).Tasks) == 0
 	})
+}
+
+func TestLateEventsChangeNothing(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, other := c.create(draft(compute)), c.create(draft(compute))
+	c.mustAct(other, "start")
+	before := c.mustAct(vm, "start")
+	c.host.events <- hypervisor.Event{Domain: vm.ID, State: hypervisor.Stopped}
+	// Events are followed in order: when this one was, so was the one before.
+	c.host.becomes(other.ID, hypervisor.Crashed)
+	c.host.events <- hypervisor.Event{Domain: other.ID, State: hypervisor.Crashed}
+	c.until("the other crashes", func() bool { return c.state(c.get(other.ID)) == "error" })
+	if now := c.get(vm.ID); now.Revision != before.Revision {
+		t.Errorf("it became %s, and the host has it running", c.state(now))
+	}
 }
 
 func TestStrangersOnAHostAreLeftAlone(t *testing.T) {

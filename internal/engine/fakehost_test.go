@@ -55,6 +55,13 @@ func (f *fakeHost) intercept(before func(ctx context.Context, op string, id uuid
 	f.before = before
 }
 
+// becomes changes a machine's state behind the server's back.
+func (f *fakeHost) becomes(id uuid.UUID, s hypervisor.State) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.domains[id].State = s
+}
+
 // calls lists the changes made so far, "op id".
 func (f *fakeHost) calls() []string {
 	f.mu.Lock()
