@@ -138,11 +138,11 @@ func drawEntity(r *rapid.T, m *model, pool []uuid.UUID, id uuid.UUID) *occi.Enti
 	e.ID = id
 	if old != nil {
 		e = old.Clone()
-	} else if rapid.Bool().Draw(r, "link") {
+	} else if resources := pool[:len(pool)/2]; !slices.Contains(resources, id) && rapid.Bool().Draw(r, "link") {
+		// Links connect resources, never links.
 		e.Kind = nicKind
-		others := slices.DeleteFunc(slices.Clone(pool), func(o uuid.UUID) bool { return o == id })
-		e.Source = occi.Ref{ID: rapid.SampledFrom(others).Draw(r, "source"), Kind: computeKind}
-		e.Target = occi.Ref{ID: rapid.SampledFrom(pool).Draw(r, "target"), Kind: computeKind}
+		e.Source = occi.Ref{ID: rapid.SampledFrom(resources).Draw(r, "source"), Kind: computeKind}
+		e.Target = occi.Ref{ID: rapid.SampledFrom(resources).Draw(r, "target"), Kind: computeKind}
 	}
 	if rapid.IntRange(0, 9).Draw(r, "stale") == 0 {
 		e.Revision = max(0, e.Revision-1)

@@ -493,6 +493,21 @@ func TestRowsFollowTheHost(t *testing.T) {
 	})
 }
 
+func TestLateEventsChangeNothing(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, other := c.create(draft(compute)), c.create(draft(compute))
+	c.mustAct(other, "start")
+	before := c.mustAct(vm, "start")
+	c.host.events <- hypervisor.Event{Domain: vm.ID, State: hypervisor.Stopped}
+	// Events are followed in order: when this one was, so was the one before.
+	c.host.report(other.ID, hypervisor.Crashed)
+	c.until("the other crashes", func() bool { return c.state(c.get(other.ID)) == "error" })
+	if now := c.get(vm.ID); now.Revision != before.Revision {
+		t.Errorf("it became %s, and the host has it running", c.state(now))
+	}
+}
+
 func TestStrangersOnAHostAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
