@@ -240,7 +240,7 @@ func TestDeletedEntities(t *testing.T) {
 		put(t, s, hidden, cut)
 		_, err := s.Entity(t.Context(), a.ID)
 		wantClass(t, "Entity", err, occi.NotFound)
-		if e, err := s.EntityAny(t.Context(), a.ID); err != nil || !e.Deleted || len(e.Links) != 0 {
+		if e, err := s.EntityAny(t.Context(), a.ID); err != nil || !e.Deleted || len(e.Links) != 1 {
 			t.Errorf("EntityAny = %+v, %v", e, err)
 		}
 		for name, q := range map[string]*occi.Query{
@@ -260,7 +260,7 @@ func TestDeletedEntities(t *testing.T) {
 				t.Errorf("List by %s finds %d, counts %d; want %d", name, len(page.Entities), page.Total, want)
 			}
 		}
-		if in, err := s.Incoming(t.Context(), n.ID); err != nil || len(in) != 0 {
+		if in, err := s.Incoming(t.Context(), n.ID); err != nil || len(in) != 1 || !in[0].Deleted {
 			t.Errorf("Incoming = %v, %v", in, err)
 		}
 		back := hidden.Clone()
@@ -269,6 +269,9 @@ func TestDeletedEntities(t *testing.T) {
 		page, err := s.List(t.Context(), &occi.Query{Kinds: []string{computeKind}, Conds: []occi.Cond{{Name: occi.AttrTitle, Op: occi.Eq, Value: occi.Str("a")}}})
 		if err != nil || page.Total != 1 {
 			t.Errorf("an entity that is back: %+v, %v", page, err)
+		}
+		if e, err := s.EntityAny(t.Context(), a.ID); err != nil || len(e.Links) != 0 {
+			t.Errorf("an entity that is back has its deleted links: %+v, %v", e, err)
 		}
 	})
 }

@@ -99,7 +99,7 @@ func (m *model) get(id uuid.UUID) *occi.Entity {
 	}
 	w := e.Clone()
 	for _, l := range m.inOrder() {
-		if l.Source.ID == id && !l.Deleted {
+		if l.Source.ID == id && (e.Deleted || !l.Deleted) {
 			w.Links = append(w.Links, l)
 		}
 	}

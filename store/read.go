@@ -22,7 +22,9 @@ func (s *Store) Entity(ctx context.Context, id uuid.UUID) (*occi.Entity, error) 
 
 func noEntity(id uuid.UUID) error { return occi.E(occi.NotFound, "there is no entity %s", id) }
 
-// EntityAny is Entity for deleted ones too. The links are those not deleted.
+// EntityAny is Entity for deleted ones too. The links of a deleted entity are all
+// that are left, since they share its fate; those of another are the ones not
+// deleted.
 func (s *Store) EntityAny(ctx context.Context, id uuid.UUID) (*occi.Entity, error) {
 	if s.entities == nil {
 		e, _, err := s.readEntity(ctx, id)
@@ -46,7 +48,7 @@ func (s *Store) readEntity(ctx context.Context, id uuid.UUID) (*occi.Entity, int
 	var found *occi.Entity
 	var links []*occi.Entity
 	size := 0
-	q := entities(selectEntities+` WHERE id = $1 UNION ALL `+selectEntities+` WHERE source = $1 AND NOT deleted`,
+	q := entities(selectEntities+` WHERE id = $1 UNION ALL `+selectEntities+` WHERE source = $1`,
 		func(e *occi.Entity) {
 			size += sizeOf(e)
 			if e.ID == id {
@@ -61,16 +63,19 @@ func (s *Store) readEntity(ctx context.Context, id uuid.UUID) (*occi.Entity, int
 	if found == nil {
 		return nil, 0, noEntity(id)
 	}
+	if !found.Deleted {
+		links = slices.DeleteFunc(links, func(l *occi.Entity) bool { return l.Deleted })
+	}
 	slices.SortFunc(links, func(a, b *occi.Entity) int { return cmp.Compare(a.Seq, b.Seq) })
 	found.Links = links
 	return found, size, nil
 }
 
-// Incoming gives the links, not deleted, that lead to any of the targets, in
+// Incoming gives the links, deleted or not, that lead to any of the targets, in
 // order of creation.
 func (s *Store) Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Entity, error) {
 	var found []*occi.Entity
-	sql := selectEntities + ` WHERE ` + s.db.anyOf("target", "$1") + ` AND NOT deleted ORDER BY seq`
+	sql := selectEntities + ` WHERE ` + s.db.anyOf("target", "$1") + ` ORDER BY seq`
 	err := s.run(ctx, entities(sql, func(e *occi.Entity) { found = append(found, e) }, s.db.list(targets)))
 	return found, err
 }

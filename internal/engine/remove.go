@@ -169,6 +169,9 @@ func (e *Engine) users(ctx context.Context, targets []uuid.UUID, ignored map[uui
 	}
 	var ids []uuid.UUID
 	for _, l := range incoming {
+		if l.Deleted {
+			continue
+		}
 		u.links = append(u.links, l)
 		if !ignored[l.Source.ID] {
 			ids = append(ids, l.Source.ID)
