@@ -81,6 +81,9 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, fault error) error {
 func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault error) error {
 	if t.Verb == verbDelete && fault == nil {
 		p.change.Removes = append(p.change.Removes, occi.Removal{ID: x.ID})
+		for _, l := range x.Links {
+			p.change.Removes = append(p.change.Removes, occi.Removal{ID: l.ID})
+		}
 		return nil
 	}
 	w := p.put(x)
@@ -89,8 +92,9 @@ func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault er
 		return nil
 	}
 	if t.Verb == verbDelete {
-		// The host refused: the entity is still there, and clients must see it.
-		w.Deleted = false
+		if back, err := p.restore(ctx, w); !back || err != nil {
+			return err
+		}
 	}
 	if len(w.Tasks) == 0 {
 		p.say(w, "")
@@ -113,6 +117,24 @@ func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault er
 		}
 	}
 	return nil
+}
+
+// restore shows an entity again that its host did not delete, with its links. A
+// link of what is being deleted shares the fate of that instead.
+func (p *plan) restore(ctx context.Context, w *occi.Entity) (back bool, err error) {
+	if w.Source.ID != uuid.Nil {
+		src, err := p.e.store.EntityAny(ctx, w.Source.ID)
+		if err != nil || src.Deleted {
+			return false, err
+		}
+	}
+	w.Deleted = false
+	for _, l := range w.Links {
+		if l.Deleted && len(l.Tasks) == 0 {
+			p.put(l).Deleted = false
+		}
+	}
+	return true, nil
 }
 
 // after gives the state that a task which is done leads to; "" for no change.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
@@ -32,6 +33,9 @@ func (e *Engine) Delete(ctx context.Context, c Caller, ids []uuid.UUID, o Option
 		for _, l := range users.links {
 			r.link(l)
 		}
+		if err := r.await(ctx, users.leaving); err != nil {
+			return nil, err
+		}
 		r.all()
 		out, err := r.commit(ctx)
 		if err != nil {
@@ -49,7 +53,7 @@ func (e *Engine) Delete(ctx context.Context, c Caller, ids []uuid.UUID, o Option
 type removal struct {
 	*plan
 	doomed map[uuid.UUID]bool
-	// detached lists, by resource, the tasks that take devices off it.
+	// detached lists, by resource, the tasks that take it off machines.
 	detached map[uuid.UUID][]uuid.UUID
 }
 
@@ -107,12 +111,18 @@ func (r *removal) all() {
 	}
 }
 
-// link deletes a link, once.
+// link deletes a link, once. The links of a resource that is deleted on its host
+// go or come back with that.
 func (r *removal) link(l *occi.Entity) {
 	if r.puts[l.ID] != nil || r.removed(l.ID) {
 		return
 	}
-	if l.Host == "" || r.doomed[l.Source.ID] {
+	doomed := r.doomed[l.Source.ID]
+	if doomed && r.known[l.Source.ID].Host != "" {
+		r.put(l).Deleted = true
+		return
+	}
+	if doomed || l.Host == "" {
 		r.change.Removes = append(r.change.Removes, occi.Removal{ID: l.ID})
 		return
 	}
@@ -120,6 +130,26 @@ func (r *removal) link(l *occi.Entity) {
 	w.Deleted = true
 	t := r.task(w, l.Host, verbDelete, nil, nil)
 	r.detached[l.Target.ID] = append(r.detached[l.Target.ID], t.ID)
+}
+
+// await has what links lead to deleted after the links that are being deleted
+// already, or after the machines they go with.
+func (r *removal) await(ctx context.Context, leaving []*occi.Entity) error {
+	for _, l := range leaving {
+		tasks := l.Tasks
+		if len(tasks) == 0 {
+			src, err := r.e.store.EntityAny(ctx, l.Source.ID)
+			if errors.Is(err, occi.NotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			tasks = src.Tasks
+		}
+		r.detached[l.Target.ID] = append(r.detached[l.Target.ID], tasks...)
+	}
+	return nil
 }
 
 func (r *removal) removed(id uuid.UUID) bool {
@@ -152,6 +182,7 @@ func (r *removal) resource(x *occi.Entity) {
 // users are the links to resources, and who has them.
 type users struct {
 	links     []*occi.Entity
+	leaving   []*occi.Entity // links that are being deleted
 	busy      []*occi.Entity // machines that are not stopped
 	busyLinks []*occi.Entity // their links
 }
@@ -170,6 +201,7 @@ func (e *Engine) users(ctx context.Context, targets []uuid.UUID, ignored map[uui
 	var ids []uuid.UUID
 	for _, l := range incoming {
 		if l.Deleted {
+			u.leaving = append(u.leaving, l)
 			continue
 		}
 		u.links = append(u.links, l)

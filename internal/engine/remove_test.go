@@ -1,0 +1,166 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/occi"
+)
+
+// refuse makes the host refuse an operation.
+func (c *cloud) refuse(op string) {
+	c.host.intercept(func(_ context.Context, o string, _ uuid.UUID) error {
+		if o == op {
+			return errors.New("no")
+		}
+		return nil
+	})
+}
+
+// rows fails the test unless there are so many entities, deleted or not.
+func (c *cloud) rows(want int) {
+	c.t.Helper()
+	placed, err := c.store.HostEntities(c.ctx, "one")
+	if err != nil || len(placed) != want {
+		c.t.Errorf("there are %d rows, %v; want %d", len(placed), err, want)
+	}
+}
+
+func TestWhatAHostDoesNotDeleteComesBackWhole(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, net := c.create(draft(compute)), c.create(draft(network))
+	vol := c.create(draft(storage, "occi.storage.size", 1))
+	c.create(link(nic, vm, net))
+	c.create(link(disk, vm, vol))
+	c.mustAct(vm, "start")
+	c.refuse("delete domain")
+	if err := c.delete(vm.ID, vol.ID); err != nil {
+		t.Fatal(err)
+	}
+	x := c.get(vm.ID)
+	if len(x.Links) != 2 || c.state(x) != "active" || len(x.Tasks) != 0 {
+		t.Fatalf("it came back %s with %d links and tasks %v", c.state(x), len(x.Links), x.Tasks)
+	}
+	for _, l := range x.Links {
+		if c.state(l) != "active" {
+			t.Errorf("the link to %s is %s", l.Target.Kind, c.state(l))
+		}
+	}
+	if len(values(c.host, c.host.volumes)) != 1 || len(c.get(vol.ID).Tasks) != 0 {
+		t.Error("its volume went all the same")
+	}
+	wantClass(t, c.delete(vol.ID), occi.Conflict, vm.ID.String())
+	c.host.intercept(nil)
+	if err := c.delete(vm.ID, vol.ID, net.ID); err != nil {
+		t.Fatal(err)
+	}
+	c.empty()
+	c.rows(0)
+}
+
+func TestAVolumeGoesAfterTheMachineThatUsedIt(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, vol := c.create(draft(compute)), c.create(draft(storage, "occi.storage.size", 1))
+	c.create(link(disk, vm, vol))
+	c.mustAct(vm, "start")
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
+		if op == "delete domain" {
+			close(entered)
+			<-proceed
+		}
+		return nil
+	})
+	if _, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vm.ID}, engine.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	out, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vol.ID}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another lane's task shows that the host has free hands.
+	c.create(draft(network))
+	if len(values(c.host, c.host.volumes)) != 1 {
+		t.Error("the volume of a running machine is gone")
+	}
+	close(proceed)
+	if err := c.Wait(c.ctx, out.IDs()); err != nil {
+		t.Fatal(err)
+	}
+	c.rows(1)
+}
+
+func TestALinkThatCannotBeDetachedGoesWithItsMachine(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, vol := c.create(draft(compute)), c.create(draft(storage, "occi.storage.size", 1))
+	vda := c.create(link(disk, vm, vol))
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
+		if op != "detach disk" {
+			return nil
+		}
+		close(entered)
+		<-proceed
+		return errors.New("the guest does not let go")
+	})
+	if _, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vda.ID}, engine.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	out, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vm.ID}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(proceed)
+	if err := c.Wait(c.ctx, out.IDs()); err != nil {
+		t.Fatal(err)
+	}
+	c.rows(1)
+}
+
+func TestDeletionWhileItIsBeingMade(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vol := c.create(draft(storage, "occi.storage.size", 1))
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
+		if op == "define domain" {
+			close(entered)
+			<-proceed
+		}
+		return nil
+	})
+	d := draft(compute)
+	d.Links = []occi.DraftLink{{Kind: disk, Target: occi.URN(vol.ID)}}
+	made, err := c.Create(c.ctx, engine.Caller{}, compute, []*occi.Draft{d}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	vm := made.Entities[0]
+	if _, err := c.act(vm, "start"); err != nil {
+		t.Fatal(err)
+	}
+	gone, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vm.ID, vol.ID}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Create(c.ctx, engine.Caller{}, disk, []*occi.Draft{link(disk, vm, vol)}, engine.Options{})
+	wantClass(t, err, occi.Invalid, occi.AttrSource, occi.AttrTarget)
+	_, err = c.Put(c.ctx, engine.Caller{}, compute, vm.ID, draft(compute), engine.Options{})
+	wantClass(t, err, occi.Conflict, "still being deleted")
+	close(proceed)
+	if err := c.Wait(c.ctx, append(made.IDs(), gone.IDs()...)); err != nil {
+		t.Fatal(err)
+	}
+	c.empty()
+	c.rows(0)
+}
