@@ -118,13 +118,15 @@ func (s *Store) Unfinished(ctx context.Context, lanes []uuid.UUID) ([]*occi.Task
 // anything else happening, zero for never.
 func (s *Store) Claim(ctx context.Context, host, worker string, n int, now time.Time, lease time.Duration) ([]*occi.Task, time.Time, error) {
 	var found []*occi.Task
-	// In a WITH the rows are locked once, whatever the plan.
+	// In a WITH the rows are locked once, whatever the plan. Where a plan could join,
+	// PostgreSQL would join all unfinished tasks before it takes the first few, so
+	// each condition is a value that is looked up for one task.
 	err := s.single(ctx, tasksInto(&found, `WITH free AS MATERIALIZED (
 			SELECT t.seq FROM tasks t
 			WHERE t.host = $1 AND NOT t.over
 				AND (t.state = 'pending' AND t.not_before <= $2 OR t.state = 'running' AND t.until <= $2)
-				AND NOT EXISTS (SELECT 1 FROM tasks b WHERE b.lane = t.lane AND b.seq < t.seq AND NOT b.over)
-				AND NOT EXISTS (SELECT 1 FROM task_after a JOIN tasks b ON b.id = a.after WHERE a.task = t.seq AND NOT b.over)
+				AND (SELECT min(b.seq) FROM tasks b WHERE b.lane = t.lane AND NOT b.over) = t.seq
+				AND (SELECT count(*) FROM task_after a WHERE a.task = t.seq AND NOT (SELECT b.over FROM tasks b WHERE b.id = a.after)) = 0
 			ORDER BY t.seq LIMIT $3`+s.db.skipLocked+`)
 		UPDATE tasks SET state = 'running', attempts = attempts + 1, worker = $4, lease = $5, until = $6,
 			started = CASE WHEN started = 0 THEN $2 ELSE started END

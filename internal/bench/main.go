@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -59,16 +60,17 @@ func main() {
 	binary := flag.String("occid", "bin/occid", "the server's binary")
 	rounds := flag.Int("rounds", 3, "how often each figure is taken; the median counts")
 	seconds := flag.Int("seconds", 2, "length of one measurement")
+	only := flag.String("only", "", "measure only the parts whose names hold this")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *binary, *rounds, *seconds); err != nil {
+	if err := run(ctx, &bench{binary: *binary, rounds: *rounds, seconds: *seconds}, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, binary string, rounds, seconds int) error {
+func run(ctx context.Context, b *bench, only string) error {
 	dir, err := os.MkdirTemp("", "occid-bench-")
 	if err != nil {
 		return err
@@ -76,12 +78,15 @@ func run(ctx context.Context, binary string, rounds, seconds int) error {
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
-	b := &bench{ctx: ctx, dir: dir, binary: binary, rounds: rounds, seconds: seconds}
+	b.ctx, b.dir = ctx, dir
 	for _, part := range []struct {
 		name string
 		do   func() error
 	}{{"reads", b.reads}, {"creates on SQLite", b.createsSQLite}, {"creates on PostgreSQL", b.createsPostgres},
 		{"machines", b.machines}, {"100,000 computes", b.large}, {"sizes", b.sizes}} {
+		if !strings.Contains(part.name, only) {
+			continue
+		}
 		fmt.Fprintln(os.Stderr, part.name)
 		if err := part.do(); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
