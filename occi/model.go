@@ -278,6 +278,8 @@ func (m *Model) Closure(ids []string) []*Mixin {
 // for all kinds: "cores" is occi.compute.cores. Unknown keys stay as they are.
 func (m *Model) Long(k *Kind, key string) string {
 	switch key {
+	case "":
+		return "" // which attributes without a short name do not have either
 	case "id":
 		return AttrID
 	case "title":
