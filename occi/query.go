@@ -22,6 +22,9 @@ type Cond struct {
 	Name  string
 	Op    Op
 	Value Value
+	// Or are alternatives, any of which will do instead. They have none of their
+	// own.
+	Or []Cond
 }
 
 // Query selects entities. The zero Query selects all. Everything given must

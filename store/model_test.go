@@ -150,10 +150,12 @@ func drawEntity(r *rapid.T, m *model, pool []uuid.UUID, id uuid.UUID) *occi.Enti
 	e.Title = rapid.SampledFrom([]string{"", "a", "b", "A"}).Draw(r, "title")
 	e.Deleted = rapid.IntRange(0, 4).Draw(r, "deleted") == 0
 	e.Mixins = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"m#1", "m#2"}), 0, 2, rapid.ID[string]).Draw(r, "mixins")
-	if rapid.Bool().Draw(r, "counted") {
-		e.Attributes.Set("x.n", occi.Int(rapid.Int64Range(-2, 2).Draw(r, "n")))
-	} else {
-		e.Attributes.Delete("x.n")
+	for _, name := range []string{"x.n", "x.m"} {
+		if rapid.Bool().Draw(r, "has "+name) {
+			e.Attributes.Set(name, occi.Int(rapid.Int64Range(-2, 2).Draw(r, name)))
+		} else {
+			e.Attributes.Delete(name)
+		}
 	}
 	return e
 }
@@ -215,8 +217,10 @@ func (x *runner) list() {
 	q := &occi.Query{IDs: x.pool, Kinds: rapid.SliceOfN(rapid.SampledFrom([]string{computeKind, nicKind}), 0, 2).Draw(x.r, "kinds")}
 	q.Mixins = rapid.SliceOfN(rapid.SampledFrom([]string{"m#1", "m#2"}), 0, 1).Draw(x.r, "with")
 	if rapid.Bool().Draw(x.r, "cond") {
-		op := rapid.SampledFrom([]occi.Op{occi.Eq, occi.Ne, occi.Lt, occi.Le, occi.Gt, occi.Ge}).Draw(x.r, "op")
-		q.Conds = []occi.Cond{{Name: "x.n", Op: op, Value: occi.Int(rapid.Int64Range(-2, 2).Draw(x.r, "value"))}}
+		q.Conds = []occi.Cond{x.cond("x.n")}
+		if rapid.Bool().Draw(x.r, "or") {
+			q.Conds[0].Or = []occi.Cond{x.cond("x.m"), {Name: occi.AttrID, Op: occi.Eq, Value: occi.Str(x.pool[0].String())}}
+		}
 	}
 	if rapid.Bool().Draw(x.r, "sort") {
 		q.Sort = []occi.Order{{Name: "x.n", Desc: rapid.Bool().Draw(x.r, "desc")}}
@@ -230,6 +234,11 @@ func (x *runner) list() {
 	if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		x.r.Fatalf("%+v: -want +got:\n%s", q, diff)
 	}
+}
+
+func (x *runner) cond(name string) occi.Cond {
+	op := rapid.SampledFrom([]occi.Op{occi.Eq, occi.Ne, occi.Lt, occi.Le, occi.Gt, occi.Ge}).Draw(x.r, "op")
+	return occi.Cond{Name: name, Op: op, Value: occi.Int(rapid.Int64Range(-2, 2).Draw(x.r, "value"))}
 }
 
 // list selects as runner.list asks.
@@ -256,6 +265,12 @@ func (m *model) list(q *occi.Query) *occi.Page {
 }
 
 func meets(e *occi.Entity, c occi.Cond) bool {
+	if slices.ContainsFunc(c.Or, func(o occi.Cond) bool { return meets(e, o) }) {
+		return true
+	}
+	if c.Name == occi.AttrID {
+		return c.Value.Text == e.ID.String()
+	}
 	v := e.Attributes.Get(c.Name)
 	if v.IsZero() {
 		return false
