@@ -90,18 +90,15 @@ func latest(es []*occi.Entity) time.Time {
 	return at
 }
 
-// postTask queues an action, which the request names itself, and answers with
+// postTask queues an action, which the URL or the request names, and answers with
 // its task; with the entity if there is nothing to do.
 func (c *call) postTask() error {
-	if err := c.params.only(); err != nil {
-		return err
-	}
-	d, err := c.given()
+	d, err := c.queued()
 	if err != nil {
 		return err
 	}
-	if d == nil || d.Action == "" {
-		return occi.E(occi.Invalid, "the request names no action")
+	if err := c.params.only(); err != nil {
+		return err
 	}
 	w, err := c.anyWrite()
 	if err != nil {
@@ -128,6 +125,22 @@ func (c *call) postTask() error {
 	c.locate(shown[0])
 	c.answer(http.StatusCreated, func(f *render.Format, v *render.View) ([]byte, error) { return f.Created(nil, v, shown) })
 	return nil
+}
+
+// queued reads the action that a new task is to carry out.
+func (c *call) queued() (*occi.Draft, error) {
+	term, given, err := c.params.single("action")
+	if err != nil {
+		return nil, err
+	}
+	if given {
+		return c.invocation(term)
+	}
+	d, err := c.given()
+	if err == nil && (d == nil || d.Action == "") {
+		err = occi.E(occi.Invalid, "the request names no action")
+	}
+	return d, err
 }
 
 func (c *call) getTask() error {

@@ -104,7 +104,7 @@ func (c *call) putEntity() error {
 	if err := c.params.only(); err != nil {
 		return err
 	}
-	d, err := c.draft()
+	d, err := c.draftOfOne()
 	if err != nil {
 		return err
 	}
@@ -128,13 +128,13 @@ func (c *call) postEntity() error {
 	if err != nil {
 		return err
 	}
-	if err := c.params.only("action"); err != nil {
-		return err
-	}
 	if acts {
 		return c.actOnEntity(term)
 	}
-	d, err := c.draft()
+	if err := c.params.only(); err != nil {
+		return err
+	}
+	d, err := c.draftOfOne()
 	if err != nil {
 		return err
 	}
@@ -152,6 +152,9 @@ func (c *call) postEntity() error {
 func (c *call) actOnEntity(term string) error {
 	d, err := c.invocation(term)
 	if err != nil {
+		return err
+	}
+	if err := c.params.only(); err != nil {
 		return err
 	}
 	w, err := c.entityWrite()
@@ -190,7 +193,6 @@ func (c *call) actOnCollection() error {
 	if err != nil {
 		return err
 	}
-	c.params = c.params.without("action")
 	ids, s, err := c.chosen()
 	if err != nil {
 		return err
@@ -247,7 +249,7 @@ func (c *call) deleteEntity() error {
 // deleteCollection deletes the members that the query selects, or of those the
 // ones whose locations the request lists.
 func (c *call) deleteCollection() error {
-	d, err := c.given()
+	listed, given, err := c.listed()
 	if err != nil {
 		return err
 	}
@@ -259,11 +261,7 @@ func (c *call) deleteCollection() error {
 	if err != nil {
 		return err
 	}
-	if d != nil {
-		listed, err := c.located(d)
-		if err != nil {
-			return err
-		}
+	if given {
 		if len(listed) == 0 {
 			return occi.E(occi.Invalid, "the request lists no locations; without a body it deletes all of %s", c.to.path)
 		}
