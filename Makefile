@@ -35,7 +35,8 @@ race: setup-test
 	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /internal/lab)
 
 lab: setup-test build
-	$(GO) run ./internal/lab/labctl -occid bin/occid
+	$(GO) build -o bin/labctl ./internal/lab/labctl
+	@./bin/labctl -occid bin/occid
 
 lab-test: setup-test
 	$(GO) test -count 1 -v -timeout 10m ./internal/lab/...

@@ -77,6 +77,8 @@ func feedHead(v *View, c *Collection) feed {
 		}
 	}
 	f.Updated = moment(updated)
+	// The suffix makes a feed of it for whoever asks, whatever they accept.
+	here += ".atom"
 	link := func(rel, href string) { f.Link = append(f.Link, atom.Link{Rel: rel, Href: href, Type: atomMedia}) }
 	page := func(n int) string {
 		return withQuery(withQuery(here, c.Query), fmt.Sprintf("page=%d&number=%d", n, c.Number))

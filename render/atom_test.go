@@ -73,7 +73,7 @@ func TestFeed(t *testing.T) {
 	if f.Title != "A & B" || f.Total != 1 || f.Updated != "2026-01-02T04:04:05.6Z" {
 		t.Errorf("head %+v", f.Feed)
 	}
-	want := map[string]string{"self": v.Base + "/compute/?a=1&b=%22", "search": v.Base + "/compute/?q="}
+	want := map[string]string{"self": v.Base + "/compute/.atom?a=1&b=%22", "search": v.Base + "/compute/.atom?q="}
 	if diff := gocmp.Diff(want, links(f.Link)); diff != "" {
 		t.Error(diff)
 	}
@@ -147,7 +147,7 @@ func dated(t *testing.T, s atom.TimeStr) {
 func TestFeedPages(t *testing.T) {
 	t.Parallel()
 	v := &render.View{Model: builtin(t), Base: "http://a"}
-	at := func(n int) string { return fmt.Sprintf("http://a/?x=1&page=%d&number=10", n) }
+	at := func(n int) string { return fmt.Sprintf("http://a/.atom?x=1&page=%d&number=10", n) }
 	for _, tt := range []struct {
 		page, total int
 		want        map[string]string
@@ -161,7 +161,7 @@ func TestFeedPages(t *testing.T) {
 	} {
 		f, _ := writeFeed(t, v, &render.Collection{Path: "/", Query: "x=1", Title: "All", Total: tt.total, Page: tt.page, Number: 10, Updated: epoch})
 		valid(t, f)
-		tt.want["search"] = "http://a/?q="
+		tt.want["search"] = "http://a/.atom?q="
 		if diff := gocmp.Diff(tt.want, links(f.Link)); diff != "" {
 			t.Errorf("page %d of %d: %s", tt.page, tt.total, diff)
 		}

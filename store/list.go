@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -49,8 +51,8 @@ func (s *Store) readPage(ctx context.Context, q *occi.Query, members int64) (*oc
 	} else if err := sel.filtered(); err != nil {
 		return nil, 0, err
 	}
+	var found hits
 	size := 0
-	var last *occi.Entity
 	err := s.run(ctx, query{sel.statement(), func(from row) error {
 		var rank int64
 		var what int
@@ -63,13 +65,41 @@ func (s *Store) readPage(ctx context.Context, q *occi.Query, members int64) (*oc
 			page.Total = int(r.seq)
 			return nil
 		case rowEntity:
-			last = r.e
-			page.Entities = append(page.Entities, r.e)
+			found.entities = append(found.entities, hit{rank, r.e})
 		case rowLink:
-			last.Links = append(last.Links, r.e)
+			found.links = append(found.links, hit{rank, r.e})
 		}
 		size += sizeOf(r.e)
 		return nil
 	}})
+	page.Entities = found.join()
 	return page, size, err
+}
+
+// hit is an entity with the rank of the one that a selection found, which it is
+// or is a link of.
+type hit struct {
+	rank int64
+	e    *occi.Entity
+}
+
+// hits are what a selection found, in any order.
+type hits struct{ entities, links []hit }
+
+// join gives the entities in the order of their rank, with their links in the
+// order of creation.
+func (h *hits) join() []*occi.Entity {
+	before := func(a, b hit) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.e.Seq, b.e.Seq)) }
+	slices.SortFunc(h.entities, before)
+	slices.SortFunc(h.links, before)
+	var out []*occi.Entity
+	links := h.links
+	for _, x := range h.entities {
+		for len(links) > 0 && links[0].rank == x.rank {
+			x.e.Links = append(x.e.Links, links[0].e)
+			links = links[1:]
+		}
+		out = append(out, x.e)
+	}
+	return out
 }

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -44,7 +46,7 @@ func (s *Store) readEntity(ctx context.Context, id uuid.UUID) (*occi.Entity, int
 	var found *occi.Entity
 	var links []*occi.Entity
 	size := 0
-	q := entities(selectEntities+` WHERE id = $1 UNION ALL `+selectEntities+` WHERE source = $1 AND NOT deleted ORDER BY seq`,
+	q := entities(selectEntities+` WHERE id = $1 UNION ALL `+selectEntities+` WHERE source = $1 AND NOT deleted`,
 		func(e *occi.Entity) {
 			size += sizeOf(e)
 			if e.ID == id {
@@ -59,6 +61,7 @@ func (s *Store) readEntity(ctx context.Context, id uuid.UUID) (*occi.Entity, int
 	if found == nil {
 		return nil, 0, noEntity(id)
 	}
+	slices.SortFunc(links, func(a, b *occi.Entity) int { return cmp.Compare(a.Seq, b.Seq) })
 	found.Links = links
 	return found, size, nil
 }

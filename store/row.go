@@ -113,6 +113,11 @@ func (g *group) bump(id uuid.UUID, at int64) {
 	x.updated = at
 	g.change(x)
 	g.count(x.e.Kind, 0, at)
+	if isLink(x.e) {
+		// Another entity is shown with it.
+		g.touched[x.e.Source.ID] = true
+		g.count(x.e.Source.Kind, 0, at)
+	}
 }
 
 // live is what an entity counts for among the members of its collection.

@@ -10,11 +10,12 @@ import (
 	"github.com/occid/occid/occi"
 )
 
-// What a row of a selection is, in the order in which those of one rank come.
+// What a row of a selection is. Their order is not defined: sorting a few rows
+// costs SQLite more than finding them.
 const (
 	rowTotal  = "0" // its seq is how many entities there are
 	rowEntity = "1"
-	rowLink   = "2"
+	rowLink   = "2" // of the entity of the same rank
 )
 
 // maxJoins is how many tables a selection joins beside the entities; SQLite
@@ -44,6 +45,11 @@ func (x *selection) arg(v any) string {
 	return "$" + strconv.Itoa(len(x.args))
 }
 
+// bound adds a parameter that limits rows. SQLite plans a statement again for
+// each value of a parameter that is a limit by itself, which takes longer than
+// most queries.
+func (x *selection) bound(n int64) string { return "CAST(" + x.arg(n) + " AS BIGINT)" }
+
 // isPlain reports whether a query selects whole collections, in order.
 func isPlain(q *occi.Query) bool {
 	return len(q.Mixins) == 0 && len(q.AnyMixins) == 0 && len(q.IDs) == 0 && len(q.Conds) == 0 && len(q.Text) == 0 && len(q.Sort) == 0 && q.LinkedTo == uuid.Nil
@@ -63,7 +69,7 @@ func (x *selection) plain(members int64) {
 	}
 	x.kinds()
 	x.with = `page AS (SELECT e.seq, e.seq AS rank FROM entities e WHERE ` + strings.Join(x.where, " AND ") +
-		` ORDER BY e.seq ` + direction + ` LIMIT ` + x.arg(limit) + ` OFFSET ` + x.arg(offset) + `)`
+		` ORDER BY e.seq ` + direction + ` LIMIT ` + x.bound(limit) + ` OFFSET ` + x.bound(offset) + `)`
 }
 
 // filtered selects what meets conditions, in the order asked for.
@@ -265,7 +271,7 @@ func (x *selection) page() {
 	x.counted = true
 	x.with = `hits AS MATERIALIZED (SELECT ` + strings.Join(append([]string{"e.seq"}, x.keys...), ", ") +
 		` FROM ` + x.from() + ` WHERE ` + strings.Join(x.where, " AND ") + `),
-		page AS (SELECT seq, ` + rank + ` AS rank FROM hits ORDER BY rank LIMIT ` + x.arg(limit) + ` OFFSET ` + x.arg(int64(x.q.Offset)) + `)`
+		page AS (SELECT seq, ` + rank + ` AS rank FROM hits ORDER BY rank LIMIT ` + x.bound(limit) + ` OFFSET ` + x.bound(int64(x.q.Offset)) + `)`
 }
 
 // statement reads the page.
@@ -279,5 +285,5 @@ func (x *selection) statement() statement {
 	if x.counted {
 		sql += ` UNION ALL SELECT 0, ` + rowTotal + `, (SELECT count(*) FROM hits), 0, 0, 0, 0, NULL`
 	}
-	return statement{sql + ` ORDER BY 1, 2, 3`, x.args}
+	return statement{sql, x.args}
 }

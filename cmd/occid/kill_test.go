@@ -342,9 +342,7 @@ func (op *killed) everywhere(t *testing.T, host hypervisor.Driver, args ...strin
 			t.Fatalf("point %d: %d %s", n, status, text)
 		}
 		died := s.died(accepted)
-		if died {
-			s.program = start(t, args...)
-		}
+		s.program = start(t, args...)
 		s.settled()
 		op.check(s, accepted)
 		if t.Failed() {
@@ -353,8 +351,6 @@ func (op *killed) everywhere(t *testing.T, host hypervisor.Driver, args ...strin
 		}
 		if !died {
 			op.covered(t, points)
-			s.stop()
-			s.program = start(t, args...)
 			s.clear()
 			return
 		}
@@ -370,16 +366,12 @@ func startKilled(t *testing.T, n int, file string, args ...string) *program {
 	return launch(t, cmd)
 }
 
-// died waits until the server is dead or has nothing left to do.
+// died waits until the server is dead or has nothing left to do, ends it, and
+// reports whether it killed itself: it may do so after its last task is over.
 func (s *scene) died(accepted bool) bool {
-	for s.ctx.Err() == nil {
-		if s.ended() {
-			return true
-		}
-		if accepted {
-			if _, _, left, err := s.ask("GET", "/task/.uri", ""); err == nil && strings.TrimSpace(left) == "" {
-				return s.ended()
-			}
+	for accepted && !s.ended() && s.ctx.Err() == nil {
+		if _, _, left, err := s.ask("GET", "/task/.uri", ""); err == nil && strings.TrimSpace(left) == "" {
+			break
 		}
 		select {
 		case <-s.done:
@@ -387,8 +379,16 @@ func (s *scene) died(accepted bool) bool {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	s.t.Fatalf("neither dead nor done: %s", s.log)
-	return false
+	if accepted {
+		_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	select {
+	case <-s.done:
+	case <-s.ctx.Done():
+		s.t.Fatalf("neither dead nor done: %s", s.log)
+	}
+	status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
 // covered checks that the operation passed the points it is about.

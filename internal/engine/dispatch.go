@@ -230,27 +230,20 @@ func (h *host) perform(ctx context.Context, t *occi.Task) error {
 		return err
 	}
 	ops := part(j.m, j.x)
-	switch t.Verb {
-	case verbCreate:
-		if j.x.Deleted {
-			return errGone
-		}
-		if err := ops.define(ctx, j); err != nil {
-			return err
-		}
-		return h.operate(ctx, j, j.param(paramAuto))
-	case verbUpdate:
-		if j.x.Deleted {
-			return errGone
-		}
-		return ops.update(ctx, j)
-	case verbDelete:
+	switch {
+	case t.Verb == verbDelete:
 		return h.removable(ctx, j, ops)
-	}
-	if j.x.Deleted {
+	case j.x.Deleted:
 		return errGone
+	case t.Verb == verbUpdate:
+		return h.mended(ctx, j, ops.update)
+	case t.Verb != verbCreate:
+		return h.operate(ctx, j, t.Verb, t.Attributes)
 	}
-	return h.operate(ctx, j, t.Verb)
+	if err := h.mended(ctx, j, ops.define); err != nil {
+		return err
+	}
+	return h.operate(ctx, j, t.Attributes.Get(paramAuto).Text, nil)
 }
 
 // removable removes an entity unless something was linked to it while it was
@@ -268,8 +261,9 @@ func (h *host) removable(ctx context.Context, j *job, ops *partOps) error {
 	return ops.remove(ctx, j)
 }
 
-// operate carries out an action on the host.
-func (h *host) operate(ctx context.Context, j *job, term string) error {
+// operate carries out an action on the host. Without parameters the action has
+// its defaults; without a term there is nothing to do.
+func (h *host) operate(ctx context.Context, j *job, term string, params occi.Attrs) error {
 	if term == "" {
 		return nil
 	}
@@ -277,16 +271,15 @@ func (h *host) operate(ctx context.Context, j *job, term string) error {
 	if action == nil || operations[action.Do] == nil {
 		return occi.E(occi.Internal, "nothing on a host carries out %q of %s", term, j.x.Kind)
 	}
-	if len(j.task.Attributes) == 0 || j.task.Verb == verbCreate {
-		params, err := j.m.Parameters(action, &occi.Draft{})
-		if err != nil {
+	if len(params) == 0 {
+		var err error
+		if params, err = j.m.Parameters(action, &occi.Draft{}); err != nil {
 			return err
 		}
-		own := *j.task
-		own.Attributes = params
-		j.task = &own
 	}
-	return operations[action.Do].run(ctx, j)
+	own := *j
+	own.params = params
+	return h.mended(ctx, &own, operations[action.Do].run)
 }
 
 func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
@@ -297,7 +290,7 @@ func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{drv: h.drv, m: h.e.model(), x: x, task: t, cfg: &h.e.cfg}
+	j := &job{drv: h.drv, m: h.e.model(), x: x, cfg: &h.e.cfg}
 	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil {
 		return nil, occi.E(occi.Internal, "nothing on a host stands for a %s", x.Kind)
 	}

@@ -480,6 +480,7 @@ func TestRowsFollowTheHost(t *testing.T) {
 	c := newCloud(t)
 	vm := c.create(draft(compute))
 	c.mustAct(vm, "start")
+	c.host.becomes(vm.ID, hypervisor.Crashed)
 	c.host.events <- hypervisor.Event{Domain: vm.ID, State: hypervisor.Crashed}
 	c.until("the row shows the crash", func() bool { return c.state(c.get(vm.ID)) == "error" })
 
@@ -492,12 +493,28 @@ func TestRowsFollowTheHost(t *testing.T) {
 	})
 }
 
+func TestLateEventsChangeNothing(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, other := c.create(draft(compute)), c.create(draft(compute))
+	c.mustAct(other, "start")
+	before := c.mustAct(vm, "start")
+	c.host.events <- hypervisor.Event{Domain: vm.ID, State: hypervisor.Stopped}
+	// Events are followed in order: when this one was, so was the one before.
+	c.host.becomes(other.ID, hypervisor.Crashed)
+	c.host.events <- hypervisor.Event{Domain: other.ID, State: hypervisor.Crashed}
+	c.until("the other crashes", func() bool { return c.state(c.get(other.ID)) == "error" })
+	if now := c.get(vm.ID); now.Revision != before.Revision {
+		t.Errorf("it became %s, and the host has it running", c.state(now))
+	}
+}
+
 func TestStrangersOnAHostAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	stranger := uuid.New()
 	c.host.mu.Lock()
-	c.host.domains[stranger] = &hypervisor.DomainStatus{ID: stranger, State: hypervisor.Running}
+	c.host.domains[stranger] = &fakeDomain{hypervisor.DomainStatus{ID: stranger, State: hypervisor.Running}}
 	c.host.mu.Unlock()
 	c.host.events <- hypervisor.Event{Reconnected: true}
 	c.create(draft(compute))

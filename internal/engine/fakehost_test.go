@@ -16,7 +16,7 @@ import (
 // by itself.
 type fakeHost struct {
 	mu       sync.Mutex
-	domains  map[uuid.UUID]*hypervisor.DomainStatus
+	domains  map[uuid.UUID]*fakeDomain
 	networks map[uuid.UUID]*hypervisor.NetworkStatus
 	volumes  map[uuid.UUID]*hypervisor.VolumeStatus
 	log      []string
@@ -26,8 +26,25 @@ type fakeHost struct {
 	events chan hypervisor.Event
 }
 
+// fakeDomain is a domain of a fakeHost.
+type fakeDomain struct{ hypervisor.DomainStatus }
+
+func (d *fakeDomain) status() hypervisor.DomainStatus {
+	s := d.DomainStatus
+	s.Disks, s.NICs = slices.Clone(s.Disks), slices.Clone(s.NICs)
+	return s
+}
+
+func (d *fakeDomain) setDisk(x hypervisor.Disk) {
+	d.Disks = append(slices.DeleteFunc(d.Disks, func(o hypervisor.Disk) bool { return o.ID == x.ID }), x)
+}
+
+func (d *fakeDomain) setNIC(x hypervisor.NIC) {
+	d.NICs = append(slices.DeleteFunc(d.NICs, func(o hypervisor.NIC) bool { return o.ID == x.ID }), x)
+}
+
 func newFakeHost() *fakeHost {
-	return &fakeHost{domains: map[uuid.UUID]*hypervisor.DomainStatus{}, networks: map[uuid.UUID]*hypervisor.NetworkStatus{},
+	return &fakeHost{domains: map[uuid.UUID]*fakeDomain{}, networks: map[uuid.UUID]*hypervisor.NetworkStatus{},
 		volumes: map[uuid.UUID]*hypervisor.VolumeStatus{}, events: make(chan hypervisor.Event, 64)}
 }
 
@@ -36,6 +53,13 @@ func (f *fakeHost) intercept(before func(ctx context.Context, op string, id uuid
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.before = before
+}
+
+// becomes changes a machine's state behind the server's back.
+func (f *fakeHost) becomes(id uuid.UUID, s hypervisor.State) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.domains[id].State = s
 }
 
 // calls lists the changes made so far, "op id".
@@ -61,7 +85,7 @@ func (f *fakeHost) change(ctx context.Context, op string, id uuid.UUID, do func(
 }
 
 // withDomain changes a domain that must be there.
-func (f *fakeHost) withDomain(ctx context.Context, op string, id uuid.UUID, do func(*hypervisor.DomainStatus) error) error {
+func (f *fakeHost) withDomain(ctx context.Context, op string, id uuid.UUID, do func(*fakeDomain) error) error {
 	return f.change(ctx, op, id, func() error {
 		d := f.domains[id]
 		if d == nil {
@@ -72,7 +96,7 @@ func (f *fakeHost) withDomain(ctx context.Context, op string, id uuid.UUID, do f
 }
 
 func (f *fakeHost) setState(ctx context.Context, op string, id uuid.UUID, s hypervisor.State) error {
-	return f.withDomain(ctx, op, id, func(d *hypervisor.DomainStatus) error {
+	return f.withDomain(ctx, op, id, func(d *fakeDomain) error {
 		d.State = s
 		return nil
 	})
@@ -84,14 +108,47 @@ func (f *fakeHost) Info(context.Context) (hypervisor.Info, error) {
 
 func (f *fakeHost) DefineDomain(ctx context.Context, d hypervisor.Domain) error {
 	return f.change(ctx, "define domain", d.ID, func() error {
+		if err := f.has(d.Disks, d.NICs); err != nil {
+			return err
+		}
 		s := f.domains[d.ID]
 		if s == nil {
-			s = &hypervisor.DomainStatus{ID: d.ID, State: hypervisor.Stopped, Managed: true, Disks: d.Disks, NICs: d.NICs}
+			s = &fakeDomain{hypervisor.DomainStatus{ID: d.ID, State: hypervisor.Stopped, Managed: true}}
 			f.domains[d.ID] = s
 		}
 		s.VCPUs, s.MemoryBytes = d.VCPUs, d.MemoryBytes
+		for _, x := range d.Disks {
+			s.setDisk(x)
+		}
+		for _, x := range d.NICs {
+			s.setNIC(x)
+		}
 		return nil
 	})
+}
+
+// has fails with ErrNotFound unless what devices need is there.
+func (f *fakeHost) has(disks []hypervisor.Disk, nics []hypervisor.NIC) error {
+	for _, d := range disks {
+		if f.volumes[d.Volume] == nil {
+			return fmt.Errorf("volume %s: %w", d.Volume, hypervisor.ErrNotFound)
+		}
+	}
+	for _, n := range nics {
+		if f.networks[n.Network] == nil {
+			return fmt.Errorf("network %s: %w", n.Network, hypervisor.ErrNotFound)
+		}
+	}
+	return nil
+}
+
+// wipe makes the host lose all that it has.
+func (f *fakeHost) wipe() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.domains)
+	clear(f.networks)
+	clear(f.volumes)
 }
 
 func (f *fakeHost) StartDomain(ctx context.Context, id uuid.UUID) error {
@@ -115,7 +172,7 @@ func (f *fakeHost) SuspendDomain(ctx context.Context, id uuid.UUID, mode hypervi
 }
 
 func (f *fakeHost) DeleteDomain(ctx context.Context, id uuid.UUID) error {
-	return f.withDomain(ctx, "delete domain", id, func(*hypervisor.DomainStatus) error {
+	return f.withDomain(ctx, "delete domain", id, func(*fakeDomain) error {
 		delete(f.domains, id)
 		return nil
 	})
@@ -128,11 +185,17 @@ func (f *fakeHost) Domain(_ context.Context, id uuid.UUID) (hypervisor.DomainSta
 	if d == nil {
 		return hypervisor.DomainStatus{}, fmt.Errorf("domain %s: %w", id, hypervisor.ErrNotFound)
 	}
-	return *d, nil
+	return d.status(), nil
 }
 
 func (f *fakeHost) Domains(context.Context) ([]hypervisor.DomainStatus, error) {
-	return values(f, f.domains), nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []hypervisor.DomainStatus
+	for d := range maps.Values(f.domains) {
+		out = append(out, d.status())
+	}
+	return out, nil
 }
 
 // values copies what a map holds.
@@ -147,28 +210,34 @@ func values[T any](f *fakeHost, m map[uuid.UUID]*T) []T {
 }
 
 func (f *fakeHost) AttachDisk(ctx context.Context, domain uuid.UUID, d hypervisor.Disk) error {
-	return f.withDomain(ctx, "attach disk", domain, func(s *hypervisor.DomainStatus) error {
-		s.Disks = append(slices.DeleteFunc(s.Disks, func(x hypervisor.Disk) bool { return x.ID == d.ID }), d)
+	return f.withDomain(ctx, "attach disk", domain, func(s *fakeDomain) error {
+		if err := f.has([]hypervisor.Disk{d}, nil); err != nil {
+			return err
+		}
+		s.setDisk(d)
 		return nil
 	})
 }
 
 func (f *fakeHost) DetachDisk(ctx context.Context, domain, disk uuid.UUID) error {
-	return f.withDomain(ctx, "detach disk", domain, func(s *hypervisor.DomainStatus) error {
+	return f.withDomain(ctx, "detach disk", domain, func(s *fakeDomain) error {
 		s.Disks = slices.DeleteFunc(s.Disks, func(x hypervisor.Disk) bool { return x.ID == disk })
 		return nil
 	})
 }
 
 func (f *fakeHost) AttachNIC(ctx context.Context, domain uuid.UUID, n hypervisor.NIC) error {
-	return f.withDomain(ctx, "attach nic", domain, func(s *hypervisor.DomainStatus) error {
-		s.NICs = append(slices.DeleteFunc(s.NICs, func(x hypervisor.NIC) bool { return x.ID == n.ID }), n)
+	return f.withDomain(ctx, "attach nic", domain, func(s *fakeDomain) error {
+		if err := f.has(nil, []hypervisor.NIC{n}); err != nil {
+			return err
+		}
+		s.setNIC(n)
 		return nil
 	})
 }
 
 func (f *fakeHost) DetachNIC(ctx context.Context, domain, nic uuid.UUID) error {
-	return f.withDomain(ctx, "detach nic", domain, func(s *hypervisor.DomainStatus) error {
+	return f.withDomain(ctx, "detach nic", domain, func(s *fakeDomain) error {
 		s.NICs = slices.DeleteFunc(s.NICs, func(x hypervisor.NIC) bool { return x.ID == nic })
 		return nil
 	})

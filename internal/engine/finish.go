@@ -117,14 +117,14 @@ func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault er
 func (p *plan) after(ctx context.Context, k *occi.Kind, x *occi.Entity, t *occi.Task) (string, error) {
 	now := p.m.State(x)
 	verb := t.Verb
-	if verb == verbCreate {
-		if part(p.m, x).device {
-			src, err := p.e.store.EntityAny(ctx, x.Source.ID)
-			if err != nil {
-				return "", err
-			}
-			return linkState(p.m, k, src), nil
+	if part(p.m, x).device {
+		src, err := p.e.store.EntityAny(ctx, x.Source.ID)
+		if err != nil {
+			return "", err
 		}
+		return linkState(p.m, k, src), nil
+	}
+	if verb == verbCreate {
 		if now == k.States.Failed {
 			now = k.States.Initial
 		}
@@ -161,7 +161,7 @@ func (p *plan) setState(k *occi.Kind, w *occi.Entity, state string) {
 	}
 	for _, l := range w.Links {
 		lk := p.m.Kind(l.Kind)
-		if lk == nil || lk.States == nil || !part(p.m, l).device || len(l.Tasks) > 0 {
+		if lk == nil || lk.States == nil || !part(p.m, l).device || len(l.Tasks) > 0 || failed(p.m, l) {
 			continue
 		}
 		if s := linkState(p.m, lk, w); s != p.m.State(l) {

@@ -13,15 +13,15 @@ import (
 
 // job is one task with what it needs.
 type job struct {
-	drv  hypervisor.Driver
-	m    *occi.Model
-	x    *occi.Entity // with its links
-	src  *occi.Entity // of a link, nil if it is gone
-	task *occi.Task
-	cfg  *Config
+	drv    hypervisor.Driver
+	m      *occi.Model
+	x      *occi.Entity // with its links
+	src    *occi.Entity // of a link, nil if it is gone
+	params occi.Attrs   // of the action
+	cfg    *Config
 }
 
-func (j *job) param(name string) string { return j.task.Attributes.Get(name).Text }
+func (j *job) param(name string) string { return j.params.Get(name).Text }
 
 // partOps is how a host does what the registry calls host: of a kind. Every
 // function looks before it acts and may run twice.
@@ -106,16 +106,7 @@ func gone(err error) error {
 	return err
 }
 
-func startDomain(ctx context.Context, j *job) error {
-	err := j.drv.StartDomain(ctx, j.x.ID)
-	if !errors.Is(err, hypervisor.ErrNotFound) {
-		return err
-	}
-	if err := defineDomain(ctx, j); err != nil {
-		return err
-	}
-	return j.drv.StartDomain(ctx, j.x.ID)
-}
+func startDomain(ctx context.Context, j *job) error { return j.drv.StartDomain(ctx, j.x.ID) }
 
 func stopDomain(ctx context.Context, j *job) error {
 	mode := hypervisor.StopMode{Timeout: j.cfg.StopTimeout}
@@ -156,16 +147,7 @@ func removeNetwork(ctx context.Context, j *job) error {
 	return gone(j.drv.DeleteNetwork(ctx, j.x.ID))
 }
 
-func startNetwork(ctx context.Context, j *job) error {
-	err := j.drv.StartNetwork(ctx, j.x.ID)
-	if !errors.Is(err, hypervisor.ErrNotFound) {
-		return err
-	}
-	if err := defineNetwork(ctx, j); err != nil {
-		return err
-	}
-	return j.drv.StartNetwork(ctx, j.x.ID)
-}
+func startNetwork(ctx context.Context, j *job) error { return j.drv.StartNetwork(ctx, j.x.ID) }
 
 func stopNetwork(ctx context.Context, j *job) error { return j.drv.StopNetwork(ctx, j.x.ID) }
 
@@ -219,7 +201,7 @@ func keepVolume(ctx context.Context, j *job) error {
 
 func resizeVolume(ctx context.Context, j *job) error {
 	v := volumeOf(j.m, j.x)
-	v.SizeBytes = int64(j.task.Attributes.Get("size").Num * gib)
+	v.SizeBytes = int64(j.params.Get("size").Num * gib)
 	return j.drv.CreateVolume(ctx, v)
 }
 
@@ -237,29 +219,17 @@ func checkVolume(m *occi.Model, old, x *occi.Entity) []occi.Problem {
 }
 
 func attachNIC(ctx context.Context, j *job) error {
-	return j.attached(ctx, func() error { return j.drv.AttachNIC(ctx, j.src.ID, nicOf(j.m, j.x)) })
-}
-
-func attachDisk(ctx context.Context, j *job) error {
-	return j.attached(ctx, func() error { return j.drv.AttachDisk(ctx, j.src.ID, diskOf(j.m, j.x)) })
-}
-
-// attached attaches a device to a machine that is there; one that is missing on
-// the host is defined with all its devices.
-func (j *job) attached(ctx context.Context, attach func() error) error {
 	if j.src == nil || j.src.Deleted {
 		return errGone
 	}
-	err := attach()
-	if !errors.Is(err, hypervisor.ErrNotFound) {
-		return err
+	return j.drv.AttachNIC(ctx, j.src.ID, nicOf(j.m, j.x))
+}
+
+func attachDisk(ctx context.Context, j *job) error {
+	if j.src == nil || j.src.Deleted {
+		return errGone
 	}
-	whole := *j
-	whole.x = j.src
-	if err := defineDomain(ctx, &whole); err != nil {
-		return err
-	}
-	return attach()
+	return j.drv.AttachDisk(ctx, j.src.ID, diskOf(j.m, j.x))
 }
 
 // errGone ends a task whose entity was deleted meanwhile.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/internal/engine"
 )
 
 func TestALostHostIsMadeAgainInOrder(t *testing.T) {
@@ -13,10 +14,7 @@ func TestALostHostIsMadeAgainInOrder(t *testing.T) {
 	vm := c.create(draft(compute))
 	vol := c.create(draft(storage, "occi.storage.size", 1))
 	c.create(link(disk, vm, vol))
-	c.host.mu.Lock()
-	clear(c.host.domains)
-	clear(c.host.volumes)
-	c.host.mu.Unlock()
+	c.host.wipe()
 	before := len(c.host.calls())
 	c.host.events <- hypervisor.Event{Reconnected: true}
 	c.until("the machine is made again", func() bool {
@@ -27,5 +25,43 @@ func TestALostHostIsMadeAgainInOrder(t *testing.T) {
 	machine := slices.Index(calls, "define domain "+vm.ID.String())
 	if volume < 0 || machine < volume {
 		t.Errorf("a machine was made before its disk: %q", calls)
+	}
+}
+
+func TestActionsMakeWhatAHostHasLost(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, net := c.create(draft(compute)), c.create(draft(network))
+	vol := c.create(draft(storage, "occi.storage.size", 1))
+	eth, vda := c.create(link(nic, vm, net)), c.create(link(disk, vm, vol))
+	lossless := func(after string, want hypervisor.State) {
+		t.Helper()
+		d := values(c.host, c.host.domains)
+		if len(d) != 1 || d[0].State != want || len(d[0].Disks) != 1 || d[0].Disks[0].ID != vda.ID || len(d[0].NICs) != 1 || d[0].NICs[0].ID != eth.ID {
+			t.Fatalf("after %s the host has %+v", after, d)
+		}
+		if n := values(c.host, c.host.networks); len(n) != 1 || !n[0].Active {
+			t.Errorf("after %s the host has %+v", after, n)
+		}
+	}
+	c.host.wipe()
+	if x := c.mustAct(vm, "start"); c.state(x) != "active" {
+		t.Fatalf("it is %s: %v", c.state(x), x.Attributes)
+	}
+	lossless("start", hypervisor.Running)
+	c.host.wipe()
+	if x := c.mustAct(vm, "stop"); c.state(x) != "inactive" {
+		t.Fatalf("it is %s: %v", c.state(x), x.Attributes)
+	}
+	lossless("stop", hypervisor.Stopped)
+	c.host.wipe()
+	if _, err := c.Update(c.ctx, engine.Caller{}, vm.ID, draft("", "occi.compute.cores", 3), engine.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	second := c.create(draft(storage, "occi.storage.size", 1))
+	c.host.wipe()
+	vdb := c.create(link(disk, vm, second))
+	if d := values(c.host, c.host.domains); len(d) != 1 || d[0].VCPUs != 3 || len(d[0].Disks) != 2 || c.state(vdb) != "inactive" {
+		t.Errorf("after an attachment (%s) the host has %+v", c.state(vdb), d)
 	}
 }

@@ -96,7 +96,8 @@ func followed(m *occi.Model, a, b *occi.Entity) bool {
 // architecture.
 var arches = map[string]string{"x64": "x86_64", "x86": "i686"}
 
-// domainOf describes a machine to its host, with all that is linked to it.
+// domainOf describes a machine to its host, with all that is linked to it. What
+// could not be attached is left out.
 func domainOf(m *occi.Model, x *occi.Entity) hypervisor.Domain {
 	d := hypervisor.Domain{ID: x.ID, Title: x.Title, Name: role(m, x, roleHostname).Text,
 		VCPUs:       int(role(m, x, roleVCPUs).Num),
@@ -112,7 +113,7 @@ func domainOf(m *occi.Model, x *occi.Entity) hypervisor.Domain {
 	}
 	for _, l := range x.Links {
 		switch k := m.Kind(l.Kind); {
-		case k == nil || l.Deleted:
+		case k == nil || l.Deleted || failed(m, l):
 		case k.Host == "disk":
 			d.Disks = append(d.Disks, diskOf(m, l))
 		case k.Host == "nic":

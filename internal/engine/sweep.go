@@ -88,7 +88,7 @@ func (h *host) event(ctx context.Context, ev hypervisor.Event) {
 		signal(h.resync)
 		return
 	}
-	if err := h.e.drift(ctx, x.ID, ev.State); err != nil {
+	if err := h.drift(ctx, x.ID); err != nil {
 		h.e.log.Warn("an event was not followed", "host", h.name, "entity", x.ID, "error", err)
 		signal(h.resync)
 	}
@@ -114,31 +114,40 @@ func (h *host) reconsider(id uuid.UUID) {
 	}
 }
 
-// drift sets a machine's row to the state its host reports, unless a task is
-// under way that will do so.
-func (e *Engine) drift(ctx context.Context, id uuid.UUID, s hypervisor.State) error {
+// drift sets a machine's row to the state that its host reports now, unless a
+// task is under way that will do so. What an event or an earlier look said may
+// be out of date by the time it is read.
+func (h *host) drift(ctx context.Context, id uuid.UUID) error {
 	_, err := retry(ctx, func() (*Outcome, error) {
-		x, err := e.store.Entity(ctx, id)
-		if errors.Is(err, occi.NotFound) {
+		x, err := h.e.store.Entity(ctx, id)
+		if errors.Is(err, occi.NotFound) || err == nil && len(x.Tasks) > 0 {
 			return nil, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		p := e.plan(Caller{})
-		k := p.m.Kind(x.Kind)
-		if k == nil || k.States == nil || len(x.Tasks) > 0 {
+		d, err := h.drv.Domain(ctx, id)
+		if errors.Is(err, hypervisor.ErrNotFound) {
+			signal(h.resync)
 			return nil, nil
 		}
-		state := stateOf(k, s)
+		if err != nil {
+			return nil, err
+		}
+		p := h.e.plan(Caller{})
+		k := p.m.Kind(x.Kind)
+		if k == nil || k.States == nil {
+			return nil, nil
+		}
+		state := stateOf(k, d.State)
 		if state == "" || state == p.m.State(x) {
 			return nil, nil
 		}
-		e.log.Info("a machine's state changed on its host", "entity", id, "state", state)
+		h.e.log.Info("a machine's state changed on its host", "entity", id, "state", state)
 		w := p.put(x)
 		p.say(w, "")
 		p.setState(k, w, state)
-		return nil, e.store.Commit(ctx, &p.change)
+		return nil, h.e.store.Commit(ctx, &p.change)
 	})
 	return err
 }
@@ -149,43 +158,17 @@ func (e *Engine) drift(ctx context.Context, id uuid.UUID, s hypervisor.State) er
 func (h *host) sweep(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, taskTime)
 	defer cancel()
-	domains, err := h.drv.Domains(bounded)
-	if err != nil {
-		return err
-	}
-	networks, err := h.drv.Networks(bounded)
-	if err != nil {
-		return err
-	}
-	volumes, err := h.drv.Volumes(bounded)
-	if err != nil {
-		return err
-	}
-	found := found{domains: map[uuid.UUID]hypervisor.DomainStatus{}, networks: map[uuid.UUID]bool{}, volumes: map[uuid.UUID]bool{}}
-	for _, d := range domains {
-		found.domains[d.ID] = d
-	}
-	for _, n := range networks {
-		found.networks[n.ID] = n.Active
-	}
-	for _, v := range volumes {
-		found.volumes[v.ID] = true
-	}
-	// The rows are read after the host: what is missing there and has no task was
-	// missing before.
+	// The rows are read before the host: what they say is done must be there.
 	rows, err := h.e.store.HostEntities(bounded, h.name)
 	if err != nil {
 		return err
 	}
+	f, err := h.look(bounded)
+	if err != nil {
+		return err
+	}
 	h.placed.Store(int64(len(rows)))
-	return h.repair(bounded, rows, &found)
-}
-
-// found is what a host has.
-type found struct {
-	domains  map[uuid.UUID]hypervisor.DomainStatus
-	networks map[uuid.UUID]bool // active
-	volumes  map[uuid.UUID]bool
+	return h.repair(bounded, rows, f)
 }
 
 // repair goes through the rows, those of machines last: they need what they are
@@ -215,7 +198,7 @@ func (h *host) repair(ctx context.Context, rows []*occi.Entity, f *found) error 
 			if !ok {
 				err = h.e.remake(ctx, x.ID)
 			} else if state := stateOf(k, d.State); state != "" && state != m.State(x) {
-				err = h.e.drift(ctx, x.ID, d.State)
+				err = h.drift(ctx, x.ID)
 			}
 		case "network":
 			if active, ok := f.networks[x.ID]; !ok || !active && m.State(x) == stateOf(k, hypervisor.Running) {
@@ -261,13 +244,8 @@ func (e *Engine) remake(ctx context.Context, id uuid.UUID) error {
 		}
 		w := p.put(x)
 		var params occi.Attrs
-		for _, t := range k.States.Transitions {
-			if t.From == k.States.Initial && t.To == p.m.State(x) && t.Action != "" {
-				params.Set(paramAuto, occi.Str(t.Action))
-			}
-		}
-		if p.m.State(x) == k.States.Initial {
-			params = nil
+		if action := leadingTo(k, p.m.State(x)); action != "" {
+			params.Set(paramAuto, occi.Str(action))
 		}
 		e.log.Warn("missing on the host; it is made again", "entity", id, "kind", k.Term, "host", x.Host)
 		p.task(w, x.Host, verbCreate, params, after)
