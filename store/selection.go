@@ -16,6 +16,7 @@ const (
 	rowTotal  = "0" // its seq is how many entities there are
 	rowEntity = "1"
 	rowLink   = "2" // of the entity of the same rank
+	rowLinked = "3" // what the query's LinkedTo names
 )
 
 // maxJoins is how many tables a selection joins beside the entities; SQLite
@@ -284,6 +285,9 @@ func (x *selection) statement() statement {
 			JOIN entities l ON l.source = e.id AND NOT l.deleted`
 	if x.counted {
 		sql += ` UNION ALL SELECT 0, ` + rowTotal + `, (SELECT count(*) FROM hits), 0, 0, 0, 0, NULL`
+	}
+	if x.q.LinkedTo != uuid.Nil {
+		sql += ` UNION ALL SELECT 0, ` + rowLinked + `, ` + columns("t") + ` FROM entities t WHERE t.id = ` + x.arg(x.q.LinkedTo) + ` AND NOT t.deleted`
 	}
 	return statement{sql, x.args}
 }

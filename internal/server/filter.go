@@ -22,8 +22,6 @@ const (
 // selection is what a request on a collection selects.
 type selection struct {
 	query occi.Query
-	// none tells that nothing can match: the filters contradict each other.
-	none bool
 	// page and number are 0 when the collection is not paged.
 	page, number int
 	// rest is the query without page and number, raw.
@@ -267,6 +265,9 @@ func (f *filters) category(param, name string) error {
 	return nil
 }
 
+// noKind is no kind's identifier, so it selects nothing.
+const noKind = ""
+
 // restrict leaves the members that are of a kind.
 func (f *filters) restrict(k *occi.Kind) {
 	var kept []string
@@ -275,8 +276,10 @@ func (f *filters) restrict(k *occi.Kind) {
 			kept = append(kept, o.ID())
 		}
 	}
+	if kept == nil {
+		kept = []string{noKind}
+	}
 	f.s.query.Kinds = kept
-	f.s.none = f.s.none || len(kept) == 0
 }
 
 // attribute adds a condition on an attribute, whose operator may also end the
@@ -338,7 +341,9 @@ func (f *filters) meant(name string) []*occi.Attribute {
 		}
 	}
 	for _, id := range f.s.query.Kinds {
-		add(f.m.Kind(id))
+		if id != noKind {
+			add(f.m.Kind(id))
+		}
 	}
 	if len(f.s.query.Kinds) == 0 {
 		for _, k := range f.m.Kinds {

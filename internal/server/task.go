@@ -12,10 +12,7 @@ import (
 
 // getTasks lists what was asked of an entity, oldest first.
 func (c *call) getTasks() error {
-	if err := c.asked(); err != nil {
-		return err
-	}
-	tasks, err := c.s.engine.Tasks(c.r.Context(), c.caller, c.to.id)
+	tasks, err := c.s.engine.Tasks(c.r.Context(), c.caller, c.to.of.ID(), c.to.id)
 	if err != nil {
 		return err
 	}

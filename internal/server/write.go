@@ -36,11 +36,11 @@ func (c *call) collectionWrite() (write, error) {
 	if err != nil || w.options.Match == nil {
 		return w, err
 	}
-	revision, updated, err := c.s.engine.Revision(c.r.Context(), c.caller, c.memberKinds())
+	now, err := c.s.engine.Count(c.r.Context(), c.caller, c.memberKinds())
 	if err != nil {
 		return w, err
 	}
-	err = w.options.Match(&occi.Entity{Revision: revision, Updated: updated})
+	err = w.options.Match(&occi.Entity{Revision: now.Revision, Updated: now.Updated})
 	w.options.Match = nil
 	return w, err
 }
