@@ -133,10 +133,13 @@ func (ps params) number(name string, most int) (n int, given bool, err error) {
 	return n, true, nil
 }
 
+// unsafeInURL are characters that end a URL where it stands in a Link header field.
+var unsafeInURL = strings.NewReplacer("<", "%3C", ">", "%3E", `"`, "%22")
+
 // withoutPaging removes what changes from page to page.
 func withoutPaging(raw string) string {
 	var kept []string
-	for _, piece := range strings.FieldsFunc(raw, func(r rune) bool { return r == '&' || r == ';' }) {
+	for _, piece := range strings.FieldsFunc(unsafeInURL.Replace(raw), func(r rune) bool { return r == '&' || r == ';' }) {
 		if name, _, _ := strings.Cut(piece, "="); name != "page" && name != "number" {
 			kept = append(kept, piece)
 		}

@@ -48,8 +48,11 @@ func (c *call) deleteMixin() error {
 
 // members lists the mixin's.
 func (c *call) members() ([]uuid.UUID, error) {
-	ids, _, err := c.chosen()
-	return ids, err
+	s, err := c.selects()
+	if err != nil {
+		return nil, err
+	}
+	return c.ids(s)
 }
 
 // associate changes the members of the target mixin by the locations that the
@@ -67,17 +70,17 @@ func (c *call) associate(change func(listed []uuid.UUID, given bool) (engine.Mem
 	if err != nil {
 		return err
 	}
-	members, err := change(listed, given)
+	out, err := again(func() (*engine.Outcome, error) {
+		members, err := change(listed, given)
+		if err != nil {
+			return nil, err
+		}
+		return c.s.engine.Associate(c.r.Context(), c.caller, c.to.mixin.ID(), members, w.options)
+	})
 	if err != nil {
 		return err
 	}
-	out, err := c.s.engine.Associate(c.r.Context(), c.caller, c.to.mixin.ID(), members, w.options)
-	if err != nil {
-		return err
-	}
-	if _, err := c.waited(w, out); err != nil {
-		return err
-	}
+	c.waited(w, out)
 	s, err := c.selects()
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ func (c *call) getTasks() error {
 	for i, t := range tasks {
 		es[i] = t.Resource()
 	}
-	return c.showTasks(c.reg.model.Kind(occi.TaskKind), es)
+	return c.showTasks(es)
 }
 
 // asked checks that what tasks are asked for exists.
@@ -45,7 +45,7 @@ func (c *call) getUnfinished() error {
 			es[i] = linkTo(t)
 		}
 	}
-	return c.showTasks(c.to.kind, es)
+	return c.showTasks(es)
 }
 
 // linkTo is the link to a task from what it is about.
@@ -53,28 +53,16 @@ func linkTo(t *occi.Task) *occi.Entity {
 	return occi.TaskLink(&occi.Entity{ID: t.Entity, Kind: t.Kind, Owner: t.Who, Updated: t.Created}, t.ID)
 }
 
-// showTasks answers with a page of tasks.
-func (c *call) showTasks(kind *occi.Kind, es []*occi.Entity) error {
-	if err := c.params.only("page", "number", "content"); err != nil {
+// showTasks answers with those of tasks, or of links to them, that the query
+// selects.
+func (c *call) showTasks(es []*occi.Entity) error {
+	s, err := c.selects()
+	if err != nil {
 		return err
 	}
-	if err := c.embedded(); err != nil {
-		return err
-	}
-	s := &selection{rest: withoutPaging(c.r.URL.RawQuery)}
-	if err := s.paging(c.params); err != nil {
-		return err
-	}
-	col := c.collection(s, &occi.Page{Entities: es, Total: len(es)}, latest(es))
-	col.Kind, col.Title = kind, kind.Title
-	if s.page > 0 {
-		from := min(s.query.Offset, len(es))
-		col.Entities = es[from:min(from+s.number, len(es))]
-		if !c.format.Standard {
-			c.links = c.neighbours(s, len(es))
-		}
-	}
-	return c.showText(func(v *render.View) ([]byte, error) { return c.format.Collection(nil, v, col) })
+	page := s.query.Select(es)
+	page.Count.Updated = latest(page.Entities)
+	return c.showText(func(v *render.View) ([]byte, error) { return c.page(nil, v, s, page) })
 }
 
 func latest(es []*occi.Entity) time.Time {
@@ -111,9 +99,7 @@ func (c *call) postTask() error {
 	if len(out.Tasks) == 0 {
 		return c.changed(w, out)
 	}
-	if _, err := c.waited(w, out); err != nil {
-		return err
-	}
+	c.waited(w, out)
 	task, err := c.s.engine.Task(c.r.Context(), c.caller, out.Tasks[0].ID)
 	if err != nil {
 		return err
@@ -177,7 +163,9 @@ func (c *call) cancelTask() error {
 	if err := c.params.only(); err != nil {
 		return err
 	}
-	t, err := c.s.engine.Cancel(c.r.Context(), c.caller, c.to.id)
+	ctx, cancel := c.living()
+	defer cancel()
+	t, err := c.s.engine.Cancel(ctx, c.caller, c.to.id)
 	if err != nil {
 		return err
 	}
