@@ -113,6 +113,11 @@ func TestPages(t *testing.T) {
 	if got := strings.Join(last.Header.Values("Link"), " "); strings.Contains(got, "next") || !strings.Contains(got, `page=2&number=2>; rel="prev"`) {
 		t.Errorf("Link of the last page is %q", got)
 	}
+	raw := c.do("GET", "/compute/.json?number=2&title>=m0;q=m", "").want(t, 200).Header.Get("Link")
+	if want := fmt.Sprintf(`<%s/compute/.json?title%%3E=m0&q=m&page=2&number=2>; rel="next"`, c.url); raw != want {
+		t.Errorf("Link is %q, want %q", raw, want)
+	}
+	c.do("GET", "/compute/.json?title%3E=m0&q=m&page=2&number=2", "").want(t, 200, "m2", "m3")
 	if r := c.do("GET", "/compute/?number=2", "").want(t, 200); r.Header.Get("Link") != "" {
 		t.Error("one of OCCI's own renderings has a Link that is none of OCCI's")
 	}
