@@ -64,6 +64,7 @@ func TestCollections(t *testing.T) {
 		{"/compute/?title=Big+one", []string{big}},
 		{"/compute/?q=BIG+one", []string{big}},
 		{"/?q=comma", []string{network}},
+		{"/compute/?q=", []string{small, big}},
 		{"/?category=network", []string{network}},
 		{"/?category=" + url.QueryEscape("http://schemas.ogf.org/occi/core#link"), []string{disk}},
 		{"/compute/?category=ssh_key", []string{big}},

@@ -217,12 +217,10 @@ func (f *filters) param(p param) error {
 	return f.attribute(p.name, p)
 }
 
+// text adds words to look for. None select all, as search forms and the search
+// links of feeds ask for.
 func (f *filters) text(value string) error {
-	words := strings.Fields(value)
-	if len(words) == 0 {
-		return badParam("q", "names no word")
-	}
-	f.s.query.Text = append(f.s.query.Text, words...)
+	f.s.query.Text = append(f.s.query.Text, strings.Fields(value)...)
 	if len(f.s.query.Text) > maxWords {
 		return badParam("q", "names more than %d words", maxWords)
 	}
