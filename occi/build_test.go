@@ -79,6 +79,8 @@ func TestBuild(t *testing.T) {
 		{name: "state as it will be", d: draft("compute", "occi.compute.state", "stopped"), want: map[string]string{
 			"occi.compute.cores": "1", "occi.compute.memory": "1.0", "occi.compute.state": "inactive"}},
 		{name: "another state", d: draft("compute", "occi.compute.state", "active"), class: occi.Forbidden, says: []string{"occi.compute.state", "line 1"}},
+		{name: "hostname of two lines", d: draft("compute", "occi.compute.hostname", "web\nroot"), class: occi.Invalid, says: []string{"occi.compute.hostname", "line break"}},
+		{name: "attribute without a name", d: draft("compute", "", "x"), class: occi.Invalid, says: []string{"unknown attribute of kind compute"}},
 		{name: "required", d: draft("storage"), class: occi.Invalid, says: []string{"occi.storage.size: is required"}},
 		{name: "all problems at once", d: draft("compute", "occi.compute.cores", 0, "occi.compute.memory", "lots", "color", "red", "occi.compute.state", "active"),
 			class: occi.Invalid, says: []string{"line 1: occi.compute.cores", "line 2: occi.compute.memory", "line 3: color: unknown attribute", "line 4: occi.compute.state"}},

@@ -82,7 +82,7 @@ func (b *builder) addMixin(id string, bases map[string]string) bool {
 		}
 		return false
 	}
-	if len(x.Applies) > 0 && !b.applies(x) {
+	if !b.m.applies(x, b.k) {
 		b.bad(id, 0, "does not apply to kind %s", b.k.ID())
 		return false
 	}
@@ -106,15 +106,6 @@ func (b *builder) addMixin(id string, bases map[string]string) bool {
 	return true
 }
 
-func (b *builder) applies(x *Mixin) bool {
-	for _, id := range x.Applies {
-		if b.m.IsA(b.k, id) {
-			return true
-		}
-	}
-	return false
-}
-
 // mixinFor adds the first mixin that defines an attribute which nothing else of
 // the entity does, so that people need not know which mixin a word is of.
 // Templates are never added that way.
@@ -123,7 +114,7 @@ func (b *builder) mixinFor(a *DraftAttr) {
 		return
 	}
 	for _, x := range b.m.Mixins {
-		if x.Attribute(a.Name) != nil && len(x.Applies) > 0 && b.applies(x) && b.m.ExclusiveBase(x.ID()) == "" {
+		if x.Attribute(a.Name) != nil && len(x.Applies) > 0 && b.m.applies(x, b.k) && b.m.ExclusiveBase(x.ID()) == "" {
 			b.e.Mixins = append(b.e.Mixins, x.ID())
 			return
 		}

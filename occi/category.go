@@ -75,7 +75,7 @@ type Attribute struct {
 	Pattern     string // anchored regular expression (RE2)
 	Unit        string // of a bare number: "GiB", "GHz"; empty if it has none
 	Role        string // what the value means to a host, as "domain.memory"
-	Format      string // "ip", "cidr", "mac", "hostname", "state"
+	Format      string // "ip", "cidr", "mac", "hostname", "line", "state"
 	Indexed     bool   // filters on it use an index
 	Description string
 

@@ -86,7 +86,7 @@ func checkFormat(format, s string) error {
 		if hw[0]&1 != 0 {
 			return fmt.Errorf("%q is a multicast MAC address", s)
 		}
-	case "line":
+	case "line", "hostname":
 		if strings.ContainsAny(s, "\r\n") {
 			return fmt.Errorf("text holds a line break")
 		}

@@ -3,7 +3,6 @@ package occi
 import (
 	"fmt"
 	"regexp"
-	"sort"
 	"strings"
 )
 
@@ -249,6 +248,32 @@ func (m *Model) AttributeOf(k *Kind, mixins []string, name string) *Attribute {
 	return nil
 }
 
+// MemberAttribute gives the definition of an attribute that an entity of a kind
+// may have, by itself or by a mixin that applies to the kind; nil if it may not.
+func (m *Model) MemberAttribute(k *Kind, name string) *Attribute {
+	if a := m.AttributeOf(k, nil, name); a != nil {
+		return a
+	}
+	for _, x := range m.Mixins {
+		if m.applies(x, k) {
+			if a := x.Attribute(name); a != nil {
+				return a
+			}
+		}
+	}
+	return nil
+}
+
+// applies reports whether entities of a kind may have a mixin.
+func (m *Model) applies(x *Mixin, k *Kind) bool {
+	for _, id := range x.Applies {
+		if m.IsA(k, id) {
+			return true
+		}
+	}
+	return len(x.Applies) == 0
+}
+
 // Closure lists the known mixins with identifiers and all they depend on, each
 // once, in order.
 func (m *Model) Closure(ids []string) []*Mixin {
@@ -278,6 +303,8 @@ func (m *Model) Closure(ids []string) []*Mixin {
 // for all kinds: "cores" is occi.compute.cores. Unknown keys stay as they are.
 func (m *Model) Long(k *Kind, key string) string {
 	switch key {
+	case "":
+		return "" // which attributes without a short name do not have either
 	case "id":
 		return AttrID
 	case "title":
@@ -292,7 +319,7 @@ func (m *Model) Long(k *Kind, key string) string {
 			}
 		}
 		for _, x := range m.Mixins {
-			if len(x.Applies) == 0 || contains(x.Applies, k.ID()) {
+			if m.applies(x, k) {
 				for _, a := range x.Attributes {
 					if a.Short == key {
 						return a.Name
@@ -312,19 +339,6 @@ func (m *Model) Long(k *Kind, key string) string {
 		return names[0]
 	}
 	return key
-}
-
-// Longs lists every full name that a key can stand for in queries over all
-// kinds, sorted.
-func (m *Model) Longs(key string) []string {
-	var names []string
-	for _, a := range m.attrs {
-		if a.Short == key || a.Name == key {
-			names = append(names, a.Name)
-		}
-	}
-	sort.Strings(names)
-	return names
 }
 
 // kindAction gives a kind's action by term, its parents' included.

@@ -1,6 +1,10 @@
 package occi
 
-import "github.com/google/uuid"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // Op is how a condition compares.
 type Op string
@@ -22,6 +26,9 @@ type Cond struct {
 	Name  string
 	Op    Op
 	Value Value
+	// Or are alternatives, any of which will do instead. They have none of their
+	// own.
+	Or []Cond
 }
 
 // Query selects entities. The zero Query selects all. Everything given must
@@ -39,6 +46,18 @@ type Query struct {
 	Sort     []Order // then by Seq
 	Offset   int
 	Limit    int // 0 means no limit
+	// Count is that of Kinds, of all kinds with LinkedTo, if the caller has just
+	// read it; it spares the store from doing so.
+	Count *Count
+}
+
+// Count is what a store counts of the collections of kinds.
+type Count struct {
+	// Revision grows with every change to members, and to links that lead to
+	// them.
+	Revision int64
+	Members  int       // not deleted
+	Updated  time.Time // of the last change; zero if there was none
 }
 
 // Order is one sort criterion: an attribute's full name, or "created", "updated".
@@ -51,4 +70,8 @@ type Order struct {
 type Page struct {
 	Entities []*Entity // with their Links
 	Total    int       // matching without Offset and Limit
+	// LinkedTo is the entity that the query names there, without its links; nil if
+	// there is none.
+	LinkedTo *Entity
+	Count    Count // that the page is based on
 }

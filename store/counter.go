@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"github.com/occid/occid/occi"
 )
@@ -17,13 +16,11 @@ type counter struct {
 
 const selectCounters = `SELECT kind, serial, revision, members, updated FROM kinds`
 
-// Revision gives a counter that grows with every change to members of the kinds'
-// collections, or to links that lead to them, and the time of the last one, zero
-// if there was none. No kinds means all. It takes one statement on PostgreSQL,
-// none on SQLite.
-func (s *Store) Revision(ctx context.Context, kinds []string) (int64, time.Time, error) {
+// Count gives what is counted of the kinds' collections; no kinds means all. It
+// takes one statement on PostgreSQL, none on SQLite.
+func (s *Store) Count(ctx context.Context, kinds []string) (occi.Count, error) {
 	c, err := s.counter(ctx, kinds)
-	return c.revision, fromMicros(c.updated), err
+	return occi.Count{Revision: c.revision, Members: int(c.members), Updated: fromMicros(c.updated)}, err
 }
 
 // counter adds up those of kinds, of all for none.

@@ -17,24 +17,30 @@ import (
 // occi.core.target compare the UUIDs that paths and URIs end in. Texts longer
 // than 240 bytes are ordered by their first 240.
 //
-// It takes one statement that reads a revision (none on SQLite), and another one
-// unless the same was asked before and nothing has changed since. The error is
-// Invalid for more than 40 conditions, mixins and orders or an unknown
-// comparison.
+// It takes one statement that reads a count (none on SQLite, and none if the query
+// has it), and another one unless the same was asked before and nothing has
+// changed since. The error is Invalid for more than 40 conditions, mixins and
+// orders or an unknown comparison.
 func (s *Store) List(ctx context.Context, q *occi.Query) (*occi.Page, error) {
 	kinds := q.Kinds
 	if q.LinkedTo != uuid.Nil {
 		kinds = nil // the links are of other kinds
 	}
-	now, err := s.counter(ctx, kinds)
-	if err != nil {
-		return nil, err
+	now := q.Count
+	if now == nil {
+		count, err := s.Count(ctx, kinds)
+		if err != nil {
+			return nil, err
+		}
+		now = &count
 	}
-	key := fmt.Sprintf("%d %#v", now.revision, *q)
+	asked := *q
+	asked.Count = nil
+	key := fmt.Sprintf("%d %#v", now.Revision, asked)
 	if page, ok := s.pages.get(key); ok {
 		return page, nil
 	}
-	page, size, err := s.readPage(ctx, q, now.members)
+	page, size, err := s.readPage(ctx, q, now)
 	// Those who know what they want seldom ask for it again.
 	if err == nil && len(q.IDs) == 0 {
 		s.pages.put(key, page, size+len(key), 0)
@@ -42,12 +48,12 @@ func (s *Store) List(ctx context.Context, q *occi.Query) (*occi.Page, error) {
 	return page, err
 }
 
-// readPage reads what a query selects, members being in its kinds' collections.
-func (s *Store) readPage(ctx context.Context, q *occi.Query, members int64) (*occi.Page, int, error) {
+// readPage reads what a query selects, given the count of its kinds.
+func (s *Store) readPage(ctx context.Context, q *occi.Query, now *occi.Count) (*occi.Page, int, error) {
 	sel := selection{d: &s.db.dialect, q: q}
-	page := &occi.Page{Total: int(members)}
+	page := &occi.Page{Total: now.Members, Count: *now}
 	if isPlain(q) {
-		sel.plain(members)
+		sel.plain(int64(now.Members))
 	} else if err := sel.filtered(); err != nil {
 		return nil, 0, err
 	}
@@ -68,6 +74,8 @@ func (s *Store) readPage(ctx context.Context, q *occi.Query, members int64) (*oc
 			found.entities = append(found.entities, hit{rank, r.e})
 		case rowLink:
 			found.links = append(found.links, hit{rank, r.e})
+		case rowLinked:
+			page.LinkedTo = r.e
 		}
 		size += sizeOf(r.e)
 		return nil

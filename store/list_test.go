@@ -211,16 +211,24 @@ func TestListIsNeverStale(t *testing.T) {
 				page, err := s.List(t.Context(), q)
 				if err != nil || page.Total != want[i] || len(page.Entities) != want[i] {
 					t.Errorf("%s: query %d finds %+v, %v; want %d", what, i, page, err, want[i])
+					continue
+				}
+				linked := uuid.Nil
+				if page.LinkedTo != nil {
+					linked = page.LinkedTo.ID
+				}
+				if gone := what == "removed" && q == used; linked != q.LinkedTo && !gone || gone && linked != uuid.Nil {
+					t.Errorf("%s: query %d is about %s, found as %s", what, i, q.LinkedTo, linked)
 				}
 			}
 		}
 		revisions := func() [2]int64 {
-			c, _, err1 := s.Revision(t.Context(), []string{computeKind})
-			n, _, err2 := s.Revision(t.Context(), []string{networkKind})
+			c, err1 := s.Count(t.Context(), []string{computeKind})
+			n, err2 := s.Count(t.Context(), []string{networkKind})
 			if err1 != nil || err2 != nil {
 				t.Fatal(err1, err2)
 			}
-			return [2]int64{c, n}
+			return [2]int64{c.Revision, n.Revision}
 		}
 		check("at first", 1, 0, 0, 0)
 		a.Attributes.Set("occi.compute.cores", occi.Int(2))

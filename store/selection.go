@@ -16,6 +16,7 @@ const (
 	rowTotal  = "0" // its seq is how many entities there are
 	rowEntity = "1"
 	rowLink   = "2" // of the entity of the same rank
+	rowLinked = "3" // what the query's LinkedTo names
 )
 
 // maxJoins is how many tables a selection joins beside the entities; SQLite
@@ -156,21 +157,63 @@ func (x *selection) from() string {
 	return strings.Join(append([]string{strings.Join(tables, " CROSS JOIN ")}, x.sorted...), " ")
 }
 
-// cond adds a condition on an attribute: a range of keys of the value's type.
+// cond adds a condition on an attribute, or that any of several holds.
 func (x *selection) cond(c occi.Cond) error {
-	op := string(c.Op)
+	if len(c.Or) > 0 {
+		return x.anyOf(append([]occi.Cond{c}, c.Or...))
+	}
+	if c.Name == occi.AttrID {
+		on, err := x.compareID(c)
+		x.where = append(x.where, "e.id "+on)
+		return err
+	}
+	conditions, err := x.compare(c)
+	x.having(c.Name, conditions...)
+	return err
+}
+
+// anyOf adds that any of several conditions holds.
+func (x *selection) anyOf(conds []occi.Cond) error {
+	selects := make([]string, len(conds))
+	for i, c := range conds {
+		if c.Name == occi.AttrID {
+			on, err := x.compareID(c)
+			if err != nil {
+				return err
+			}
+			selects[i] = "SELECT i.seq FROM entities i WHERE i.id " + on
+			continue
+		}
+		conditions, err := x.compare(c)
+		if err != nil {
+			return err
+		}
+		selects[i] = "SELECT m.entity FROM attributes m WHERE m.name = " + x.arg(indexed(c.Name)) +
+			" AND m.key " + strings.Join(conditions, " AND m.key ")
+	}
+	x.where = append(x.where, "e.seq IN ("+strings.Join(selects, " UNION ALL ")+")")
+	return nil
+}
+
+// operator gives a comparison as SQL has it.
+func operator(c occi.Cond) (string, error) {
 	switch c.Op {
 	case occi.Eq, occi.Lt, occi.Le, occi.Gt, occi.Ge:
+		return string(c.Op), nil
 	case occi.Ne:
-		op = "<>"
-	default:
-		return occi.E(occi.Invalid, "%s: unknown comparison %q", c.Name, c.Op)
+		return "<>", nil
 	}
-	switch c.Name {
-	case occi.AttrID:
-		x.condID(op, c.Value.String())
-		return nil
-	case occi.AttrSource, occi.AttrTarget:
+	return "", occi.E(occi.Invalid, "%s: unknown comparison %q", c.Name, c.Op)
+}
+
+// compare makes the comparisons of an attribute's key: a range of keys of the
+// value's type.
+func (x *selection) compare(c occi.Cond) ([]string, error) {
+	op, err := operator(c)
+	if err != nil {
+		return nil, err
+	}
+	if c.Name == occi.AttrSource || c.Name == occi.AttrTarget {
 		c.Value = occi.Str(refValue(c.Value.String()))
 	}
 	key := keyOf(c.Value)
@@ -178,19 +221,21 @@ func (x *selection) cond(c occi.Cond) error {
 	if c.Op != occi.Eq {
 		conditions = append(conditions, ">= "+x.arg([]byte{key[0]}), "< "+x.arg([]byte{key[0] + 1}))
 	}
-	x.having(c.Name, conditions...)
-	return nil
+	return conditions, nil
 }
 
-// condID adds a condition on the identifier, which every entity has.
-func (x *selection) condID(op, value string) {
-	id, ok := occi.ParseID(refValue(value))
+// compareID makes the comparison of the identifier, which every entity has; what
+// is no UUID is none's.
+func (x *selection) compareID(c occi.Cond) (string, error) {
+	op, err := operator(c)
+	id, ok := occi.ParseID(refValue(c.Value.String()))
 	switch {
 	case ok:
-		x.where = append(x.where, "e.id "+op+" "+x.arg(id))
-	case op != "<>":
-		x.where = append(x.where, "FALSE")
+		return op + " " + x.arg(id), err
+	case c.Op == occi.Ne:
+		return "IS NOT NULL", err
 	}
+	return "IS NULL", err
 }
 
 func (x *selection) sort(o occi.Order) {
@@ -240,6 +285,9 @@ func (x *selection) statement() statement {
 			JOIN entities l ON l.source = e.id AND NOT l.deleted`
 	if x.counted {
 		sql += ` UNION ALL SELECT 0, ` + rowTotal + `, (SELECT count(*) FROM hits), 0, 0, 0, 0, NULL`
+	}
+	if x.q.LinkedTo != uuid.Nil {
+		sql += ` UNION ALL SELECT 0, ` + rowLinked + `, ` + columns("t") + ` FROM entities t WHERE t.id = ` + x.arg(x.q.LinkedTo) + ` AND NOT t.deleted`
 	}
 	return statement{sql, x.args}
 }

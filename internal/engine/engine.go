@@ -19,7 +19,7 @@ type Store interface {
 	Entity(ctx context.Context, id uuid.UUID) (*occi.Entity, error)
 	EntityAny(ctx context.Context, id uuid.UUID) (*occi.Entity, error)
 	List(ctx context.Context, q *occi.Query) (*occi.Page, error)
-	Revision(ctx context.Context, kinds []string) (int64, time.Time, error)
+	Count(ctx context.Context, kinds []string) (occi.Count, error)
 	Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Entity, error)
 	HostEntities(ctx context.Context, host string) ([]*occi.Entity, error)
 	Task(ctx context.Context, id uuid.UUID) (*occi.Task, error)

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -19,17 +18,20 @@ func (e *Engine) List(ctx context.Context, _ Caller, q *occi.Query) (*occi.Page,
 	return e.store.List(ctx, q)
 }
 
-// Revision gives a counter that changes with every change to members of the
-// kinds' collections, and the time of the last one; no kinds means all.
-func (e *Engine) Revision(ctx context.Context, _ Caller, kinds []string) (int64, time.Time, error) {
-	return e.store.Revision(ctx, kinds)
+// Count gives what is counted of the kinds' collections; no kinds means all.
+func (e *Engine) Count(ctx context.Context, _ Caller, kinds []string) (occi.Count, error) {
+	return e.store.Count(ctx, kinds)
 }
 
-// Tasks gives the tasks of an entity, oldest first; NotFound if there is no such
-// entity.
-func (e *Engine) Tasks(ctx context.Context, _ Caller, entity uuid.UUID) ([]*occi.Task, error) {
-	if _, err := e.store.Entity(ctx, entity); err != nil {
+// Tasks gives the tasks of an entity of a kind, oldest first; NotFound if there is
+// no such entity.
+func (e *Engine) Tasks(ctx context.Context, _ Caller, kind string, entity uuid.UUID) ([]*occi.Task, error) {
+	x, err := e.store.Entity(ctx, entity)
+	if err != nil {
 		return nil, err
+	}
+	if x.Kind != kind {
+		return nil, occi.E(occi.NotFound, "there is no %s %s", kind, entity)
 	}
 	return e.store.Tasks(ctx, entity)
 }

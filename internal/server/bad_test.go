@@ -2,123 +2,215 @@ package server_test
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
+	"encoding/xml"
+	"errors"
 	"fmt"
+	"html"
+	"io"
+	"mime"
 	"net/http"
 	"os"
-	"slices"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/occid/occid/render"
 )
 
-// badRequest is a request that must be refused without a trace. SELF in it stands
-// for the UUID of a stopped compute, <FF> for a byte that is not UTF-8.
+// badRequest is a request that must be refused without a trace.
 type badRequest struct {
-	Name, Method, Path, Body string
-	Header                   []string
-	Status                   int
-	Names                    []string // what the answer must name
+	where, method, path, body string
+	status                    int
+	header                    []string
+	names                     []string // what the answer must name
 }
 
-func badRequests(t *testing.T, self string) []badRequest {
+// unescape undoes the escapes of a body in a table.
+var unescape = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r", `\t`, "\t", `\xff`, "\xff")
+
+// badRequests reads the tables in testdata/badrequests. The columns of a row are
+// the status, what the answer must name, the method and path, the header fields,
+// and the body; " ;; " parts names and fields. Words in capitals are replaced by
+// what there is.
+func badRequests(t *testing.T, there *strings.Replacer) []badRequest {
 	t.Helper()
-	f, err := os.Open("testdata/bad.jsonl")
+	files, err := filepath.Glob("testdata/badrequests/*.tsv")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closes(t, f)
-	var out []badRequest
-	for s := bufio.NewScanner(f); s.Scan(); {
-		line := strings.NewReplacer("SELF", self, "<FF>", "\xff").Replace(s.Text())
-		var b badRequest
-		if err := json.Unmarshal([]byte(strings.ToValidUTF8(line, "<FF>")), &b); err != nil {
-			t.Fatalf("%v: %s", err, line)
+	var rows []badRequest
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		b.Body = strings.ReplaceAll(b.Body, "<FF>", "\xff")
-		out = append(out, b)
+		line := 0
+		for in := bufio.NewScanner(strings.NewReader(there.Replace(string(text)))); in.Scan(); {
+			line++
+			column := append(strings.Split(in.Text(), "\t"), "", "")
+			row := badRequest{where: fmt.Sprintf("%s:%d", filepath.Base(name), line), names: parted(column[1]),
+				header: parted(column[3]), body: unescape.Replace(column[4])}
+			row.method, row.path, _ = strings.Cut(column[2], " ")
+			if row.status, err = strconv.Atoi(column[0]); err != nil {
+				t.Fatalf("%s: %v", row.where, err)
+			}
+			rows = append(rows, row)
+		}
 	}
-	return append(out, oversized()...)
+	return rows
+}
+
+func parted(column string) []string {
+	if column == "" {
+		return nil
+	}
+	return strings.Split(column, " ;; ")
 }
 
 // oversized makes requests that are over a limit.
 func oversized() []badRequest {
-	const mib = 1 << 20
-	var out []badRequest
-	for _, media := range []string{"text/plain", "application/json", "application/occi+json", "application/xml", "application/yaml",
-		"application/atom+xml", "application/occi+text", "text/uri-list"} {
-		out = append(out, badRequest{Name: "a body of 1 MiB and more as " + media, Method: "POST", Path: "/compute/",
-			Body: strings.Repeat(" \n", mib/2+1), Header: []string{"Content-Type: " + media}, Status: 413, Names: []string{"1048576"}})
+	row := func(where string, status int, names, media, body string) badRequest {
+		return badRequest{where: where, status: status, names: parted(names), method: "POST", path: "/compute/", body: body,
+			header: []string{"Content-Type: " + media}}
 	}
-	type big struct{ name, media, body string }
-	for _, b := range []big{
-		{"title", "application/json", `{"title":"` + strings.Repeat("x", 70<<10) + `"}`},
-		{"attributes", "application/json", `{` + strings.Repeat(`"a.b":1,`, 2000) + `"c":1}`},
-		{"JSON", "application/json", strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000)},
-		{"arrays", "application/occi+json", strings.Repeat("[", 100_000)},
-		{"XML", "application/xml", strings.Repeat("<occi>", 20_000)},
-		{"YAML", "application/yaml", strings.Repeat("[", 20_000)},
-		{"YAML lines", "application/yaml", strings.Repeat("- ", 20_000)},
-		{"lines", "text/plain", strings.Repeat("X-OCCI-Attribute: a.b=1\n", 5000)},
-		{"categories", "text/plain", strings.Repeat(`Category: x; scheme="http://example.com/#"; class="mixin"`+"\n", 5000)},
-		{"links", "text/plain", strings.Repeat("Link: </network/1>; rel=\"x#y\"\n", 5000)},
-	} {
-		out = append(out, badRequest{Name: "much: " + b.name, Method: "POST", Path: "/compute/", Body: b.body,
-			Header: []string{"Content-Type: " + b.media}, Status: 400})
+	times := strings.Repeat
+	bomb := "a0: &a0 x\n"
+	for i := 1; i < 12; i++ {
+		p := "*a" + strconv.Itoa(i-1)
+		bomb += fmt.Sprintf("a%d: &a%d [%s%s]\n", i, i, times(p+",", 9), p)
 	}
-	return out
+	rows := []badRequest{
+		row("title", 400, "occi.core.title", "application/json", `{"title":"`+times("x", 70<<10)+`"}`),
+		row("one attribute often", 400, "a.b", "application/json", `{`+times(`"a.b":1,`, 2000)+`"c":1}`),
+		row("JSON", 413, "levels", "application/json", times(`{"a":`, 5000)+"1"+times("}", 5000)),
+		row("JSON arrays", 413, "levels", "application/json", times("[", 10000)+times("]", 10000)),
+		row("OCCI JSON", 413, "levels", "application/occi+json", times(`{"a":`, 10000)+"1"+times("}", 10000)),
+		row("open arrays", 400, "line 1", "application/occi+json", times("[", 100_000)),
+		row("XML", 400, "line 1", "application/xml", times("<a>", 10000)+times("</a>", 10000)),
+		row("YAML", 413, "levels", "application/yaml", "a: "+times("[", 5000)+times("]", 5000)),
+		row("open YAML", 400, "line 1", "application/yaml", times("[", 20_000)),
+		row("YAML lines", 400, "line 1", "application/yaml", times("- ", 20_000)),
+		row("YAML aliases", 400, "line", "application/yaml", bomb),
+		row("lines", 400, "a.b", "text/plain", times("X-OCCI-Attribute: a.b=1\n", 5000)),
+		row("categories", 400, "http://example.com/#x", "text/plain", times(`Category: x; scheme="http://example.com/#"; class="mixin"`+"\n", 5000)),
+		row("links", 413, "links", "text/plain", times("Link: </network/1>; rel=\"x#y\"\n", 5000)),
+		row("JSON links", 413, "links", "application/json", `{"links":[`+times(`{"target":"/network/1"},`, 2000)+`{}]}`),
+		row("locations", 400, "locations", "text/uri-list", times("http://x/compute/1\n", 40_000)),
+		row("members", 413, "members", "application/json", "["+times(`{"type":"compute"},`, 5000)+`{"type":"compute"}]`),
+	}
+	for _, f := range render.Formats() {
+		if f.Reads && !f.InHeaders {
+			rows = append(rows, row("a body of more than 1 MiB as "+f.Media, 413, "1048576", f.Media, times(" \n", 1<<19+1)))
+		}
+	}
+	return rows
 }
 
 func TestBadRequestsAreRefusedWithoutATrace(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	self := c.create("/compute/", `{"title":"a"}`)[len("/compute/"):]
-	bad := badRequests(t, self)
-	if len(bad) < 200 {
-		t.Fatalf("only %d bad requests", len(bad))
+	rows := append(badRequests(t, c.furnished()), oversized()...)
+	if len(rows) < 200 {
+		t.Fatalf("only %d bad requests", len(rows))
 	}
 	formats := render.Formats()
 	before := c.revision()
-	for i, b := range bad {
-		format := formats[i%len(formats)]
-		own := slices.IndexFunc(b.Header, func(h string) bool { return strings.HasPrefix(h, "Accept:") })
-		if own < 0 {
-			b.Header = append(b.Header, "Accept: "+format.Media)
-		} else if format = render.Named(b.Header[own][len("Accept: "):]); format == nil {
-			format = formats[0]
-		}
-		r := c.do(b.Method, b.Path, b.Body, b.Header...)
+	for i, b := range rows {
+		format := b.ask(formats[i%len(formats)])
+		r := c.do(b.method, b.path, b.body, b.header...)
 		if fault := b.judge(r, format); fault != "" {
-			t.Errorf("%s (%s %s as %s): %s\n%s", b.Name, b.Method, b.Path, format.Media, fault, r.text)
+			t.Errorf("%s: %s %.120s %q as %s: %s\n%.600s", b.where, b.method, b.path, b.header, format.Media, fault, r.text)
 		}
 		if now := c.revision(); now != before {
-			t.Errorf("%s: something changed", b.Name)
+			t.Errorf("%s: something changed", b.where)
 			before = now
 		}
 	}
 }
 
+// furnished makes something of each kind and gives what the words of the tables
+// stand for: the paths of what is there and identifiers, MISSING for one that is
+// free.
+func (c *cloud) furnished() *strings.Replacer {
+	network := c.create("/network/", `{"title":"n"}`)
+	storage := c.create("/storage/", `{"title":"s","size":1}`)
+	compute := c.create("/compute/", `{"title":"c"}`)
+	link := c.create("/networkinterface/", fmt.Sprintf(`{"source":%q,"target":%q}`, compute, network))
+	id := func(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+	return strings.NewReplacer("COMPUTEID", id(compute), "NETWORKID", id(network), "COMPUTE", compute, "NETWORK", network,
+		"STORAGE", storage, "LINK", link, "TASK", c.paths(compute + "/tasks/")[0], "MISSING", uuid.NewString())
+}
+
+// ask adds a format to the request, unless it names one by itself, and gives the
+// one its answer must come in.
+func (b *badRequest) ask(wished *render.Format) *render.Format {
+	path, _, _ := strings.Cut(b.path, "?")
+	if f := render.Suffixed(filepath.Ext(path)); f != nil {
+		return f
+	}
+	for _, h := range b.header {
+		if media, own := strings.CutPrefix(h, "Accept: "); own {
+			return cmp.Or(render.Named(media), render.Formats()[0])
+		}
+	}
+	b.header = append(b.header, "Accept: "+wished.Media)
+	return wished
+}
+
 // judge says what is wrong with an answer, "" if nothing is.
 func (b *badRequest) judge(r reply, format *render.Format) string {
-	// Beyond a limit it does not matter which of two reasons is given.
-	tooLarge := b.Status == 400 && strings.HasPrefix(b.Name, "much:") && r.StatusCode == http.StatusRequestEntityTooLarge
-	if r.StatusCode != b.Status && !tooLarge {
-		return fmt.Sprintf("status %d, want %d", r.StatusCode, b.Status)
+	if r.StatusCode != b.status {
+		return fmt.Sprintf("status %d, want %d", r.StatusCode, b.status)
 	}
-	if got := r.Header.Get("Content-Type"); got != format.Type && !strings.HasSuffix(r.Request.URL.Path, ".doc") {
+	if got := r.Header.Get("Content-Type"); got != format.Type {
 		return fmt.Sprintf("it is answered in %s", got)
 	}
 	if r.StatusCode == http.StatusMethodNotAllowed && r.Header.Get("Allow") == "" {
 		return "405 without Allow"
 	}
+	if err := wellFormed(r); err != nil {
+		return err.Error()
+	}
 	if strings.TrimSpace(r.text) == "" {
 		return "it says nothing"
 	}
-	for _, name := range b.Names {
-		if !strings.Contains(r.text, name) {
+	plain := strings.ReplaceAll(html.UnescapeString(r.text), `\"`, `"`)
+	for _, name := range b.names {
+		if !strings.Contains(plain, name) {
 			return fmt.Sprintf("it does not name %q", name)
 		}
 	}
 	return ""
+}
+
+// wellFormed parses an answer in the formats that have parsers.
+func wellFormed(r reply) error {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return err
+	}
+	switch {
+	case strings.HasSuffix(media, "json"):
+		if !json.Valid([]byte(r.text)) {
+			return errors.New("it is no JSON")
+		}
+	case strings.HasSuffix(media, "xml"):
+		for d := xml.NewDecoder(strings.NewReader(r.text)); ; {
+			if _, err := d.Token(); err == io.EOF {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+	case strings.HasSuffix(media, "yaml"):
+		var v any
+		return yaml.Unmarshal([]byte(r.text), &v)
+	}
+	return nil
 }

@@ -22,6 +22,7 @@ const (
 type bodyKey struct {
 	id       uuid.UUID // of an entity, zero otherwise
 	path     string    // of a collection with its query, empty otherwise
+	filter   string    // in header fields
 	revision int64
 	registry *registry
 	format   *render.Format

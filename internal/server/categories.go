@@ -32,7 +32,8 @@ func (c *call) getCategories() error {
 	if err != nil {
 		return err
 	}
-	key := c.registryKey("/-/?" + c.r.URL.RawQuery + "\x00" + header)
+	key := c.registryKey("/-/?" + c.r.URL.RawQuery)
+	key.filter = header
 	return c.show(key, time.Time{}, func(dst []byte, v *render.View) ([]byte, error) {
 		return c.format.Categories(dst, v, found)
 	})

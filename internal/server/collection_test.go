@@ -52,10 +52,19 @@ func TestCollections(t *testing.T) {
 		{"/compute/?memory<9999999", []string{small, big}},
 		{"/compute/?state=stopped", []string{small, big}},
 		{"/compute/?state=active", nil},
+		{"/?state=stopped", []string{small, big}},
+		{"/?state=inactive", []string{small, big, disk}},
+		{"/?state=online", []string{storage}},
+		{"/?state!=inactive", []string{network}},
+		{"/?state=inactive&category=compute&cores>=2", []string{big}},
+		{"/?category=network&state=active", []string{network}},
+		{"/resource/?state=active&title=Net,+with+a+comma", []string{network}},
+		{"/link/?source=" + big, []string{disk}},
 		{"/compute/?memory>=1;cores=1", []string{small}},
 		{"/compute/?title=Big+one", []string{big}},
 		{"/compute/?q=BIG+one", []string{big}},
 		{"/?q=comma", []string{network}},
+		{"/compute/?q=", []string{small, big}},
 		{"/?category=network", []string{network}},
 		{"/?category=" + url.QueryEscape("http://schemas.ogf.org/occi/core#link"), []string{disk}},
 		{"/compute/?category=ssh_key", []string{big}},
@@ -105,6 +114,11 @@ func TestPages(t *testing.T) {
 	if got := strings.Join(last.Header.Values("Link"), " "); strings.Contains(got, "next") || !strings.Contains(got, `page=2&number=2>; rel="prev"`) {
 		t.Errorf("Link of the last page is %q", got)
 	}
+	raw := c.do("GET", "/compute/.json?number=2&title>=m0;q=m", "").want(t, 200).Header.Get("Link")
+	if want := fmt.Sprintf(`<%s/compute/.json?title%%3E=m0&q=m&page=2&number=2>; rel="next"`, c.url); raw != want {
+		t.Errorf("Link is %q, want %q", raw, want)
+	}
+	c.do("GET", "/compute/.json?title%3E=m0&q=m&page=2&number=2", "").want(t, 200, "m2", "m3")
 	if r := c.do("GET", "/compute/?number=2", "").want(t, 200); r.Header.Get("Link") != "" {
 		t.Error("one of OCCI's own renderings has a Link that is none of OCCI's")
 	}

@@ -60,33 +60,3 @@ func TestConditionalRequests(t *testing.T) {
 		}
 	}
 }
-
-func TestReadsTakeFewStatements(t *testing.T) {
-	t.Parallel()
-	c := newCloud(t)
-	path := c.create("/compute/", `{"title":"a"}`)
-	network := c.create("/network/", `{"title":"n"}`)
-	c.create("/networkinterface/", `{"type":"networkinterface","source":"`+path+`","target":"`+network+`"}`)
-	tag := c.do("GET", "/compute/", "").Header.Get("ETag")
-	c.statements.take()
-	for _, x := range []struct {
-		path   string
-		header string
-		status int
-		most   int
-	}{
-		{path, "Accept: application/json", 200, 1},
-		{path, "Accept: application/json", 200, 1},
-		{"/compute/", "Accept: application/occi+json", 200, 2},
-		{"/compute/?cores=1&sort=-memory", "Accept: application/json", 200, 2},
-		{"/", "Accept: application/atom+xml", 200, 2},
-		{"/mixin/", "Accept: text/plain", 200, 2},
-		{network + "/compute/", "Accept: text/plain", 200, 2},
-		{"/compute/", "If-None-Match: " + tag, 304, 1},
-	} {
-		c.do("GET", x.path, "", x.header).want(t, x.status)
-		if sql := c.statements.take(); len(sql) > x.most {
-			t.Errorf("GET %s, %s: %d statements, want %d at most:\n%s", x.path, x.header, len(sql), x.most, strings.Join(sql, "\n"))
-		}
-	}
-}

@@ -12,17 +12,16 @@ import (
 	"github.com/occid/occid/render"
 )
 
-// Limits of pages.
+// Limits of queries.
 const (
 	pageSize    = 50     // entities on a page whose size is not asked for
 	maxPageSize = 10_000 // that may be asked for
+	maxWords    = 32     // that q may look for
 )
 
 // selection is what a request on a collection selects.
 type selection struct {
 	query occi.Query
-	// none tells that nothing can match: the filters contradict each other.
-	none bool
 	// page and number are 0 when the collection is not paged.
 	page, number int
 	// rest is the query without page and number, raw.
@@ -44,7 +43,10 @@ func (c *call) selects() (*selection, error) {
 	}
 	s.query.AnyMixins = c.to.under
 	s.query.LinkedTo = c.linkedTo()
-	f := filters{m: c.reg.model, kind: c.to.kind, s: s}
+	f := filters{m: c.reg.model, s: s}
+	if err := f.categories(c.params); err != nil {
+		return nil, err
+	}
 	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
 		c.filtered = true
 		if err := f.header(c.r.Header); err != nil {
@@ -131,10 +133,13 @@ func (ps params) number(name string, most int) (n int, given bool, err error) {
 	return n, true, nil
 }
 
+// unsafeInURL are characters that end a URL where it stands in a Link header field.
+var unsafeInURL = strings.NewReplacer("<", "%3C", ">", "%3E", `"`, "%22")
+
 // withoutPaging removes what changes from page to page.
 func withoutPaging(raw string) string {
 	var kept []string
-	for _, piece := range strings.FieldsFunc(raw, func(r rune) bool { return r == '&' || r == ';' }) {
+	for _, piece := range strings.FieldsFunc(unsafeInURL.Replace(raw), func(r rune) bool { return r == '&' || r == ';' }) {
 		if name, _, _ := strings.Cut(piece, "="); name != "page" && name != "number" {
 			kept = append(kept, piece)
 		}
@@ -144,9 +149,25 @@ func withoutPaging(raw string) string {
 
 // filters adds conditions to a selection.
 type filters struct {
-	m    *occi.Model
-	kind *occi.Kind // of all members, nil if they are mixed
-	s    *selection
+	m *occi.Model
+	s *selection
+}
+
+// categories reads the parameters that name categories. They come first: the kinds
+// tell which attributes the others mean.
+func (f *filters) categories(ps params) error {
+	for _, p := range ps {
+		if p.name != "category" {
+			continue
+		}
+		if p.op != occi.Eq {
+			return badParam(p.name, "takes no comparison")
+		}
+		if err := f.category(p.name, p.value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // header reads the filters in header fields, which any GET may carry whatever it
@@ -176,31 +197,34 @@ func (f *filters) header(h map[string][]string) error {
 // param reads one query parameter.
 func (f *filters) param(p param) error {
 	switch p.name {
-	case "page", "number", "content":
+	case "page", "number", "content", "category":
 		return nil
 	case "action":
 		return badParam(p.name, "only POST invokes actions")
-	case "category", "q", "id", "sort":
+	case "q", "id", "sort":
 		if p.op != occi.Eq {
 			return badParam(p.name, "takes no comparison")
 		}
 	}
 	switch p.name {
-	case "category":
-		return f.category(p.name, p.value)
 	case "q":
-		words := strings.Fields(p.value)
-		if len(words) == 0 {
-			return badParam("q", "names no word")
-		}
-		f.s.query.Text = append(f.s.query.Text, words...)
-		return nil
+		return f.text(p.value)
 	case "id":
 		return f.id(p.value)
 	case "sort":
 		return f.sort(p.value)
 	}
 	return f.attribute(p.name, p)
+}
+
+// text adds words to look for. None select all, as search forms and the search
+// links of feeds ask for.
+func (f *filters) text(value string) error {
+	f.s.query.Text = append(f.s.query.Text, strings.Fields(value)...)
+	if len(f.s.query.Text) > maxWords {
+		return badParam("q", "names more than %d words", maxWords)
+	}
+	return nil
 }
 
 func (f *filters) id(value string) error {
@@ -242,6 +266,9 @@ func (f *filters) category(param, name string) error {
 	return nil
 }
 
+// noKind is no kind's identifier, so it selects nothing.
+const noKind = ""
+
 // restrict leaves the members that are of a kind.
 func (f *filters) restrict(k *occi.Kind) {
 	var kept []string
@@ -250,40 +277,39 @@ func (f *filters) restrict(k *occi.Kind) {
 			kept = append(kept, o.ID())
 		}
 	}
+	if kept == nil {
+		kept = []string{noKind}
+	}
 	f.s.query.Kinds = kept
-	f.s.none = f.s.none || len(kept) == 0
 }
 
 // attribute adds a condition on an attribute, whose operator may also end the
-// name: "memory.ge".
+// name: "memory.ge". A short name means the attribute of any selected kind that
+// can have the value.
 func (f *filters) attribute(shown string, p param) error {
-	a, err := f.defined(shown, p.name)
-	if err == nil && a == nil {
-		if i := strings.LastIndexByte(p.name, '.'); i >= 0 && words[p.name[i+1:]] != "" && p.op == occi.Eq {
-			p.op, p.name = words[p.name[i+1:]], p.name[:i]
-			a, err = f.defined(shown, p.name)
-		}
+	as := f.meant(p.name)
+	if i := strings.LastIndexByte(p.name, '.'); len(as) == 0 && i >= 0 && p.op == occi.Eq && words[p.name[i+1:]] != "" {
+		p.op, p.name = words[p.name[i+1:]], p.name[:i]
+		as = f.meant(p.name)
 	}
-	if err != nil {
-		return err
-	}
-	if a == nil {
+	if len(as) == 0 {
 		return badParam(shown, "unknown parameter: it is neither page, number, sort, q, id, category nor an attribute")
 	}
-	text := p.value
-	if s := f.states(a.Name); s != nil {
-		if canonical := s.Canonical(text); canonical != "" {
-			text = canonical
+	var conds []occi.Cond
+	var refused error
+	for _, a := range as {
+		v, err := f.value(a, p.value)
+		if err != nil {
+			refused = err
+			continue
 		}
+		conds = append(conds, occi.Cond{Name: a.Name, Op: p.op, Value: v})
 	}
-	// A bound may lie outside what an entity may have.
-	wide := *a
-	wide.Min, wide.Max = nil, nil
-	v, err := wide.Check(occi.Str(text))
-	if err != nil {
-		return badParam(shown, "%v", err)
+	if len(conds) == 0 {
+		return badParam(shown, "%v", refused)
 	}
-	f.s.query.Conds = append(f.s.query.Conds, occi.Cond{Name: a.Name, Op: p.op, Value: v})
+	conds[0].Or = conds[1:]
+	f.s.query.Conds = append(f.s.query.Conds, conds[0])
 	return nil
 }
 
@@ -292,33 +318,40 @@ var words = map[string]occi.Op{
 	"eq": occi.Eq, "ne": occi.Ne, "lt": occi.Lt, "le": occi.Le, "gt": occi.Gt, "ge": occi.Ge,
 }
 
-// states gives the state machine whose state an attribute holds.
-func (f *filters) states(name string) *occi.States {
+// value reads what an attribute is compared with. A bound may lie outside what an
+// entity may have, and a state go by another name.
+func (f *filters) value(a *occi.Attribute, text string) (occi.Value, error) {
 	for _, k := range f.m.Kinds {
-		if k.States != nil && k.States.Attribute == name {
-			return k.States
+		if k.States != nil && k.States.Attribute == a.Name && k.States.Aliases[text] != "" {
+			text = k.States.Aliases[text]
 		}
 	}
-	return nil
+	wide := *a
+	wide.Min, wide.Max = nil, nil
+	return wide.Check(occi.Str(text))
 }
 
-// defined gives the attribute that a name means, nil if it means none. A short
-// name that means several in a mixed collection is an error.
-func (f *filters) defined(shown, name string) (*occi.Attribute, error) {
-	if name == "" {
-		return nil, nil
+// meant lists the attributes, by name or short name, that a name means among the
+// selected kinds.
+func (f *filters) meant(name string) []*occi.Attribute {
+	var as []*occi.Attribute
+	add := func(k *occi.Kind) {
+		a := f.m.MemberAttribute(k, f.m.Long(k, name))
+		if a != nil && !slices.ContainsFunc(as, func(b *occi.Attribute) bool { return a.Name == b.Name }) {
+			as = append(as, a)
+		}
 	}
-	if f.kind != nil && !f.kind.Abstract {
-		return f.m.Attribute(f.m.Long(f.kind, name)), nil
+	for _, id := range f.s.query.Kinds {
+		if id != noKind {
+			add(f.m.Kind(id))
+		}
 	}
-	names := f.m.Longs(name)
-	switch len(names) {
-	case 0:
-		return nil, nil
-	case 1:
-		return f.m.Attribute(names[0]), nil
+	if len(f.s.query.Kinds) == 0 {
+		for _, k := range f.m.Kinds {
+			add(k)
+		}
 	}
-	return nil, badParam(shown, "is short for several attributes: %s", strings.Join(names, ", "))
+	return as
 }
 
 // sort adds an order: names with "-" before them for the reverse.
@@ -327,14 +360,14 @@ func (f *filters) sort(value string) error {
 		s = strings.TrimSpace(s)
 		name, desc := strings.CutPrefix(s, "-")
 		if name != "created" && name != "updated" {
-			a, err := f.defined("sort", name)
-			if err != nil {
-				return err
-			}
-			if a == nil {
+			as := f.meant(name)
+			if len(as) == 0 {
 				return badParam("sort", "%q is not an attribute", name)
 			}
-			name = a.Name
+			if len(as) > 1 {
+				return badParam("sort", "%q is short for %s and %s; name one of them", name, as[0].Name, as[1].Name)
+			}
+			name = as[0].Name
 		}
 		f.s.query.Sort = append(f.s.query.Sort, occi.Order{Name: name, Desc: desc})
 	}

@@ -56,6 +56,9 @@ func TestClientsOfTheStandard(t *testing.T) {
 		{"older names", "POST", "/compute/", "", []string{"X-OCCI-Category: " + category}},
 		{"at the root", "POST", "/", "Category: " + category, []string{"Content-Type: text/plain"}},
 		{"JSON without a type", "POST", "/compute/", `{"kind":"http://schemas.ogf.org/occi/infrastructure#compute"}`, nil},
+		{"a descriptor without a type", "POST", "/compute/", "type compute\ncores 8\ncpu 3 Ghz\nmemory 16 Gb\n", nil},
+		{"XML without a type", "POST", "/compute", "<occi><type>compute</type></occi>", nil},
+		{"several types, one known", "POST", "/compute/", `{"type":"compute"}`, []string{"Content-Type: image/png, application/json"}},
 		{"older JSON", "POST", "/compute/", `{"kind":"http://schemas.ogf.org/occi/infrastructure#compute","attributes":{"occi":{"compute":{"cores":2}}}}`, []string{"Content-Type: application/occi+json"}},
 		{"a URL of the client's", "PUT", "/compute/0a7ad4ff-1f2b-4b1c-9a63-8c9c1a4c4a01", "Category: " + category, []string{"Content-Type: text/plain"}},
 	} {

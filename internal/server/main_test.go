@@ -2,21 +2,63 @@ package server_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/internal/server"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/spec"
 	"github.com/occid/occid/store"
 )
+
+// postgres is the cluster of all tests here.
+var postgres struct {
+	once    sync.Once
+	cluster *pgtest.Cluster
+	err     error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if postgres.cluster != nil {
+		if err := postgres.cluster.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// onEach runs a test with a cloud on either database.
+func onEach(t *testing.T, f func(t *testing.T, c *cloud)) {
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		f(t, newCloudOn(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db")))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		postgres.once.Do(func() { postgres.cluster, postgres.err = pgtest.Start() })
+		if postgres.err != nil {
+			t.Fatal(postgres.err)
+		}
+		dsn, _, err := postgres.cluster.Create(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, newCloudOn(t, dsn))
+	})
+}
 
 // cloud is a server over a real engine, store and libvirt's test host.
 type cloud struct {
@@ -24,6 +66,7 @@ type cloud struct {
 	server *server.Server
 	engine *engine.Engine
 	store  *store.Store
+	host   *host
 	url    string
 	log    *record
 	// statements are the SQL statements run.
@@ -33,9 +76,15 @@ type cloud struct {
 // newCloud starts a server that ends with the test.
 func newCloud(t testing.TB) *cloud {
 	t.Helper()
+	return newCloudOn(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+}
+
+// newCloudOn is newCloud with an empty database of choice.
+func newCloudOn(t testing.TB, dsn string) *cloud {
+	t.Helper()
 	c := &cloud{t: t, log: &record{}, statements: &counter{}}
 	ctx := context.Background()
-	st, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), store.WithTrace(c.statements.count))
+	st, err := store.Open(ctx, dsn, store.WithTrace(c.statements.count))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +99,9 @@ func newCloud(t testing.TB) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.store = st
+	c.store, c.host = st, &host{Driver: driver}
 	c.engine = engine.New(engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
-		Hosts: []engine.Host{{Name: "one", Driver: driver}}, Logger: quiet})
+		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Logger: quiet})
 	if err := c.engine.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -137,9 +186,9 @@ func (c *cloud) create(collection, descriptor string) string {
 // revision counts the changes of everything in the store.
 func (c *cloud) revision() int64 {
 	c.t.Helper()
-	n, _, err := c.engine.Revision(c.t.Context(), engine.Caller{}, nil)
+	n, err := c.engine.Count(c.t.Context(), engine.Caller{}, nil)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return n
+	return n.Revision
 }

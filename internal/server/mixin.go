@@ -14,7 +14,7 @@ func (c *call) postMixin() error {
 	if _, acts, err := c.params.single("action"); err != nil || acts {
 		return c.actOnCollection()
 	}
-	return c.associate(func(listed []uuid.UUID) (engine.Members, error) {
+	return c.associate(func(listed []uuid.UUID, _ bool) (engine.Members, error) {
 		if len(listed) == 0 {
 			return engine.Members{}, occi.E(occi.Invalid, "the request lists no locations")
 		}
@@ -24,7 +24,7 @@ func (c *call) postMixin() error {
 
 // putMixin makes the entities listed the members.
 func (c *call) putMixin() error {
-	return c.associate(func(listed []uuid.UUID) (engine.Members, error) {
+	return c.associate(func(listed []uuid.UUID, _ bool) (engine.Members, error) {
 		members, err := c.members()
 		gone := slices.DeleteFunc(members, func(id uuid.UUID) bool { return slices.Contains(listed, id) })
 		return engine.Members{Add: listed, Drop: gone}, err
@@ -34,9 +34,12 @@ func (c *call) putMixin() error {
 // deleteMixin takes the mixin from the entities listed, from all members if none
 // is. The entities themselves stay.
 func (c *call) deleteMixin() error {
-	return c.associate(func(listed []uuid.UUID) (engine.Members, error) {
+	return c.associate(func(listed []uuid.UUID, given bool) (engine.Members, error) {
 		if len(listed) > 0 {
 			return engine.Members{Drop: listed}, nil
+		}
+		if given {
+			return engine.Members{}, occi.E(occi.Invalid, "the request lists no locations; without a body it empties %s", c.to.path)
 		}
 		members, err := c.members()
 		return engine.Members{Drop: members}, err
@@ -45,27 +48,21 @@ func (c *call) deleteMixin() error {
 
 // members lists the mixin's.
 func (c *call) members() ([]uuid.UUID, error) {
-	ids, _, err := c.chosen()
-	return ids, err
+	s, err := c.selects()
+	if err != nil {
+		return nil, err
+	}
+	return c.ids(s)
 }
 
 // associate changes the members of the target mixin by the locations that the
-// request lists and answers with the collection (GFD.223 section 11.3).
-func (c *call) associate(change func(listed []uuid.UUID) (engine.Members, error)) error {
+// request lists, if it has any content, and answers with the collection (GFD.223
+// section 11.3).
+func (c *call) associate(change func(listed []uuid.UUID, given bool) (engine.Members, error)) error {
 	if err := c.params.only(); err != nil {
 		return err
 	}
-	d, err := c.given()
-	if err != nil {
-		return err
-	}
-	if d == nil {
-		d = &occi.Draft{}
-	}
-	if d.Kind != "" {
-		return occi.E(occi.Invalid, "the request describes a %s; %s takes locations of entities", d.Kind, c.to.path)
-	}
-	listed, err := c.located(d)
+	listed, given, err := c.listed()
 	if err != nil {
 		return err
 	}
@@ -73,17 +70,17 @@ func (c *call) associate(change func(listed []uuid.UUID) (engine.Members, error)
 	if err != nil {
 		return err
 	}
-	members, err := change(listed)
+	out, err := again(func() (*engine.Outcome, error) {
+		members, err := change(listed, given)
+		if err != nil {
+			return nil, err
+		}
+		return c.s.engine.Associate(c.r.Context(), c.caller, c.to.mixin.ID(), members, w.options)
+	})
 	if err != nil {
 		return err
 	}
-	out, err := c.s.engine.Associate(c.r.Context(), c.caller, c.to.mixin.ID(), members, w.options)
-	if err != nil {
-		return err
-	}
-	if _, err := c.waited(w, out); err != nil {
-		return err
-	}
+	c.waited(w, out)
 	s, err := c.selects()
 	if err != nil {
 		return err

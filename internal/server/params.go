@@ -112,14 +112,3 @@ func (ps params) only(names ...string) error {
 	}
 	return nil
 }
-
-// without leaves a parameter out.
-func (ps params) without(name string) params {
-	var kept params
-	for _, p := range ps {
-		if p.name != name {
-			kept = append(kept, p)
-		}
-	}
-	return kept
-}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ const (
 func (c *call) read() ([]byte, error) {
 	if c.body != nil || c.r.Body == nil {
 		return c.body, nil
+	}
+	if coding := c.r.Header["Content-Encoding"]; len(coding) > 0 && !strings.EqualFold(coding[0], "identity") {
+		return nil, occi.E(occi.Media, "Content-Encoding: %.80s is not read; send the body as it is", coding[0])
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.rec.ResponseWriter, c.r.Body, maxBody))
 	if err != nil {
@@ -80,7 +84,21 @@ func isEmpty(d *occi.Draft) bool {
 		len(d.Mixins)+len(d.Categories)+len(d.Attributes)+len(d.Links)+len(d.Locations)+len(d.Members) == 0
 }
 
-// invocation reads the attributes of an action that the URL names by its term.
+// draftOfOne is draft for requests about a single entity. A collection of one
+// describes it too.
+func (c *call) draftOfOne() (*occi.Draft, error) {
+	d, err := c.draft()
+	if err != nil || len(d.Members) == 0 {
+		return d, err
+	}
+	if len(d.Members) > 1 {
+		return nil, occi.E(occi.Invalid, "the request describes %d entities; %s is one", len(d.Members), c.to.path)
+	}
+	return &d.Members[0], nil
+}
+
+// invocation reads how an action is invoked that the URL names by its term; its
+// parameters may be in the body, in the URL, or in both.
 func (c *call) invocation(term string) (*occi.Draft, error) {
 	if term == "" {
 		return nil, badParam("action", "names no action")
@@ -101,7 +119,55 @@ func (c *call) invocation(term string) (*occi.Draft, error) {
 	if d.Action == "" {
 		d.Action = term
 	}
-	return d, nil
+	return d, c.moveParameters(term, d)
+}
+
+// moveParameters moves an action's parameters from the URL to its draft. What may
+// be a parameter or a filter on a collection is a parameter.
+func (c *call) moveParameters(term string, d *occi.Draft) error {
+	var rest params
+	for _, p := range c.params {
+		switch {
+		case p.name == "action":
+		case !c.takes(term, p.name):
+			rest = append(rest, p)
+		case p.op != occi.Eq:
+			return badParam(p.name, "takes no comparison")
+		case d.Attr(p.name) != nil:
+			return badParam(p.name, "is given more than once")
+		default:
+			d.Attributes = append(d.Attributes, occi.DraftAttr{Name: p.name, Value: occi.Str(p.value)})
+		}
+	}
+	c.params = rest
+	return nil
+}
+
+// takes reports whether an action with a term has a parameter of a name.
+func (c *call) takes(term, name string) bool {
+	return slices.ContainsFunc(c.reg.model.Actions, func(a *occi.Action) bool {
+		return a.Term == term && a.Attribute(name) != nil
+	})
+}
+
+// listed reads which entities a request lists; given is false if it has neither a
+// body nor OCCI's header fields.
+func (c *call) listed() (ids []uuid.UUID, given bool, err error) {
+	d, err := c.given()
+	if err != nil || d == nil {
+		return nil, false, err
+	}
+	switch {
+	case d.Kind != "" || d.Action != "":
+		err = occi.E(occi.Invalid, "the request describes %s; %s takes locations of entities", d.Kind+d.Action, c.to.path)
+	case len(d.Attributes) > 0:
+		err = occi.E(occi.Invalid, "the request gives %s; %s takes locations of entities", d.Attributes[0].Name, c.to.path)
+	case len(d.Links) > 0:
+		err = occi.E(occi.Invalid, "the request links to %s; %s takes locations of entities", d.Links[0].Target, c.to.path)
+	default:
+		ids, err = c.located(d)
+	}
+	return ids, true, err
 }
 
 // located lists the entities that a draft refers to: by locations, or as the

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -72,8 +73,26 @@ func TestStoppingEndsWaitsAndAnswersWhatWasAccepted(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("Serve: %v", err)
 	}
+	w := httptest.NewRecorder()
+	if s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil)); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("a server that is stopping is ready: %d", w.Code)
+	}
 	if conn, err := net.Dial("tcp", l.Addr().String()); err == nil {
 		t.Error("it still listens")
 		_ = conn.Close()
+	}
+}
+
+func TestServeReportsALostListener(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := newCloud(t).server.Serve(t.Context(), l); err == nil {
+		t.Error("Serve on a closed listener = nil")
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -30,9 +29,9 @@ type Engine interface {
 type reader interface {
 	Get(ctx context.Context, c engine.Caller, id uuid.UUID) (*occi.Entity, error)
 	List(ctx context.Context, c engine.Caller, q *occi.Query) (*occi.Page, error)
-	Revision(ctx context.Context, c engine.Caller, kinds []string) (int64, time.Time, error)
+	Count(ctx context.Context, c engine.Caller, kinds []string) (occi.Count, error)
 	Task(ctx context.Context, c engine.Caller, id uuid.UUID) (*occi.Task, error)
-	Tasks(ctx context.Context, c engine.Caller, entity uuid.UUID) ([]*occi.Task, error)
+	Tasks(ctx context.Context, c engine.Caller, kind string, entity uuid.UUID) ([]*occi.Task, error)
 	Unfinished(ctx context.Context, c engine.Caller) ([]*occi.Task, error)
 }
 

@@ -55,7 +55,7 @@ func (c *call) show(key bodyKey, modified time.Time, encode func([]byte, *render
 	if b != nil {
 		tag = b.etag[0]
 	} else {
-		tag = etag(key.revision, c.reg.tag, c.format.Media)
+		tag = etag(key.revision, c.reg.tag, c.format.Media, key.filter)
 	}
 	unchanged, err := notModified(c.r, tag, modified)
 	if err != nil {
@@ -144,60 +144,66 @@ func setFields(h http.Header, fields []render.Field) {
 	}
 }
 
+// getCollection answers with a selection, whose content changes only with the
+// revision of its kinds.
 func (c *call) getCollection() error {
 	s, err := c.selects()
 	if err != nil {
 		return err
 	}
-	return c.showCollection(s, s.query.Kinds)
+	now, err := c.s.engine.Count(c.r.Context(), c.caller, s.query.Kinds)
+	if err != nil {
+		return err
+	}
+	s.query.Count = &now
+	return c.show(c.pageKey(s, now), now.Updated, func(dst []byte, v *render.View) ([]byte, error) {
+		page, err := c.list(s)
+		if err != nil {
+			return nil, err
+		}
+		return c.page(dst, v, s, page)
+	})
 }
 
-// getReverse lists the resources linked with one.
+// getReverse lists the resources linked with one. A link can come and go without
+// a change to what it leads to, so the page is read before it is known whether
+// the client has it.
 func (c *call) getReverse() error {
 	s, err := c.selects()
 	if err != nil {
 		return err
 	}
-	e, err := c.s.engine.Get(c.r.Context(), c.caller, c.to.id)
+	page, err := c.list(s)
 	if err != nil {
 		return err
 	}
-	if e.Kind != c.to.of.ID() {
+	if page.LinkedTo == nil || page.LinkedTo.Kind != c.to.of.ID() {
 		return nothingAt(c.to.path)
 	}
-	// A link can come and go without a change to what it leads to.
-	return c.showCollection(s, nil)
+	return c.show(c.pageKey(s, page.Count), page.Count.Updated, func(dst []byte, v *render.View) ([]byte, error) {
+		return c.page(dst, v, s, page)
+	})
 }
 
-// showCollection answers with a selection, whose content changes only with the
-// revision of kinds.
-func (c *call) showCollection(s *selection, kinds []string) error {
-	revision, updated, err := c.s.engine.Revision(c.r.Context(), c.caller, kinds)
-	if err != nil {
-		return err
-	}
+// pageKey names the rendering of a selection.
+func (c *call) pageKey(s *selection, now occi.Count) bodyKey {
 	path := c.to.path
-	if c.r.URL.RawQuery != "" || s.header != "" {
-		path += "?" + c.r.URL.RawQuery + "\x00" + s.header
+	if c.r.URL.RawQuery != "" {
+		path += "?" + c.r.URL.RawQuery
 	}
-	key := bodyKey{path: path, revision: revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
-	return c.show(key, updated, func(dst []byte, v *render.View) ([]byte, error) {
-		page, err := c.list(s)
-		if err != nil {
-			return nil, err
-		}
-		if s.page > 0 && !c.format.Standard {
-			c.links = c.neighbours(s, page.Total)
-		}
-		return c.format.Collection(dst, v, c.collection(s, page, updated))
-	})
+	return bodyKey{path: path, filter: s.header, revision: now.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
+}
+
+// page renders a page of a selection, and notes the links to those around it.
+func (c *call) page(dst []byte, v *render.View, s *selection, page *occi.Page) ([]byte, error) {
+	if s.page > 0 && !c.format.Standard {
+		c.links = c.neighbours(s, page.Total)
+	}
+	return c.format.Collection(dst, v, c.collection(s, page, page.Count.Updated))
 }
 
 // list runs the query of a selection.
 func (c *call) list(s *selection) (*occi.Page, error) {
-	if s.none {
-		return &occi.Page{}, nil
-	}
 	return c.s.engine.List(c.r.Context(), c.caller, &s.query)
 }
 

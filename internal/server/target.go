@@ -137,7 +137,7 @@ func below(m *occi.Model, location string) (target, bool) {
 		return target{}, false
 	}
 	if word == "tasks" {
-		return target{verbs: tasksVerbs, of: of.kind, id: of.id}, true
+		return target{verbs: tasksVerbs, kind: m.Kind(occi.TaskKind), of: of.kind, id: of.id}, true
 	}
 	k, ok := m.At("/" + word + "/").(*occi.Kind)
 	if !ok || k.Abstract {

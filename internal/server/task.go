@@ -12,10 +12,7 @@ import (
 
 // getTasks lists what was asked of an entity, oldest first.
 func (c *call) getTasks() error {
-	if err := c.asked(); err != nil {
-		return err
-	}
-	tasks, err := c.s.engine.Tasks(c.r.Context(), c.caller, c.to.id)
+	tasks, err := c.s.engine.Tasks(c.r.Context(), c.caller, c.to.of.ID(), c.to.id)
 	if err != nil {
 		return err
 	}
@@ -23,7 +20,7 @@ func (c *call) getTasks() error {
 	for i, t := range tasks {
 		es[i] = t.Resource()
 	}
-	return c.showTasks(c.reg.model.Kind(occi.TaskKind), es)
+	return c.showTasks(es)
 }
 
 // asked checks that what tasks are asked for exists.
@@ -48,7 +45,7 @@ func (c *call) getUnfinished() error {
 			es[i] = linkTo(t)
 		}
 	}
-	return c.showTasks(c.to.kind, es)
+	return c.showTasks(es)
 }
 
 // linkTo is the link to a task from what it is about.
@@ -56,28 +53,16 @@ func linkTo(t *occi.Task) *occi.Entity {
 	return occi.TaskLink(&occi.Entity{ID: t.Entity, Kind: t.Kind, Owner: t.Who, Updated: t.Created}, t.ID)
 }
 
-// showTasks answers with a page of tasks.
-func (c *call) showTasks(kind *occi.Kind, es []*occi.Entity) error {
-	if err := c.params.only("page", "number", "content"); err != nil {
+// showTasks answers with those of tasks, or of links to them, that the query
+// selects.
+func (c *call) showTasks(es []*occi.Entity) error {
+	s, err := c.selects()
+	if err != nil {
 		return err
 	}
-	if err := c.embedded(); err != nil {
-		return err
-	}
-	s := &selection{rest: withoutPaging(c.r.URL.RawQuery)}
-	if err := s.paging(c.params); err != nil {
-		return err
-	}
-	col := c.collection(s, &occi.Page{Entities: es, Total: len(es)}, latest(es))
-	col.Kind, col.Title = kind, kind.Title
-	if s.page > 0 {
-		from := min(s.query.Offset, len(es))
-		col.Entities = es[from:min(from+s.number, len(es))]
-		if !c.format.Standard {
-			c.links = c.neighbours(s, len(es))
-		}
-	}
-	return c.showText(func(v *render.View) ([]byte, error) { return c.format.Collection(nil, v, col) })
+	page := s.query.Select(es)
+	page.Count.Updated = latest(page.Entities)
+	return c.showText(func(v *render.View) ([]byte, error) { return c.page(nil, v, s, page) })
 }
 
 func latest(es []*occi.Entity) time.Time {
@@ -90,18 +75,15 @@ func latest(es []*occi.Entity) time.Time {
 	return at
 }
 
-// postTask queues an action, which the request names itself, and answers with
+// postTask queues an action, which the URL or the request names, and answers with
 // its task; with the entity if there is nothing to do.
 func (c *call) postTask() error {
-	if err := c.params.only(); err != nil {
-		return err
-	}
-	d, err := c.given()
+	d, err := c.queued()
 	if err != nil {
 		return err
 	}
-	if d == nil || d.Action == "" {
-		return occi.E(occi.Invalid, "the request names no action")
+	if err := c.params.only(); err != nil {
+		return err
 	}
 	w, err := c.anyWrite()
 	if err != nil {
@@ -117,9 +99,7 @@ func (c *call) postTask() error {
 	if len(out.Tasks) == 0 {
 		return c.changed(w, out)
 	}
-	if _, err := c.waited(w, out); err != nil {
-		return err
-	}
+	c.waited(w, out)
 	task, err := c.s.engine.Task(c.r.Context(), c.caller, out.Tasks[0].ID)
 	if err != nil {
 		return err
@@ -128,6 +108,22 @@ func (c *call) postTask() error {
 	c.locate(shown[0])
 	c.answer(http.StatusCreated, func(f *render.Format, v *render.View) ([]byte, error) { return f.Created(nil, v, shown) })
 	return nil
+}
+
+// queued reads the action that a new task is to carry out.
+func (c *call) queued() (*occi.Draft, error) {
+	term, given, err := c.params.single("action")
+	if err != nil {
+		return nil, err
+	}
+	if given {
+		return c.invocation(term)
+	}
+	d, err := c.given()
+	if err == nil && (d == nil || d.Action == "") {
+		err = occi.E(occi.Invalid, "the request names no action")
+	}
+	return d, err
 }
 
 func (c *call) getTask() error {
@@ -167,7 +163,9 @@ func (c *call) cancelTask() error {
 	if err := c.params.only(); err != nil {
 		return err
 	}
-	t, err := c.s.engine.Cancel(c.r.Context(), c.caller, c.to.id)
+	ctx, cancel := c.living()
+	defer cancel()
+	t, err := c.s.engine.Cancel(ctx, c.caller, c.to.id)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,44 @@ func TestTasksAreResources(t *testing.T) {
 		t.Errorf("unfinished tasks %v", open)
 	}
 	c.do("GET", "/network/"+path[len("/compute/"):]+"/tasks/", "").want(t, 404)
+}
+
+func TestRunningTasks(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	path := c.create("/compute/", `{"title":"a"}`)
+	begun := make(chan struct{})
+	c.host.onStart(func(ctx context.Context) error {
+		close(begun)
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	start := strings.TrimPrefix(c.do("POST", path+"/tasks/?action=start", "").want(t, 201).Header.Get("Location"), c.url)
+	<-begun
+	c.do("GET", start, "", "Accept: application/json").want(t, 200, `"state": "running"`, `"verb": "start"`)
+	link := strings.Replace(start, "/task/", "/tasklink/", 1)
+	c.do("GET", path, "").want(t, 200, "Link: <"+start+">", `occi.compute.state.message="starting"`)
+	c.do("GET", link, "").want(t, 200, `occi.core.source="`+path+`"`, `occi.core.target="`+start+`"`)
+	for collection, want := range map[string]string{
+		"/task/": start, "/tasklink/": link, "/task/?state=running": start, "/task/?state=pending": "", "/task/?verb=start": start, "/task/?verb!=start": "",
+		"/task/?attempts>=1&sort=-created": start, "/task/?q=START": start, "/task/?id=" + start[len("/task/"):]: start, "/tasklink/?source=" + path: link,
+		path + "/tasks/?state=running": start, path + "/tasks/?state=failed": "", path + "/tasks/?q=nothing": "",
+	} {
+		if got := strings.Join(c.paths(collection), " "); got != want {
+			t.Errorf("%s lists %q, want %q", collection, got, want)
+		}
+	}
+	stop := strings.TrimPrefix(c.do("POST", path+"/tasks/?action=stop&method=poweroff", "").want(t, 201).Header.Get("Location"), c.url)
+	if got := strings.Join(c.paths("/task/?sort=-verb"), " "); got != stop+" "+start {
+		t.Errorf("in the order of verbs: %q", got)
+	}
+	for _, task := range []string{stop, start} {
+		c.do("DELETE", task, "").want(t, 200, `occid.task.state="cancelled"`)
+		c.do("DELETE", task, "").want(t, 409, "cancelled")
+	}
+	if got := c.paths("/task/"); len(got) > 0 {
+		t.Errorf("unfinished are %v", got)
+	}
 }
 
 func TestIdempotencyKeys(t *testing.T) {

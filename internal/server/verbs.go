@@ -63,7 +63,9 @@ func (v *verbs) allow() string {
 
 // answerOptions answers OPTIONS.
 func (c *call) answerOptions() error {
-	c.rec.Header()["Allow"] = []string{c.to.verbs.allow()}
+	h := c.rec.Header()
+	h["Allow"] = []string{c.to.verbs.allow()}
+	h["Content-Type"] = []string{c.faultFormat().Type}
 	c.rec.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -36,11 +38,11 @@ func (c *call) collectionWrite() (write, error) {
 	if err != nil || w.options.Match == nil {
 		return w, err
 	}
-	revision, updated, err := c.s.engine.Revision(c.r.Context(), c.caller, c.memberKinds())
+	now, err := c.s.engine.Count(c.r.Context(), c.caller, c.memberKinds())
 	if err != nil {
 		return w, err
 	}
-	err = w.options.Match(&occi.Entity{Revision: revision, Updated: updated})
+	err = w.options.Match(&occi.Entity{Revision: now.Revision, Updated: now.Updated})
 	w.options.Match = nil
 	return w, err
 }
@@ -91,11 +93,11 @@ func (c *call) postCollection() error {
 }
 
 func (c *call) created(w write, out *engine.Outcome) error {
-	es, err := c.settled(w, out)
-	if err != nil {
-		return err
-	}
+	es := c.settled(w, out)
 	c.locate(es[0])
+	if len(es) == 1 {
+		c.identify(es[0])
+	}
 	c.answer(http.StatusCreated, func(f *render.Format, v *render.View) ([]byte, error) { return f.Created(nil, v, es) })
 	return nil
 }
@@ -104,7 +106,7 @@ func (c *call) putEntity() error {
 	if err := c.params.only(); err != nil {
 		return err
 	}
-	d, err := c.draft()
+	d, err := c.draftOfOne()
 	if err != nil {
 		return err
 	}
@@ -128,13 +130,13 @@ func (c *call) postEntity() error {
 	if err != nil {
 		return err
 	}
-	if err := c.params.only("action"); err != nil {
-		return err
-	}
 	if acts {
 		return c.actOnEntity(term)
 	}
-	d, err := c.draft()
+	if err := c.params.only(); err != nil {
+		return err
+	}
+	d, err := c.draftOfOne()
 	if err != nil {
 		return err
 	}
@@ -154,6 +156,9 @@ func (c *call) actOnEntity(term string) error {
 	if err != nil {
 		return err
 	}
+	if err := c.params.only(); err != nil {
+		return err
+	}
 	w, err := c.entityWrite()
 	if err != nil {
 		return err
@@ -167,11 +172,9 @@ func (c *call) actOnEntity(term string) error {
 
 // changed answers a write on one entity with the entity.
 func (c *call) changed(w write, out *engine.Outcome) error {
-	es, err := c.settled(w, out)
-	if err != nil {
-		return err
-	}
+	es := c.settled(w, out)
 	c.locate(es[0])
+	c.identify(es[0])
 	c.answer(http.StatusOK, func(f *render.Format, v *render.View) ([]byte, error) { return f.Entity(nil, v, es[0]) })
 	return nil
 }
@@ -190,43 +193,53 @@ func (c *call) actOnCollection() error {
 	if err != nil {
 		return err
 	}
-	c.params = c.params.without("action")
-	ids, s, err := c.chosen()
+	s, err := c.selects()
 	if err != nil {
 		return err
 	}
 	if c.to.kind != nil && c.reg.model.ActionOf(c.to.kind, s.query.Mixins, term) == nil {
 		return badParam("action", "a %s has no action %q", c.to.kind.Term, term)
 	}
-	out, err := c.s.engine.Act(c.r.Context(), c.caller, ids, d, w.options)
+	out, err := c.onChosen(s, func(ids []uuid.UUID) (*engine.Outcome, error) {
+		return c.s.engine.Act(c.r.Context(), c.caller, ids, d, w.options)
+	})
 	if err != nil {
 		return err
 	}
 	return c.several(w, out)
 }
 
+// onChosen writes to the members that a selection finds.
+func (c *call) onChosen(s *selection, write func(ids []uuid.UUID) (*engine.Outcome, error)) (*engine.Outcome, error) {
+	return again(func() (*engine.Outcome, error) {
+		ids, err := c.ids(s)
+		if err != nil {
+			return nil, err
+		}
+		return write(ids)
+	})
+}
+
+// again repeats a few times what chooses entities and writes to them, if one of
+// them was gone before it was written.
+func again(write func() (*engine.Outcome, error)) (*engine.Outcome, error) {
+	const attempts = 5
+	for i := 1; ; i++ {
+		out, err := write()
+		if !errors.Is(err, occi.NotFound) || i == attempts {
+			return out, err
+		}
+	}
+}
+
 // several answers a write on a collection with the entities it was about.
 func (c *call) several(w write, out *engine.Outcome) error {
-	es, err := c.settled(w, out)
-	if err != nil {
-		return err
-	}
+	es := c.settled(w, out)
 	page := &occi.Page{Entities: es, Total: len(es)}
 	c.answer(http.StatusOK, func(f *render.Format, v *render.View) ([]byte, error) {
 		return f.Collection(nil, v, c.collection(&selection{}, page, time.Now()))
 	})
 	return nil
-}
-
-// chosen lists the members of the target's collection that a write is about:
-// those the query selects.
-func (c *call) chosen() ([]uuid.UUID, *selection, error) {
-	s, err := c.selects()
-	if err != nil {
-		return nil, nil, err
-	}
-	ids, err := c.ids(s)
-	return ids, s, err
 }
 
 func (c *call) deleteEntity() error {
@@ -247,7 +260,7 @@ func (c *call) deleteEntity() error {
 // deleteCollection deletes the members that the query selects, or of those the
 // ones whose locations the request lists.
 func (c *call) deleteCollection() error {
-	d, err := c.given()
+	listed, given, err := c.listed()
 	if err != nil {
 		return err
 	}
@@ -259,11 +272,7 @@ func (c *call) deleteCollection() error {
 	if err != nil {
 		return err
 	}
-	if d != nil {
-		listed, err := c.located(d)
-		if err != nil {
-			return err
-		}
+	if given {
 		if len(listed) == 0 {
 			return occi.E(occi.Invalid, "the request lists no locations; without a body it deletes all of %s", c.to.path)
 		}
@@ -272,11 +281,9 @@ func (c *call) deleteCollection() error {
 			return err
 		}
 	}
-	ids, err := c.ids(s)
-	if err != nil {
-		return err
-	}
-	out, err := c.s.engine.Delete(c.r.Context(), c.caller, ids, w.options)
+	out, err := c.onChosen(s, func(ids []uuid.UUID) (*engine.Outcome, error) {
+		return c.s.engine.Delete(c.r.Context(), c.caller, ids, w.options)
+	})
 	if err != nil {
 		return err
 	}
@@ -301,31 +308,32 @@ func (c *call) allThere(s *selection, listed []uuid.UUID) error {
 	return nil
 }
 
-// gone answers a deletion. Formats that could not hold the word get no content.
+// gone answers a deletion.
 func (c *call) gone(w write, out *engine.Outcome) error {
-	if _, err := c.waited(w, out); err != nil {
-		return err
-	}
+	c.waited(w, out)
 	c.ok()
 	return nil
 }
 
-// ok answers a success that has nothing to show.
+// ok answers a success that has nothing to show. Formats that could not hold the
+// word get no content.
 func (c *call) ok() {
-	if c.format == render.Formats()[0] || c.format.InHeaders {
+	if c.format.InHeaders || strings.HasSuffix(c.format.Media, "plain") {
 		c.send(http.StatusOK, c.format, okBody)
 		return
 	}
-	c.vary(c.rec.Header())
+	h := c.rec.Header()
+	h["Content-Type"] = []string{c.format.Type}
+	c.vary(h)
 	c.rec.WriteHeader(http.StatusNoContent)
 }
 
 // settled waits for the outcome of a write as long as the client likes and gives
-// the entities as they are then. One that is gone by then is given as it was.
-func (c *call) settled(w write, out *engine.Outcome) ([]*occi.Entity, error) {
-	waited, err := c.waited(w, out)
-	if err != nil || !waited || len(out.Entities) == 0 {
-		return out.Entities, err
+// the entities as they are then. The write itself is done: what cannot be read is
+// given as it was.
+func (c *call) settled(w write, out *engine.Outcome) []*occi.Entity {
+	if !c.waited(w, out) || len(out.Entities) == 0 {
+		return out.Entities
 	}
 	q := &occi.Query{}
 	for _, e := range out.Entities {
@@ -333,7 +341,7 @@ func (c *call) settled(w write, out *engine.Outcome) ([]*occi.Entity, error) {
 	}
 	page, err := c.s.engine.List(c.r.Context(), c.caller, q)
 	if err != nil {
-		return nil, err
+		return out.Entities
 	}
 	now := make(map[uuid.UUID]*occi.Entity, len(page.Entities))
 	for _, e := range page.Entities {
@@ -341,36 +349,49 @@ func (c *call) settled(w write, out *engine.Outcome) ([]*occi.Entity, error) {
 	}
 	es := make([]*occi.Entity, len(out.Entities))
 	for i, e := range out.Entities {
-		if es[i] = now[e.ID]; es[i] == nil {
-			es[i] = e
-		}
+		es[i] = cmp.Or(now[e.ID], e)
 	}
-	return es, nil
+	return es
 }
 
+// maxTasks bounds the tasks that a header field names: clients bound fields. All
+// that are not over are at /task/.
+const maxTasks = 32
+
 // waited names the tasks of a write in the header and waits for them if the
-// client prefers that.
-func (c *call) waited(w write, out *engine.Outcome) (bool, error) {
+// client prefers that. Whatever ends the wait, the answer shows how far they are.
+func (c *call) waited(w write, out *engine.Outcome) bool {
 	if len(out.Tasks) == 0 {
-		return false, nil
+		return false
 	}
 	h := c.rec.Header()
-	urls := make([]string, len(out.Tasks))
-	for i, t := range out.Tasks {
-		urls[i] = c.base() + c.taskPath(t.ID)
+	urls := make([]string, min(len(out.Tasks), maxTasks))
+	for i := range urls {
+		urls[i] = c.base() + c.taskPath(out.Tasks[i].ID)
 	}
 	h["X-Task-Location"] = []string{strings.Join(urls, ", ")}
 	if w.patience == 0 {
-		return false, nil
+		return false
 	}
-	ctx, cancel := context.WithTimeout(c.r.Context(), w.patience)
+	ctx, cancel := c.living()
 	defer cancel()
-	defer context.AfterFunc(c.s.life, cancel)()
+	ctx, expire := context.WithTimeout(ctx, w.patience)
+	defer expire()
 	if err := c.s.engine.Wait(ctx, out.IDs()); err != nil && ctx.Err() == nil {
-		return false, err
+		c.s.log.Error("waiting for tasks failed", "request_id", c.id, "error", err)
 	}
 	h["Preference-Applied"] = []string{"wait"}
-	return true, nil
+	return true
+}
+
+// living is the request's context, which ends at shutdown too.
+func (c *call) living() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(c.r.Context())
+	stop := context.AfterFunc(c.s.life, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 func (c *call) taskPath(id uuid.UUID) string {
@@ -382,6 +403,13 @@ func (c *call) locate(e *occi.Entity) {
 	c.rec.Header()["Location"] = []string{c.base() + c.reg.model.Path(e)}
 }
 
+// identify tells which version of an entity an answer is about.
+func (c *call) identify(e *occi.Entity) {
+	h := c.rec.Header()
+	h["Etag"] = []string{etag(e.Revision, c.reg.tag, c.format.Media, "")}
+	h["Last-Modified"] = []string{e.Updated.UTC().Format(http.TimeFormat)}
+}
+
 // answer answers a write that has been carried out. It must not fail any more, so
 // what the format asked for cannot show is answered in the default one.
 func (c *call) answer(status int, encode func(*render.Format, *render.View) ([]byte, error)) {
@@ -389,6 +417,7 @@ func (c *call) answer(status int, encode func(*render.Format, *render.View) ([]b
 	text, err := encode(f, c.view())
 	if err != nil {
 		f = render.Formats()[0]
+		delete(c.rec.Header(), "Etag")
 		if text, err = encode(f, c.view()); err != nil {
 			c.s.log.Error("a write was not shown", "request_id", c.id, "error", err)
 			text = okBody

@@ -1,0 +1,80 @@
+package server_test
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestReadsTakeFewStatementsAndNoHost(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, c *cloud) {
+		network := c.create("/network/", `{"title":"n"}`)
+		compute := c.create("/compute/", `{"title":"a","cores":2,"links":[{"target":"`+network+`"}]}`)
+		task := c.paths(compute + "/tasks/")[0]
+		// The engine's own look at the store and the host would count too. Without a
+		// driver every call of the host is a fault.
+		c.engine.Stop()
+		c.host.Driver = nil
+		for _, media := range []string{"text/plain", "application/occi+json", "application/atom+xml"} {
+			for path, most := range map[string]int{
+				compute: 1, network: 1, task: 1,
+				"/": 2, "/compute/": 2, "/compute/?cores=2&sort=-memory&page=1&number=2": 2, "/compute/?q=a": 2, "/?state=active": 2,
+				"/resource/": 2, "/link/": 2, "/mixin/": 2, "/mixin/ssh_key/": 2, network + "/compute/": 2, compute + "/network/?title=n": 2,
+				compute + "/tasks/": 2, "/task/": 2, "/tasklink/": 2, "/-/": 0, "/-/states": 0, "/healthz": 0, "/readyz": 1,
+			} {
+				c.statements.take()
+				c.do("GET", path, "", "Accept: "+media).want(t, 200)
+				if sql := c.statements.take(); len(sql) > most {
+					t.Errorf("GET %s as %s: %d statements, want %d at most:\n%s", path, media, len(sql), most, strings.Join(sql, "\n"))
+				}
+			}
+		}
+	})
+}
+
+func TestCollectionsTakeAsManyStatementsWhateverTheirSize(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, c *cloud) {
+		c.create("/compute/", `{"resources":[`+strings.Repeat(`{"type":"compute"},`, 299)+`{"type":"compute"}]}`)
+		c.engine.Stop()
+		c.statements.take()
+		r := c.do("GET", "/compute/", "", "Accept: text/uri-list").want(t, 200)
+		if n := strings.Count(r.text, "\n"); n != 300 {
+			t.Errorf("%d members of 300", n)
+		}
+		if sql := c.statements.take(); len(sql) > 2 {
+			t.Errorf("%d statements:\n%s", len(sql), strings.Join(sql, "\n"))
+		}
+		c.do("GET", "/compute/", "", "Accept: text/uri-list", "If-None-Match: "+r.Header.Get("ETag")).want(t, 304)
+		if sql := c.statements.take(); len(sql) > 1 {
+			t.Errorf("unchanged, %d statements:\n%s", len(sql), strings.Join(sql, "\n"))
+		}
+	})
+}
+
+// TestACreateTakesFewTransactions holds that a create takes three: the first
+// accepts it and the last notes its outcome. Claiming the task between them is one
+// statement, as are the claims that find nothing.
+func TestACreateTakesFewTransactions(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, c *cloud) {
+		c.statements.take()
+		c.do("POST", "/compute/", `{"title":"a"}`, "Content-Type: application/json", "Prefer: wait=60", "Idempotency-Key: k").want(t, 201)
+		var open bool
+		var writes []string
+		for _, sql := range c.statements.take() {
+			verb, _, _ := strings.Cut(sql, " ")
+			switch {
+			case verb == "BEGIN":
+				writes, open = append(writes, sql), true
+			case verb == "COMMIT":
+				open = false
+			case !open && (verb == "INSERT" || verb == "UPDATE" || verb == "DELETE"):
+				writes = append(writes, sql)
+			}
+		}
+		if len(writes) != 2 {
+			t.Errorf("%d transactions beside the claim, want 2:\n%s", len(writes), strings.Join(writes, "\n"))
+		}
+	})
+}
