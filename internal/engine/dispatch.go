@@ -22,6 +22,10 @@ const (
 	idle = 30 * time.Second
 	// taskTime bounds one attempt, beside what a guest may take.
 	taskTime = 3 * time.Minute
+	// settleTime bounds the writing of an outcome.
+	settleTime = 10 * time.Second
+	// lookTime bounds a look at a machine that its outcome waits for.
+	lookTime = 2 * time.Second
 )
 
 // host is a hypervisor with what waits for it.
@@ -138,7 +142,6 @@ func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
 	var attempts []attempt
 	for _, t := range tasks {
 		work, stop := context.WithCancelCause(ctx)
-		h.e.waiters.expect(t.ID)
 		h.e.running.add(t.ID, stop)
 		attempts = append(attempts, attempt{task: t, work: work, stop: stop})
 	}
@@ -148,48 +151,64 @@ func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
 // run makes one attempt at a task and writes what came of it.
 func (h *host) run(ctx context.Context, a attempt) {
 	t := a.task
+	defer h.e.running.drop(t.ID)
 	defer a.stop(nil)
 	bounded, cancel := context.WithTimeout(a.work, taskTime+h.e.cfg.StopTimeout)
 	defer cancel()
-	renewed := h.renew(bounded, t)
+	renewed := h.renew(bounded, a)
 	err := h.perform(bounded, t)
 	cancel()
 	<-renewed
-	if cause := context.Cause(a.work); err != nil && errors.Is(cause, errCancelled) {
+	switch cause := context.Cause(a.work); {
+	case err != nil && errors.Is(cause, errCancelled):
 		err = errCancelled
+	case err != nil && errors.Is(cause, errLost):
+		h.e.log.Warn("the claim on a task was lost; it is left to whoever has it", "task", t.ID, "host", h.name)
+		return
 	}
 	h.settle(ctx, t, err)
-	h.e.running.drop(t.ID)
 }
 
-// renew keeps the claim on a task while it runs.
-func (h *host) renew(ctx context.Context, t *occi.Task) <-chan struct{} {
+// errLost is why a task was interrupted whose claim another worker may take over.
+var errLost = errors.New("the claim was lost")
+
+// renew keeps the claim on a task while it runs. It interrupts the task if that
+// does not succeed in time: by the end of the lease nothing may be done any more.
+func (h *host) renew(ctx context.Context, a attempt) <-chan struct{} {
 	done := make(chan struct{})
-	copied := *t
+	copied := *a.task
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(lease / 3)
+		end := time.AfterFunc(2*lease/3, func() { a.stop(errLost) })
+		defer end.Stop()
+		tick := time.NewTicker(lease / 4)
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				if err := h.e.store.Commit(ctx, &occi.Change{At: h.e.now(), Tasks: []*occi.Task{&copied}}); err != nil {
-					h.e.log.Warn("the claim on a task was not renewed", "task", t.ID, "error", err)
-				}
+			}
+			err := h.e.store.Commit(ctx, &occi.Change{At: h.e.now(), Tasks: []*occi.Task{&copied}})
+			switch {
+			case err == nil:
+				end.Reset(2 * lease / 3)
+			case errors.Is(err, occi.Conflict):
+				a.stop(errLost)
+			case ctx.Err() == nil:
+				h.e.log.Warn("the claim on a task was not renewed", "task", copied.ID, "error", err)
 			}
 		}
 	}()
 	return done
 }
 
-// settle writes the outcome of an attempt, however long the database is away: a
-// task is repeated rather than lost.
+// settle writes the outcome of an attempt. If the database is away for long, or
+// the task was claimed again, nothing is written and the task is repeated.
 func (h *host) settle(ctx context.Context, t *occi.Task, err error) {
 	log := h.e.log.With("task", t.ID, "verb", t.Verb, "entity", t.Entity, "host", h.name)
 	again := err != nil && !errors.Is(err, errCancelled) && (transient(err) || ctx.Err() != nil)
-	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	for i := 1; ; i++ {
 		var werr error
@@ -201,8 +220,8 @@ func (h *host) settle(ctx context.Context, t *occi.Task, err error) {
 		if werr == nil {
 			break
 		}
-		if write.Err() != nil {
-			log.Error("the outcome of a task was not written; it will be repeated", "error", werr)
+		if write.Err() != nil || h.superseded(write, t) {
+			log.Error("the outcome of a task was not written", "error", werr)
 			return
 		}
 		select {
@@ -218,6 +237,12 @@ func (h *host) settle(ctx context.Context, t *occi.Task, err error) {
 	default:
 		log.Info("task not done", "attempts", t.Attempts, "error", err)
 	}
+}
+
+// superseded reports whether a task was claimed again or ended by another worker.
+func (h *host) superseded(ctx context.Context, t *occi.Task) bool {
+	now, err := h.e.store.Task(ctx, t.ID)
+	return err == nil && (now.State.Over() || now.Attempts > t.Attempts)
 }
 
 // perform does on the host what a task asks for.

@@ -36,6 +36,7 @@ type cloud struct {
 	host  *fakeHost
 	path  string // of the database
 	store *store.Store
+	model *occi.Model
 	ctx   context.Context
 }
 
@@ -61,12 +62,17 @@ func (c *cloud) open() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.store = st
-	c.Engine = engine.New(engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
-		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Logger: slog.New(slog.DiscardHandler)})
+	c.store, c.model = st, m
+	c.Engine = c.server(st, "test")
 	if err := c.Start(c.ctx); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// server makes an engine that shares the cloud's host, and maybe its store.
+func (c *cloud) server(st engine.Store, worker string) *engine.Engine {
+	return engine.New(engine.Config{Store: st, Model: func() *occi.Model { return c.model }, Worker: worker,
+		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Logger: slog.New(slog.DiscardHandler)})
 }
 
 func (c *cloud) shut() {
@@ -418,8 +424,10 @@ func TestAHangingHostHoldsUpNoRead(t *testing.T) {
 	c := newCloud(t)
 	vm := c.create(draft(compute))
 	entered := make(chan struct{}, 8)
-	c.host.intercept(func(ctx context.Context, _ string, _ uuid.UUID) error {
-		entered <- struct{}{}
+	c.host.intercept(func(ctx context.Context, op string, _ uuid.UUID) error {
+		if op != "look" {
+			entered <- struct{}{}
+		}
 		<-ctx.Done()
 		return ctx.Err()
 	})
@@ -439,8 +447,10 @@ func TestWhatWasAcceptedIsFinishedByTheNextRun(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	entered := make(chan struct{}, 8)
-	c.host.intercept(func(ctx context.Context, _ string, _ uuid.UUID) error {
-		entered <- struct{}{}
+	c.host.intercept(func(ctx context.Context, op string, _ uuid.UUID) error {
+		if op != "look" {
+			entered <- struct{}{}
+		}
 		<-ctx.Done()
 		return ctx.Err()
 	})

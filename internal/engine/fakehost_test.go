@@ -20,8 +20,8 @@ type fakeHost struct {
 	networks map[uuid.UUID]*hypervisor.NetworkStatus
 	volumes  map[uuid.UUID]*hypervisor.VolumeStatus
 	log      []string
-	// before, when set, is asked before each call that changes something; its
-	// error is the call's.
+	// before, when set, is asked before each call, with the op "look" before those
+	// that change nothing; its error is the call's.
 	before func(ctx context.Context, op string, id uuid.UUID) error
 	// listed, when set, is called when the domains have been listed, before the
 	// list is given.
@@ -80,14 +80,20 @@ func (f *fakeHost) calls() []string {
 	return slices.Clone(f.log)
 }
 
-func (f *fakeHost) change(ctx context.Context, op string, id uuid.UUID, do func() error) error {
+// ask calls before.
+func (f *fakeHost) ask(ctx context.Context, op string, id uuid.UUID) error {
 	f.mu.Lock()
 	before := f.before
 	f.mu.Unlock()
-	if before != nil {
-		if err := before(ctx, op, id); err != nil {
-			return err
-		}
+	if before == nil {
+		return nil
+	}
+	return before(ctx, op, id)
+}
+
+func (f *fakeHost) change(ctx context.Context, op string, id uuid.UUID, do func() error) error {
+	if err := f.ask(ctx, op, id); err != nil {
+		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -189,7 +195,10 @@ func (f *fakeHost) DeleteDomain(ctx context.Context, id uuid.UUID) error {
 	})
 }
 
-func (f *fakeHost) Domain(_ context.Context, id uuid.UUID) (hypervisor.DomainStatus, error) {
+func (f *fakeHost) Domain(ctx context.Context, id uuid.UUID) (hypervisor.DomainStatus, error) {
+	if err := f.ask(ctx, "look", id); err != nil {
+		return hypervisor.DomainStatus{}, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	d := f.domains[id]
@@ -199,7 +208,10 @@ func (f *fakeHost) Domain(_ context.Context, id uuid.UUID) (hypervisor.DomainSta
 	return d.status(), nil
 }
 
-func (f *fakeHost) Domains(context.Context) ([]hypervisor.DomainStatus, error) {
+func (f *fakeHost) Domains(ctx context.Context) ([]hypervisor.DomainStatus, error) {
+	if err := f.ask(ctx, "look", uuid.Nil); err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	var out []hypervisor.DomainStatus
 	for d := range maps.Values(f.domains) {

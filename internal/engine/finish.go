@@ -226,12 +226,14 @@ func (p *plan) means(k *occi.Kind, w *occi.Entity, t *occi.Task) bool {
 	return action != nil && operations[action.Do] != nil && operations[action.Do].restores
 }
 
-// reported asks the host for the state of a machine; "" if it does not tell.
+// reported asks the host for the state of a machine; "" if it does not tell soon.
 func (e *Engine) reported(ctx context.Context, k *occi.Kind, x *occi.Entity) string {
 	h := e.host(x.Host)
 	if h == nil || !part(e.model(), x).machine {
 		return ""
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
 	d, err := h.drv.Domain(ctx, x.ID)
 	if err != nil {
 		return ""

@@ -98,13 +98,7 @@ func (p *plan) key(o Options) {
 
 // commit writes the plan and sets the hosts to work on it.
 func (p *plan) commit(ctx context.Context) (*Outcome, error) {
-	for _, t := range p.change.Tasks {
-		p.e.waiters.expect(t.ID)
-	}
 	if err := p.e.store.Commit(ctx, &p.change); err != nil {
-		for _, t := range p.change.Tasks {
-			p.e.waiters.over(t.ID)
-		}
 		return nil, err
 	}
 	for _, t := range p.change.Tasks {

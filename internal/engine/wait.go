@@ -4,69 +4,94 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/occi"
 )
 
+// lookEvery is how often a wait looks for itself: a task that another server
+// finishes is not told of here.
+const lookEvery = 500 * time.Millisecond
+
 // waiters tell when tasks are over. The zero value is ready for use.
 type waiters struct {
-	mu   sync.Mutex
-	done map[uuid.UUID]chan struct{} // of tasks that are not over
+	mu    sync.Mutex
+	tasks map[uuid.UUID]*waited
 }
 
-// expect makes a task known before it can be over.
-func (w *waiters) expect(id uuid.UUID) chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.done == nil {
-		w.done = map[uuid.UUID]chan struct{}{}
-	}
-	if w.done[id] == nil {
-		w.done[id] = make(chan struct{})
-	}
-	return w.done[id]
+// waited is a task that somebody waits for.
+type waited struct {
+	over  chan struct{}
+	users int
 }
 
-func (w *waiters) get(id uuid.UUID) chan struct{} {
+// join begins to wait for a task, until leave.
+func (w *waiters) join(id uuid.UUID) (over <-chan struct{}, leave func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.done[id]
+	if w.tasks == nil {
+		w.tasks = map[uuid.UUID]*waited{}
+	}
+	t := w.tasks[id]
+	if t == nil {
+		t = &waited{over: make(chan struct{})}
+		w.tasks[id] = t
+	}
+	t.users++
+	return t.over, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if t.users--; t.users == 0 && w.tasks[id] == t {
+			delete(w.tasks, id)
+		}
+	}
 }
 
 // over releases who waits for a task.
 func (w *waiters) over(id uuid.UUID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if ch := w.done[id]; ch != nil {
-		close(ch)
-		delete(w.done, id)
+	if t := w.tasks[id]; t != nil {
+		close(t.over)
+		delete(w.tasks, id)
 	}
 }
 
-// Wait returns when all the tasks are over, or with ctx's error when it ends.
+// Wait returns when all the tasks are over, whichever server works on them, or
+// with ctx's error when it ends.
 func (e *Engine) Wait(ctx context.Context, tasks []uuid.UUID) error {
 	for _, id := range tasks {
-		ch := e.waiters.get(id)
-		if ch == nil {
-			// Not of this run, or over: registering first makes the look safe.
-			ch = e.waiters.expect(id)
-			t, err := e.store.Task(ctx, id)
-			if err != nil || t.State.Over() {
-				e.waiters.over(id)
-			}
-			if err != nil && !errors.Is(err, occi.NotFound) {
-				return err
-			}
+		if err := e.wait(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) wait(ctx context.Context, id uuid.UUID) error {
+	// Joined before the first look, so that no end is missed.
+	over, leave := e.waiters.join(id)
+	defer leave()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		t, err := e.store.Task(ctx, id)
+		if errors.Is(err, occi.NotFound) || err == nil && t.State.Over() {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 		select {
-		case <-ch:
+		case <-over:
+			return nil
+		case <-tick.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return nil
 }
 
 // runningTasks are the tasks this server works on, with what interrupts them.
