@@ -96,6 +96,9 @@ func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault er
 			return err
 		}
 	}
+	if t.Verb == verbCreate && errors.Is(fault, errCancelled) {
+		return p.undo(ctx, w)
+	}
 	if len(w.Tasks) == 0 {
 		p.say(w, "")
 	}

@@ -179,6 +179,26 @@ func (r *removal) resource(x *occi.Entity) {
 	}
 }
 
+// undo deletes what was not wholly created, whoever has linked to it meanwhile.
+func (p *plan) undo(ctx context.Context, w *occi.Entity) error {
+	r := removal{plan: p, doomed: map[uuid.UUID]bool{w.ID: true}, detached: map[uuid.UUID][]uuid.UUID{}}
+	p.known[w.ID] = w
+	if w.Source.ID != uuid.Nil {
+		w.Deleted = true
+		r.task(w, w.Host, verbDelete, nil, nil)
+		return nil
+	}
+	users, err := p.e.users(ctx, []uuid.UUID{w.ID}, nil)
+	if err != nil {
+		return err
+	}
+	for _, l := range users.links {
+		r.link(l)
+	}
+	r.resource(w)
+	return nil
+}
+
 // users are the links to resources, and who has them.
 type users struct {
 	links     []*occi.Entity

@@ -164,3 +164,57 @@ func TestDeletionWhileItIsBeingMade(t *testing.T) {
 	c.empty()
 	c.rows(0)
 }
+
+func TestACancelledCreationLeavesNothing(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm := c.create(draft(compute))
+	c.mustAct(vm, "start")
+	entered := make(chan struct{}, 1)
+	c.host.intercept(func(ctx context.Context, op string, _ uuid.UUID) error {
+		if op != "create volume" {
+			return nil
+		}
+		entered <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	made, err := c.Create(c.ctx, engine.Caller{}, storage, []*occi.Draft{draft(storage, "occi.storage.size", 1)}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	vol := made.Entities[0]
+	waiting, err := c.Create(c.ctx, engine.Caller{}, disk, []*occi.Draft{link(disk, vm, vol)}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := draft(compute)
+	d.Links = []occi.DraftLink{{Kind: disk, Target: occi.URN(vol.ID)}}
+	user, err := c.Create(c.ctx, engine.Caller{}, compute, []*occi.Draft{d}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, err := c.Cancel(c.ctx, engine.Caller{}, made.Tasks[0].ID)
+	if err != nil || task.State != occi.TaskCancelled {
+		t.Fatalf("the task is %+v, %v", task, err)
+	}
+	_, err = c.Get(c.ctx, engine.Caller{}, vol.ID)
+	wantClass(t, err, occi.NotFound)
+	if err := c.Wait(c.ctx, waiting.IDs()); err != nil {
+		t.Fatal(err)
+	}
+	if x := c.settled(user); c.state(x) != "inactive" || len(x.Links) != 0 {
+		t.Errorf("a machine that was to use it is %s with links %v", c.state(x), x.Links)
+	}
+	c.until("the volume and the links to it are gone", func() bool {
+		placed, err := c.store.HostEntities(c.ctx, "one")
+		return err == nil && len(placed) == 2
+	})
+	if n := len(values(c.host, c.host.volumes)); n != 0 {
+		t.Errorf("the host has %d volumes", n)
+	}
+	if len(c.get(vm.ID).Links) != 0 {
+		t.Error("a machine is still linked to what was never made")
+	}
+}

@@ -131,8 +131,9 @@ func (r *runningTasks) cancel(id uuid.UUID, cause error) bool {
 var errCancelled = errors.New("cancelled")
 
 // Cancel ends a task: one that waits is never started, one that runs is
-// interrupted where its host allows. It gives the task as it is then. A task
-// that is over, or that deletes, is a Conflict.
+// interrupted where its host allows. It gives the task as it is then. What a
+// cancelled creation was to make is deleted. A task that is over, or that deletes,
+// is a Conflict.
 func (e *Engine) Cancel(ctx context.Context, c Caller, id uuid.UUID) (*occi.Task, error) {
 	t, err := e.store.Task(ctx, id)
 	if err != nil {
