@@ -258,10 +258,11 @@ func (h *host) perform(ctx context.Context, t *occi.Task) error {
 	switch {
 	case t.Verb == verbDelete:
 		return h.removable(ctx, j, ops)
+	case t.Verb == verbUpdate:
+		// Also of what is being deleted: it comes back if the host refuses that.
+		return h.mended(ctx, j, ops.update)
 	case j.x.Deleted:
 		return errGone
-	case t.Verb == verbUpdate:
-		return h.mended(ctx, j, ops.update)
 	case t.Verb != verbCreate && t.Verb != verbRemake:
 		return h.operate(ctx, j, t.Verb, t.Attributes)
 	}

@@ -70,7 +70,7 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, fault error) error {
 	if err == nil {
 		e.waiters.over(t.ID)
 		if h := e.host(t.Host); h != nil {
-			h.over(t.Entity)
+			h.over(t, fault)
 		}
 		e.wake(t.Host)
 	}
@@ -88,6 +88,9 @@ func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault er
 	}
 	w := p.put(x)
 	w.Tasks = slices.DeleteFunc(w.Tasks, func(id uuid.UUID) bool { return id == t.ID })
+	if len(w.Tasks) == 0 {
+		p.say(w, "")
+	}
 	if w.Deleted && t.Verb != verbDelete {
 		return nil
 	}
@@ -98,9 +101,6 @@ func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault er
 	}
 	if t.Verb == verbCreate && errors.Is(fault, errCancelled) {
 		return p.undo(ctx, w)
-	}
-	if len(w.Tasks) == 0 {
-		p.say(w, "")
 	}
 	k := p.m.Kind(x.Kind)
 	if k == nil || k.States == nil {

@@ -102,13 +102,17 @@ func (f *found) has(m *occi.Model, x *occi.Entity) bool {
 	return true
 }
 
-// state gives the state of a machine that is there if the row says another; ""
-// if that is right. A machine that failed and is off has still failed.
+// state gives the state of what is there if the row says another; "" if that is
+// right. A machine that failed and is off has still failed.
 func (f *found) state(m *occi.Model, x *occi.Entity) string {
-	d, ok := f.domains[x.ID]
 	k := m.Kind(x.Kind)
-	state := stateOf(k, d.State)
-	if !ok || state == m.State(x) || state == k.States.Initial && failed(m, x) {
+	state := ""
+	if d, ok := f.domains[x.ID]; ok {
+		state = stateOf(k, d.State)
+	} else if f.networks[x.ID] {
+		state = stateOf(k, hypervisor.Running)
+	}
+	if state == m.State(x) || state == k.States.Initial && failed(m, x) {
 		return ""
 	}
 	return state

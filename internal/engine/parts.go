@@ -219,14 +219,14 @@ func checkVolume(m *occi.Model, old, x *occi.Entity) []occi.Problem {
 }
 
 func attachNIC(ctx context.Context, j *job) error {
-	if j.src == nil || j.src.Deleted {
+	if j.src == nil {
 		return errGone
 	}
 	return j.drv.AttachNIC(ctx, j.src.ID, nicOf(j.m, j.x))
 }
 
 func attachDisk(ctx context.Context, j *job) error {
-	if j.src == nil || j.src.Deleted {
+	if j.src == nil {
 		return errGone
 	}
 	return j.drv.AttachDisk(ctx, j.src.ID, diskOf(j.m, j.x))

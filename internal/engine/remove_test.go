@@ -3,10 +3,12 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/occi"
 )
@@ -217,4 +219,43 @@ func TestACancelledCreationLeavesNothing(t *testing.T) {
 	if len(c.get(vm.ID).Links) != 0 {
 		t.Error("a machine is still linked to what was never made")
 	}
+}
+
+func TestWhatWasNeverMadeIsMadeWhenItComesBack(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm := c.create(draft(compute))
+	entered, proceed := make(chan struct{}, 1), make(chan struct{})
+	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
+		switch op {
+		case "define network":
+			entered <- struct{}{}
+			<-proceed
+			return fmt.Errorf("no answer: %w", hypervisor.ErrUnavailable)
+		case "detach nic":
+			return errors.New("no")
+		}
+		return nil
+	})
+	made, err := c.Create(c.ctx, engine.Caller{}, network, []*occi.Draft{draft(network)}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	net := made.Entities[0]
+	if _, err := c.Create(c.ctx, engine.Caller{}, nic, []*occi.Draft{link(nic, vm, net)}, engine.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	gone, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{net.ID}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(proceed)
+	if err := c.Wait(c.ctx, gone.IDs()); err != nil {
+		t.Fatal(err)
+	}
+	c.host.intercept(nil)
+	c.until("the network that is still in use is made", func() bool {
+		return len(c.get(net.ID).Tasks) == 0 && len(values(c.host, c.host.networks)) == 1
+	})
 }

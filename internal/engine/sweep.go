@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -44,6 +46,8 @@ func (h *host) notice(ev hypervisor.Event) {
 // each event.
 func (h *host) follow(ctx context.Context) {
 	signal(h.resync)
+	tick := time.NewTicker(idle)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -54,6 +58,11 @@ func (h *host) follow(ctx context.Context) {
 			if err := h.event(ctx, ev); err != nil && ctx.Err() == nil {
 				h.e.log.Warn("an event was not followed", "host", h.name, "entity", ev.Domain, "error", err)
 				signal(h.resync)
+			}
+		case <-tick.C:
+			// Of the end of another server's task nobody tells.
+			for _, id := range h.waiting() {
+				h.renotice(id)
 			}
 		}
 	}
@@ -118,7 +127,7 @@ func (h *host) repair(ctx context.Context, rows []*occi.Entity, f *found) error 
 	for _, x := range append(others, machines...) {
 		whole := x.Clone()
 		whole.Links = links[x.ID]
-		if len(x.Tasks) > 0 || f.agrees(m, whole) {
+		if f.agrees(m, whole) {
 			continue
 		}
 		if err := h.recheck(ctx, x, f); err != nil && first == nil {
@@ -129,8 +138,11 @@ func (h *host) repair(ctx context.Context, rows []*occi.Entity, f *found) error 
 }
 
 // recheck repairs a row that differed from what was found. If it has changed
-// since, it is compared on its own.
+// since, it is compared on its own; if a task is under way, when that is over.
 func (h *host) recheck(ctx context.Context, row *occi.Entity, f *found) error {
+	if len(row.Tasks) > 0 {
+		return h.event(ctx, hypervisor.Event{Domain: row.ID})
+	}
 	x, err := h.e.store.Entity(ctx, row.ID)
 	if errors.Is(err, occi.NotFound) {
 		return nil
@@ -147,7 +159,8 @@ func (h *host) recheck(ctx context.Context, row *occi.Entity, f *found) error {
 	return h.check(ctx, row.ID)
 }
 
-// event follows one change of a machine. While a task about it is under way the
+// event follows one change of what its Domain names, be it a machine or not; without
+// a State anything may have changed. While a task about it is under way the
 // event is kept for when that is over.
 func (h *host) event(ctx context.Context, ev hypervisor.Event) error {
 	h.keep(ev)
@@ -170,11 +183,28 @@ func (h *host) event(ctx context.Context, ev hypervisor.Event) error {
 	return h.check(ctx, x.ID)
 }
 
-// over has what the host reported of a machine while a task ran looked at now.
-func (h *host) over(id uuid.UUID) {
+// over has what a task was about looked at again, if the host reported something
+// of it meanwhile or the task was not done: one to delete that was refused may
+// show what was never made. A remake that fails is not made again.
+func (h *host) over(t *occi.Task, fault error) {
+	h.renotice(t.Entity)
+	if fault != nil && t.Verb != verbRemake {
+		h.notice(hypervisor.Event{Domain: t.Lane})
+	}
+}
+
+// renotice follows an event that was kept.
+func (h *host) renotice(id uuid.UUID) {
 	if ev, ok := h.kept(id); ok {
 		h.notice(ev)
 	}
+}
+
+// waiting lists what events are kept of.
+func (h *host) waiting() []uuid.UUID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.last))
 }
 
 func (h *host) keep(ev hypervisor.Event) {
@@ -234,7 +264,7 @@ func (h *host) follows(ctx context.Context, x *occi.Entity, f *found) error {
 			p.say(p.put(l), throughRemake)
 		}
 		if state := f.state(p.m, x); state != "" {
-			h.e.log.Info("a machine's state changed on its host", "entity", x.ID, "state", state)
+			h.e.log.Info("the state changed on the host", "entity", x.ID, "state", state)
 			p.say(p.put(x), "")
 			p.setState(k, p.put(x), state)
 		}
