@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 )
@@ -22,6 +24,11 @@ func openPostgres(ctx context.Context, dsn string) (*database, error) {
 	// Everything is reached by an index. A plan that reads a table whole, because
 	// that was small when the plan was made, would be kept when it has grown.
 	cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		m := conn.TypeMap()
+		m.TryWrapEncodePlanFuncs = append([]pgtype.TryWrapEncodePlanFunc{wrapUUID}, m.TryWrapEncodePlanFuncs...)
+		return nil
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -45,6 +52,24 @@ func openPostgres(ctx context.Context, dsn string) (*database, error) {
 			return nil
 		},
 	}, nil
+}
+
+// wrapUUID has UUIDs sent as they are; pgx would make each a text first.
+func wrapUUID(value any) (pgtype.WrappedEncodePlanNextSetter, any, bool) {
+	id, ok := value.(uuid.UUID)
+	if !ok {
+		return nil, nil, false
+	}
+	return &uuidPlan{}, [16]byte(id), true
+}
+
+type uuidPlan struct{ next pgtype.EncodePlan }
+
+func (p *uuidPlan) SetNext(next pgtype.EncodePlan) { p.next = next }
+
+// Encode appends a uuid.UUID, which is all that it is used for.
+func (p *uuidPlan) Encode(value any, buf []byte) ([]byte, error) {
+	return p.next.Encode([16]byte(value.(uuid.UUID)), buf)
 }
 
 func migratePostgres(ctx context.Context, pool *pgxpool.Pool) error {
