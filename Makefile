@@ -1,4 +1,5 @@
 # make run       build, and serve http://127.0.0.1:8787 with libvirt's test host
+# make build     bin/occid, the server, and bin/occi, its command-line client
 # make test      every test: both databases, the test host, and real guests
 # make check     vet, staticcheck, gofmt, and the tests under the race detector
 # make lab       a real KVM host in its own namespaces, and occid on it
@@ -20,7 +21,7 @@ run: build
 	@./bin/occid --dev --listen $(LISTEN) --db sqlite:$(DATA)/occid.db --libvirt test:///default --data $(DATA)
 
 build: setup
-	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/occid ./cmd/occid
+	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/occid ./cmd/occi
 
 test: setup-test
 	$(GO) test -timeout 10m ./...
@@ -45,7 +46,7 @@ bench: setup-test
 	$(GO) run ./internal/bench
 
 update: setup-test
-	$(GO) test ./render/... ./internal/server/... -update
+	$(GO) test ./render/... ./internal/server/... ./cmd/occi -update
 
 setup:
 	@.ci/setup run
