@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"internal/failpoint":   {},
 	"internal/lab":         {},
 	"internal/lab/...":     {"internal/lab"},
+	"internal/conformance": {"internal/lab"},
 	"internal/pgtest":      {},
 	"internal/arch":        {},
 	"internal/bench":       {"*"},
