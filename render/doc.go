@@ -6,8 +6,8 @@
 // Accept fields (Accept) or its Content-Type (Request), and then encodes with
 // Entity, Collection, Categories, Created, States and Fault, and decodes with
 // Decode. The content of text/occi is in header fields: what it encodes is parted
-// by Fields, what it decodes is gathered by Header. ParseFilter reads the fields
-// by which a GET selects.
+// by Fields, what it decodes is gathered by Header. ParseFilter reads
+// what a GET selects by.
 //
 // Codecs are pure: they know occi and nothing of HTTP, stores or hosts. They do
 // not validate; a decoder makes an occi.Draft of whatever is well-formed, and

@@ -66,7 +66,7 @@ func FuzzHeader(f *testing.F) {
 		}
 		d, err := render.Named("text/occi").Decode(m, block)
 		decoded(t, block, d, err)
-		if _, err := render.ParseFilter(h); err != nil && occi.ClassOf(err) != occi.Invalid && occi.ClassOf(err) != occi.TooLarge {
+		if _, err := render.ParseFilter(block, true); err != nil && occi.ClassOf(err) != occi.Invalid && occi.ClassOf(err) != occi.TooLarge {
 			t.Fatal(err)
 		}
 	})

@@ -33,21 +33,21 @@ func Fields(block []byte) []Field {
 	return out
 }
 
-// Filter is what the header fields of a GET select, whatever it accepts
-// (GFD.223 section 8).
+// Filter is what a GET selects in header fields or in text (GFD.223 section 8).
 type Filter struct {
 	Categories []string // identifiers of kinds, mixins and actions
 	Attributes []occi.DraftAttr
 }
 
-// ParseFilter reads the header fields of a GET: any number of categories, and
-// attributes that must be equal. Links and locations select nothing. The error
-// is of class Invalid and names the field at fault.
-func ParseFilter(h map[string][]string) (*Filter, error) {
+// ParseFilter reads what a GET selects: any number of categories, and attributes
+// that must be equal. Links and locations select nothing. The text is what
+// Header gathers, or a body of text/plain. The error is of class Invalid and
+// names the field at fault.
+func ParseFilter(text []byte, inHeaders bool) (*Filter, error) {
 	f := &Filter{}
 	t := newTextDecoder(&occi.Model{})
 	t.add = func(c occi.DraftCategory) error { return addMixin(&f.Categories, c.ID, 0) }
-	if err := t.read(Header(h), true); err != nil {
+	if err := t.read(text, inHeaders); err != nil {
 		return nil, err
 	}
 	f.Attributes = t.d.Attributes

@@ -145,11 +145,11 @@ func TestNotRead(t *testing.T) {
 // TestParseFilter reads what a GET selects by its header fields.
 func TestParseFilter(t *testing.T) {
 	t.Parallel()
-	f, err := render.ParseFilter(map[string][]string{
+	f, err := render.ParseFilter(render.Header(map[string][]string{
 		"Category":         {`compute; scheme="http://schemas.ogf.org/occi/infrastructure#"; class="kind", network; scheme=x#; class=kind`, "web; scheme=y#"},
 		"X-Occi-Attribute": {`occi.compute.cores=2`, `occi.core.title="a, b"`},
 		"Accept":           {"text/plain"},
-	})
+	}), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,11 +160,11 @@ func TestParseFilter(t *testing.T) {
 		t.Errorf("%+v", f.Attributes)
 	}
 	for _, h := range []map[string][]string{{"Category": {"compute"}}, {"X-Occi-Attribute": {"a"}}} {
-		if _, err := render.ParseFilter(h); occi.ClassOf(err) != occi.Invalid {
+		if _, err := render.ParseFilter(render.Header(h), true); occi.ClassOf(err) != occi.Invalid {
 			t.Errorf("%v: %v", h, err)
 		}
 	}
-	if f, err := render.ParseFilter(nil); err != nil || len(f.Categories)+len(f.Attributes) > 0 {
+	if f, err := render.ParseFilter(nil, true); err != nil || len(f.Categories)+len(f.Attributes) > 0 {
 		t.Errorf("%+v, %v", f, err)
 	}
 }

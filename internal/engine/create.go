@@ -58,7 +58,7 @@ func (e *Engine) Put(ctx context.Context, c Caller, kind string, id uuid.UUID, d
 		old, err := e.store.Entity(ctx, id)
 		if err == nil {
 			if kind != "" && old.Kind != kind {
-				return nil, occi.E(occi.NotFound, "%s is not a %s", id, kind)
+				return nil, occi.E(occi.Conflict, "%s is not a %s, it is a %s", id, kind, old.Kind)
 			}
 			return e.update(ctx, c, old, d, true, o)
 		}

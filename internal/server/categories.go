@@ -19,21 +19,17 @@ func (c *call) getCategories() error {
 	for _, p := range c.params {
 		names = append(names, p.value)
 	}
-	header := ""
-	if len(c.r.Header["Category"])+len(c.r.Header["X-Occi-Category"]) > 0 {
-		f, err := render.ParseFilter(c.r.Header)
-		if err != nil {
-			return err
-		}
-		names = append(names, f.Categories...)
-		header = string(render.Header(c.r.Header))
+	given, text, err := c.filter()
+	if err != nil {
+		return err
 	}
+	names = append(names, given.Categories...)
 	found, err := choose(c.reg.model, names)
 	if err != nil {
 		return err
 	}
 	key := c.registryKey("/-/?" + c.r.URL.RawQuery)
-	key.filter = header
+	key.filter = text
 	return c.show(key, time.Time{}, func(dst []byte, v *render.View) ([]byte, error) {
 		return c.format.Categories(dst, v, found)
 	})

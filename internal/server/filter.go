@@ -26,8 +26,8 @@ type selection struct {
 	page, number int
 	// rest is the query without page and number, raw.
 	rest string
-	// header is the text of filters in header fields.
-	header string
+	// described is the text of what the request describes of its members.
+	described string
 }
 
 // selects reads the filters, order and paging of a request on the target's
@@ -49,9 +49,14 @@ func (c *call) selects() (*selection, error) {
 	}
 	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
 		c.filtered = true
-		if err := f.header(c.r.Header); err != nil {
+		given, text, err := c.filter()
+		if err != nil {
 			return nil, err
 		}
+		if err := f.described(given); err != nil {
+			return nil, err
+		}
+		s.described = text
 	}
 	if err := s.paging(c.params); err != nil {
 		return nil, err
@@ -170,16 +175,8 @@ func (f *filters) categories(ps params) error {
 	return nil
 }
 
-// header reads the filters in header fields, which any GET may carry whatever it
-// accepts (GFD.223 section 8).
-func (f *filters) header(h map[string][]string) error {
-	if len(h["Category"])+len(h["X-Occi-Attribute"])+len(h["X-Occi-Category"]) == 0 {
-		return nil
-	}
-	given, err := render.ParseFilter(h)
-	if err != nil {
-		return err
-	}
+// described applies what the request describes of the members to select.
+func (f *filters) described(given *render.Filter) error {
 	for _, id := range given.Categories {
 		if err := f.category("Category", id); err != nil {
 			return err
@@ -190,8 +187,33 @@ func (f *filters) header(h map[string][]string) error {
 			return err
 		}
 	}
-	f.s.header = string(render.Header(h))
 	return nil
+}
+
+// filter reads what selects in header fields, which any GET may carry whatever
+// it accepts (GFD.223 section 8), or in a body, as some clients send it. The text
+// it was read from tells filters apart.
+func (c *call) filter() (*render.Filter, string, error) {
+	text, inHeaders := render.Header(c.r.Header), true
+	if c.r.ContentLength != 0 {
+		body, err := c.read()
+		if err != nil {
+			return nil, "", err
+		}
+		f, err := render.Request(c.r.Header["Content-Type"], body)
+		switch {
+		case len(body) == 0 || err == nil && f.InHeaders:
+		case err != nil || !strings.HasSuffix(f.Media, "plain"):
+			return nil, "", occi.E(occi.Media, "the body of a %s is a filter, which is read in text/plain alone", c.r.Method)
+		default:
+			text, inHeaders = append(text, body...), len(text) > 0
+		}
+	}
+	if len(text) == 0 {
+		return &render.Filter{}, "", nil
+	}
+	given, err := render.ParseFilter(text, inHeaders)
+	return given, string(text), err
 }
 
 // param reads one query parameter.

@@ -140,7 +140,16 @@ func (s *Server) router() http.Handler {
 // finder tells what a request's path means.
 type finder func(c *call) (target, error)
 
-func inRegistry(c *call) (target, error) { return resolve(c.reg.model, c.r.URL.Path) }
+func inRegistry(c *call) (target, error) {
+	t, err := resolve(c.reg.model, c.r.URL.Path)
+	if err != nil && c.r.Method == http.MethodPut {
+		i := strings.LastIndexByte(c.r.URL.Path, '/') + 1
+		if in, ok := collectionAt(c.reg.model, c.r.URL.Path[:i]); ok && in.kind != nil {
+			return t, occi.E(occi.Invalid, "%.80q is no UUID, by which an entity is put in %s", c.r.URL.Path[i:], in.path)
+		}
+	}
+	return t, err
+}
 
 func fixed(v *verbs) finder {
 	return func(c *call) (target, error) {

@@ -191,7 +191,7 @@ func (c *call) pageKey(s *selection, now occi.Count) bodyKey {
 	if c.r.URL.RawQuery != "" {
 		path += "?" + c.r.URL.RawQuery
 	}
-	return bodyKey{path: path, filter: s.header, revision: now.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
+	return bodyKey{path: path, filter: s.described, revision: now.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
 }
 
 // page renders a page of a selection, and notes the links to those around it.
