@@ -199,14 +199,21 @@ func (m *Model) linkDraft(source *Entity, l *DraftLink) (*Draft, error) {
 	if _, ok := ParseID(lastSegment(l.ID)); ok && d.Attr(AttrID) == nil {
 		d.Attributes = append(d.Attributes, DraftAttr{Name: AttrID, Value: Str(l.ID), Line: l.Line})
 	}
+	if d.Kind == LinkKind && l.TargetKind != "" {
+		d.Attributes = append(d.Attributes, DraftAttr{Name: AttrTargetKind, Value: Str(l.TargetKind), Line: l.Line})
+	}
 	d.Attributes = append(d.Attributes,
 		DraftAttr{Name: AttrSource, Value: Str(m.Path(source)), Line: l.Line},
 		DraftAttr{Name: AttrTarget, Value: Str(target), Line: l.Line})
 	return d, nil
 }
 
-// linkKind gives the one kind of link that leads to what a target is.
+// linkKind gives the one kind of link that leads to what a target is, that of
+// all links for a target elsewhere.
 func (m *Model) linkKind(r Ref, targetKind string) string {
+	if r.ID == uuid.Nil && isAbsolute(r.URI) {
+		return LinkKind
+	}
 	if r.Kind != "" {
 		targetKind = r.Kind
 	}
@@ -250,6 +257,12 @@ func (m *Model) ParseRef(s string) Ref {
 		r.URI = s
 	}
 	return r
+}
+
+// isAbsolute reports whether a text is a URI with a scheme.
+func isAbsolute(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.IsAbs()
 }
 
 func lastSegment(s string) string {

@@ -68,7 +68,7 @@ func TestBuild(t *testing.T) {
 		{name: "descriptor's keys", d: draft("compute", "memory", "2 Gb", "id", given, "state", "stopped"), id: given,
 			want: map[string]string{"occi.compute.cores": "1", "occi.compute.memory": "2.0", "occi.compute.state": "inactive"}},
 		{name: "template", d: with(draft("compute", "occi.compute.cores", 3), crtp+"large"), want: map[string]string{
-			"occi.compute.cores": "3", "occi.compute.memory": "4.0", "occi.compute.ephemeral_storage.size": "40.0", "occi.compute.state": "inactive"}},
+			"occi.compute.cores": "4", "occi.compute.memory": "4.0", "occi.compute.ephemeral_storage.size": "40.0", "occi.compute.state": "inactive"}},
 		{name: "two templates", d: with(draft("compute"), crtp+"large", crtp+"small"), class: occi.Invalid, says: []string{crtp + "small"}},
 		{name: "mixin found by its attribute", d: draft("network", "occi.network.address", "198.18.0.0/24"), want: map[string]string{
 			"occi.network.address": "198.18.0.0/24", "occi.network.state": "inactive"}},
@@ -86,7 +86,7 @@ func TestBuild(t *testing.T) {
 			class: occi.Invalid, says: []string{"line 1: occi.compute.cores", "line 2: occi.compute.memory", "line 3: color: unknown attribute", "line 4: occi.compute.state"}},
 		{name: "unknown kind", d: draft("toaster"), class: occi.Invalid, says: []string{"toaster"}},
 		{name: "no kind", d: &occi.Draft{}, class: occi.Invalid, says: []string{"no kind"}},
-		{name: "abstract kind", d: &occi.Draft{Kind: occi.LinkKind}, class: occi.Invalid, says: []string{"no instances"}},
+		{name: "abstract kind", d: &occi.Draft{Kind: occi.ResourceKind}, class: occi.Invalid, says: []string{"no instances"}},
 		{name: "unknown mixin", d: with(draft("compute"), "http://x.org/y#z"), class: occi.Invalid, says: []string{"http://x.org/y#z: unknown mixin"}},
 		{name: "mixin of another kind", d: with(draft("compute"), infra+"network#ipnetwork"), class: occi.Invalid, says: []string{"mixin"}},
 		{name: "link without ends", d: draft("storagelink"), class: occi.Invalid, says: []string{"occi.core.source: is required", "occi.core.target: is required"}},
@@ -208,12 +208,13 @@ func TestLinkDrafts(t *testing.T) {
 		{Target: "/network/" + net},
 		{Target: "http://127.0.0.1/storage/" + net, Attributes: []occi.DraftAttr{{Name: "occi.storagelink.deviceid", Value: occi.Str("vdb")}}},
 		{ID: "/networkinterface/" + known.ID.String(), Target: "/network/" + net},
+		{Target: "https://elsewhere.example/1", TargetKind: "https://elsewhere.example/#thing"},
 	}}
 	got, err := m.LinkDrafts(src, d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 2 || got[0].Kind != infra+"networkinterface" || got[1].Kind != infra+"storagelink" {
+	if len(got) != 3 || got[0].Kind != infra+"networkinterface" || got[1].Kind != infra+"storagelink" || got[2].Kind != occi.LinkKind {
 		t.Fatalf("%+v", got)
 	}
 	if e, err := m.Build(got[1], uuid.New()); err != nil || e.Source.ID != src.ID || e.Target.ID.String() != net {

@@ -223,19 +223,21 @@ func (b *builder) hint(name string) string {
 }
 
 // defaults fills in what the draft left open. A template that was not there
-// before sets its values over those of the one it replaces.
+// before sets its values over those of the one it replaces, and those that the
+// kind has too, its sizes, over any (GFD.224 section 3.5.2).
 func (b *builder) defaults(mixins, before []string) {
 	for _, x := range b.m.Closure(mixins) {
 		if contains(before, x.ID()) {
 			continue
 		}
-		replaced := len(before) > 0 && b.m.ExclusiveBase(x.ID()) != ""
+		template := b.m.ExclusiveBase(x.ID()) != ""
 		for _, a := range x.Attributes {
 			if a.Default.IsZero() || a.Internal {
 				continue
 			}
 			now := b.e.Attributes.Get(a.Name)
-			if now.IsZero() || replaced && b.old != nil && now == b.old.Attributes.Get(a.Name) {
+			size := template && b.m.AttributeOf(b.k, nil, a.Name) != nil
+			if now.IsZero() || size || template && b.old != nil && now == b.old.Attributes.Get(a.Name) {
 				b.e.Attributes.Set(a.Name, a.Default)
 			}
 		}
@@ -285,6 +287,10 @@ func (b *builder) end(d *Draft, name, kindName string, to *Ref, want string) {
 	*to = b.m.ParseRef(a.Value.String())
 	if to.ID == [16]byte{} && (name == AttrSource || want != "") {
 		b.bad(name, a.Line, "%q does not name a resource of this server", a.Value)
+		return
+	}
+	if to.ID == [16]byte{} && !isAbsolute(to.URI) {
+		b.bad(name, a.Line, "%q is neither a resource of this server nor an absolute URI", a.Value)
 		return
 	}
 	if to.Kind != "" && want != "" && to.Kind != want {

@@ -160,7 +160,7 @@ func TestKinds(t *testing.T) {
 	for _, want := range []string{
 		"entity / abstract",
 		"resource /resource/ abstract <entity",
-		"link /link/ abstract link <entity",
+		"link /link/ link <entity",
 		"compute /compute/ domain <resource",
 		"network /network/ network <resource",
 		"storage /storage/ volume <resource",

@@ -83,11 +83,8 @@ func (c *call) linkedTo() uuid.UUID {
 // memberKinds lists the kinds of the target's members, nil for any.
 func (c *call) memberKinds() []string {
 	k := c.to.kind
-	switch {
-	case k == nil:
+	if k == nil {
 		return nil
-	case !k.Abstract:
-		return []string{k.ID()}
 	}
 	var ids []string
 	for _, o := range c.reg.model.Kinds {
