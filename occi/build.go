@@ -10,8 +10,9 @@ import (
 
 // Build makes a new entity of a draft: its kind's, with mixins, attributes and
 // defaults (those of mixins before those of the kind) and its kind's initial
-// state. id is its UUID unless the draft names one. Inline links are not looked
-// at; see LinkDrafts.
+// state. id is its UUID unless the draft names one. A draft that does shows an
+// entity as it is elsewhere: its state there is none of its state here. Inline
+// links are not looked at; see LinkDrafts.
 //
 // The error lists every problem at once: Forbidden when the only fault is that
 // attributes are set which clients may not set, Invalid otherwise.
@@ -27,13 +28,14 @@ func (m *Model) Build(d *Draft, id uuid.UUID) (*Entity, error) {
 	}
 	d = m.spelledOut(k, d)
 	e := &Entity{ID: id, Kind: k.ID()}
-	if given, ok := ParseID(lastSegment(d.Text(AttrID))); ok {
+	given, imported := ParseID(lastSegment(d.Text(AttrID)))
+	if imported {
 		e.ID = given
 	}
 	if k.States != nil {
 		e.Attributes.Set(k.States.Attribute, Str(k.States.Initial))
 	}
-	b := &builder{m: m, k: k, e: e, creating: true}
+	b := &builder{m: m, k: k, e: e, creating: true, imported: imported}
 	b.mixins(d, nil)
 	b.attributes(d)
 	b.defaults(e.Mixins, nil)
@@ -132,13 +134,14 @@ func known(as []*Attribute) string {
 }
 
 // LinkDrafts turns a resource's inline links into drafts of links from it. Those
-// that name a link already among links are left out.
+// that name a link already among links are left out, and so are links to tasks,
+// which are the server's.
 func (m *Model) LinkDrafts(source *Entity, d *Draft) ([]*Draft, error) {
 	var out []*Draft
 	var ps []Problem
 	for i := range d.Links {
 		l := &d.Links[i]
-		if id, ok := ParseID(lastSegment(l.ID)); ok && hasLink(source, id) || strings.HasPrefix(l.ID, m.tasksPrefix()) {
+		if id, ok := ParseID(lastSegment(l.ID)); ok && hasLink(source, id) || l.Kind == TaskLinkKind || strings.HasPrefix(l.ID, m.tasksPrefix()) {
 			continue
 		}
 		ld, err := m.linkDraft(source, l)

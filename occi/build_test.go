@@ -74,11 +74,16 @@ func TestBuild(t *testing.T) {
 			"occi.network.address": "198.18.0.0/24", "occi.network.state": "inactive"}},
 		{name: "client's identifier", d: draft("storage", "occi.core.id", "urn:uuid:"+given, "occi.storage.size", 1), id: given, want: map[string]string{
 			"occi.storage.size": "1.0", "occi.storage.state": "offline"}},
+		{name: "nil identifier", d: draft("storage", "occi.core.id", "00000000-0000-0000-0000-000000000000", "occi.storage.size", 1), id: free.String(),
+			want: map[string]string{"occi.storage.size": "1.0", "occi.storage.state": "offline"}},
 		{name: "identifier that is none", d: draft("storage", "occi.core.id", "web-1", "occi.storage.size", 1), id: free.String(), want: map[string]string{
 			"occi.storage.size": "1.0", "occi.storage.state": "offline"}},
 		{name: "state as it will be", d: draft("compute", "occi.compute.state", "stopped"), want: map[string]string{
 			"occi.compute.cores": "1", "occi.compute.memory": "1.0", "occi.compute.state": "inactive"}},
 		{name: "another state", d: draft("compute", "occi.compute.state", "active"), class: occi.Forbidden, says: []string{"occi.compute.state", "line 1"}},
+		{name: "state of an import", d: draft("compute", "occi.core.id", given, "occi.compute.state", "active"), id: given, want: map[string]string{
+			"occi.compute.cores": "1", "occi.compute.memory": "1.0", "occi.compute.state": "inactive"}},
+		{name: "state of an import that is none", d: draft("compute", "occi.core.id", given, "occi.compute.state", "melted"), class: occi.Invalid, says: []string{"occi.compute.state"}},
 		{name: "hostname of two lines", d: draft("compute", "occi.compute.hostname", "web\nroot"), class: occi.Invalid, says: []string{"occi.compute.hostname", "line break"}},
 		{name: "attribute without a name", d: draft("compute", "", "x"), class: occi.Invalid, says: []string{"unknown attribute of kind compute"}},
 		{name: "required", d: draft("storage"), class: occi.Invalid, says: []string{"occi.storage.size: is required"}},

@@ -12,6 +12,7 @@ type builder struct {
 	e        *Entity // what it makes
 	old      *Entity // as it was; nil when creating
 	creating bool
+	imported bool // what is created shows an entity as it is elsewhere
 
 	invalid, forbidden []Problem
 }
@@ -188,6 +189,8 @@ func (b *builder) attribute(a *DraftAttr) {
 	}
 	switch {
 	case v == now:
+	case b.imported && b.k.States != nil && a.Name == b.k.States.Attribute:
+		return
 	case b.k.States != nil && a.Name == b.k.States.Attribute:
 		b.forbid(a, "the state is %s; only actions change it", now)
 		return

@@ -60,7 +60,8 @@ func (e *Entity) HasMixin(id string) bool { return contains(e.Mixins, id) }
 // URN is the identifier that renderings show, "urn:uuid:...".
 func URN(id uuid.UUID) string { return "urn:uuid:" + id.String() }
 
-// ParseID reads a UUID in its 36-character form, bare or as a urn.
+// ParseID reads a UUID in its 36-character form, bare or as a urn. The nil UUID
+// identifies nothing.
 func ParseID(s string) (uuid.UUID, bool) {
 	if len(s) > 9 && strings.EqualFold(s[:9], "urn:uuid:") {
 		s = s[9:]
@@ -69,5 +70,5 @@ func ParseID(s string) (uuid.UUID, bool) {
 		return uuid.Nil, false
 	}
 	id, err := uuid.Parse(s)
-	return id, err == nil
+	return id, err == nil && id != uuid.Nil
 }

@@ -17,11 +17,10 @@ func (e *Engine) Create(ctx context.Context, c Caller, kind string, drafts []*oc
 	if len(drafts) == 0 {
 		return nil, occi.E(occi.Invalid, "the request describes nothing to create")
 	}
-	fresh := false
 	return e.keyed(ctx, c, o, func() (*Outcome, error) {
 		p := e.plan(c)
 		p.created = true
-		b := creation{plan: p, fresh: fresh}
+		b := creation{plan: p}
 		for _, d := range drafts {
 			if err := b.draft(kind, d, uuid.Nil); err != nil {
 				return nil, err
@@ -32,23 +31,8 @@ func (e *Engine) Create(ctx context.Context, c Caller, kind string, drafts []*oc
 				return nil, final{err}
 			}
 		}
-		out, err := b.finish(ctx, o)
-		if errors.Is(err, occi.Conflict) {
-			fresh = fresh || e.taken(ctx, p.result)
-		}
-		return out, err
+		return b.finish(ctx, o)
 	})
-}
-
-// taken reports whether one of the UUIDs is in use, be it by an entity on its
-// way out: a client that chose it gets another one.
-func (e *Engine) taken(ctx context.Context, ids []uuid.UUID) bool {
-	for _, id := range ids {
-		if _, err := e.store.EntityAny(ctx, id); err == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // Put makes the entity at a UUID what the draft says, creating it if it does not
@@ -89,9 +73,11 @@ func (e *Engine) Put(ctx context.Context, c Caller, kind string, id uuid.UUID, d
 // creation is a plan that makes new entities.
 type creation struct {
 	*plan
-	fresh bool // ignore the UUIDs that clients chose
-	links []*occi.Entity
-	tops  []*occi.Entity // resources to be placed, in order
+	// chosen are the UUIDs that the client gave, beside that of the URL.
+	chosen []uuid.UUID
+	links  []*occi.Entity
+	tops   []*occi.Entity    // resources to be placed, in order
+	lines  map[uuid.UUID]int // where inline links are in the request
 }
 
 // draft builds an entity and its inline links. id is the UUID it must have, nil
@@ -122,17 +108,28 @@ func (b *creation) draft(kind string, d *occi.Draft, id uuid.UUID) error {
 			return err
 		}
 	}
-	if b.fresh && id == uuid.Nil {
-		x.ID = own
+	if err := b.add(x, own); err != nil {
+		return err
 	}
-	b.add(x)
 	b.result = append(b.result, x.ID)
 	return b.inline(x, d)
 }
 
-func (b *creation) add(x *occi.Entity) {
-	if b.puts[x.ID] != nil {
-		x.ID = uuid.New()
+// add takes in a new entity; own is the UUID it has unless the client chose one.
+// A collection shows a link both with its source and as a member: it is taken in
+// once.
+func (b *creation) add(x *occi.Entity, own uuid.UUID) error {
+	if have := b.puts[x.ID]; have != nil {
+		if x.Source.ID != uuid.Nil && have.Kind == x.Kind && have.Source.ID == x.Source.ID && have.Target == x.Target && same(have, x) {
+			return nil
+		}
+		return occi.E(occi.Invalid, "%s: the identifier %s is given to two entities", occi.AttrID, x.ID)
+	}
+	if x.ID == x.Source.ID || x.ID == x.Target.ID {
+		return occi.E(occi.Invalid, "%s: the identifier %s is that of what the link connects", occi.AttrID, x.ID)
+	}
+	if x.ID != own {
+		b.chosen = append(b.chosen, x.ID)
 	}
 	x.Owner, x.Project = b.c.Name, b.c.Project
 	b.put(x)
@@ -141,6 +138,7 @@ func (b *creation) add(x *occi.Entity) {
 	} else {
 		b.tops = append(b.tops, x)
 	}
+	return nil
 }
 
 // inline builds the links that a draft of x carries.
@@ -155,10 +153,15 @@ func (b *creation) inline(x *occi.Entity, d *occi.Draft) error {
 		if err != nil {
 			return err
 		}
-		if b.fresh {
-			l.ID = own
+		if err := b.add(l, own); err != nil {
+			return err
 		}
-		b.add(l)
+		if a := ld.Attr(occi.AttrTarget); a != nil && a.Line > 0 {
+			if b.lines == nil {
+				b.lines = map[uuid.UUID]int{}
+			}
+			b.lines[l.ID] = a.Line
+		}
 	}
 	return nil
 }
@@ -176,15 +179,39 @@ func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
 	}
 	b.leaveTasks()
 	b.key(o)
-	return b.commit(ctx)
+	out, err := b.commit(ctx)
+	if errors.Is(err, occi.Conflict) {
+		// The same request, sent twice at once, is no clash with itself.
+		if out, err := b.e.repeated(ctx, b.c, o); out != nil || err != nil {
+			return out, err
+		}
+		if err := b.taken(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return out, err
 }
 
-// resolve finds the ends of the new links, in one query for all, and gives
-// another UUID to what would take one in use.
+// taken is the Conflict about a UUID that the client chose and that is in use, be
+// it by an entity on its way out; nil if none is.
+func (b *creation) taken(ctx context.Context) error {
+	for _, id := range b.chosen {
+		switch x, err := b.e.store.EntityAny(ctx, id); {
+		case err != nil:
+		case x.Deleted:
+			return conflict("%s: %s is still being deleted", occi.AttrID, b.m.Path(x))
+		default:
+			return conflict("%s: there is %s already", occi.AttrID, b.m.Path(x))
+		}
+	}
+	return nil
+}
+
+// resolve finds the ends of the new links, in one query for all.
 func (b *creation) resolve(ctx context.Context) error {
 	var ids []uuid.UUID
 	for _, l := range b.links {
-		ids = append(ids, l.Source.ID, l.Target.ID, l.ID)
+		ids = append(ids, l.Source.ID, l.Target.ID)
 	}
 	if err := b.read(ctx, ids); err != nil {
 		return err
@@ -194,24 +221,8 @@ func (b *creation) resolve(ctx context.Context) error {
 		k := b.m.Kind(l.Kind)
 		ps = append(ps, b.end(l, occi.AttrSource, &l.Source, "")...)
 		ps = append(ps, b.end(l, occi.AttrTarget, &l.Target, k.TargetKind)...)
-		if b.known[l.ID] != nil {
-			b.rename(l)
-		}
 	}
 	return occi.Problems(occi.Invalid, "the links are not valid", ps)
-}
-
-// rename gives a new entity another UUID.
-func (b *creation) rename(x *occi.Entity) {
-	old := x.ID
-	delete(b.puts, old)
-	x.ID = uuid.New()
-	b.puts[x.ID] = x
-	for i, id := range b.result {
-		if id == old {
-			b.result[i] = x.ID
-		}
-	}
 }
 
 // end checks one end of a link against what exists.
@@ -221,18 +232,21 @@ func (b *creation) end(l *occi.Entity, name string, r *occi.Ref, want string) []
 	}
 	x := b.entity(r.ID)
 	shown := b.m.RefPath(*r)
+	bad := func(text string) []occi.Problem {
+		return []occi.Problem{{What: name, Line: b.lines[l.ID], Text: text}}
+	}
 	switch {
 	case x == nil && r.URI != "" && name == occi.AttrTarget && want == "":
 		r.ID = uuid.Nil
 		return nil
 	case x == nil || r.Kind != "" && x.Kind != r.Kind:
-		return []occi.Problem{{What: name, Text: "there is no " + shown}}
+		return bad("there is no " + shown)
 	case x.Source.ID != uuid.Nil:
-		return []occi.Problem{{What: name, Text: shown + " is a link; links connect resources"}}
+		return bad(shown + " is a link; links connect resources")
 	case want != "" && x.Kind != want:
-		return []occi.Problem{{What: name, Text: shown + " is a " + b.term(x.Kind) + ", not a " + b.term(want)}}
+		return bad(shown + " is a " + b.term(x.Kind) + ", not a " + b.term(want))
 	case name == occi.AttrSource && part(b.m, l).device && !part(b.m, x).machine:
-		return []occi.Problem{{What: name, Text: shown + " is a " + b.term(x.Kind) + ", which has no devices"}}
+		return bad(shown + " is a " + b.term(x.Kind) + ", which has no devices")
 	}
 	*r = occi.Ref{ID: x.ID, Kind: x.Kind}
 	return nil

@@ -82,6 +82,16 @@ func newCloud(t testing.TB) *cloud {
 // newCloudOn is newCloud with an empty database of choice.
 func newCloudOn(t testing.TB, dsn string) *cloud {
 	t.Helper()
+	m, err := spec.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newCloudOf(t, dsn, m)
+}
+
+// newCloudOf is newCloudOn with a registry of choice.
+func newCloudOf(t testing.TB, dsn string, m *occi.Model) *cloud {
+	t.Helper()
 	c := &cloud{t: t, log: &record{}, statements: &counter{}}
 	ctx := context.Background()
 	st, err := store.Open(ctx, dsn, store.WithTrace(c.statements.count))
@@ -95,10 +105,6 @@ func newCloudOn(t testing.TB, dsn string) *cloud {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closes(t, driver) })
-	m, err := spec.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
 	c.store, c.host = st, &host{Driver: driver}
 	c.engine = engine.New(engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
 		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Logger: quiet})

@@ -73,8 +73,8 @@ func entityAt(m *occi.Model, location, tail string) (target, bool) {
 	if !ok || k.Abstract {
 		return target{}, false
 	}
-	id, err := uuid.Parse(tail)
-	if err != nil {
+	id, ok := occi.ParseID(tail)
+	if !ok {
 		return target{}, false
 	}
 	t := target{verbs: entityVerbs, kind: k, id: id}
