@@ -42,9 +42,10 @@ func TestReadme(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(home, ".curlrc"), []byte("silent\nshow-error\nfail-with-body\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := exec.Command("make", "-C", root, "run", "LISTEN=127.0.0.1:0", "DATA="+filepath.Join(home, "data"))
-	p := launch(t, server)
-	known := map[string]string{"http://127.0.0.1:8787": p.url}
+	run := func(data string) string {
+		return launch(t, exec.Command("make", "-C", root, "run", "LISTEN=127.0.0.1:0", "DATA="+filepath.Join(home, data))).url
+	}
+	known := map[string]string{"http://127.0.0.1:8787": run("data"), "http://other.example.com": run("other")}
 	for _, line := range append(lines[1:], alsoShown...) {
 		out := shellLine(t, home, filled(line, known))
 		if m := created.FindStringSubmatch(line); m != nil {
