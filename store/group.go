@@ -180,7 +180,7 @@ func (g *group) apply(j *job) {
 	if k := j.change.Key; k != nil {
 		id := keyID(k.Who, k.Name)
 		g.keys[id] = true
-		g.newKeys = append(g.newKeys, []any{id, j.key})
+		g.newKeys = append(g.newKeys, []any{id, micros(k.Created), j.key})
 	}
 }
 

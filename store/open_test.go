@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -160,6 +161,34 @@ func TestUnreadableRowIsInternal(t *testing.T) {
 			s = open(t, dsn)
 			_, err := s.Entity(t.Context(), x.ID)
 			wantClass(t, "an unreadable row", err, occi.Internal)
+		})
+	}
+}
+
+// TestKeysOfTheFirstSchemaAreKept brings a database of version 1 up to date.
+func TestKeysOfTheFirstSchemaAreKept(t *testing.T) {
+	t.Parallel()
+	const down = `DROP INDEX keys_created; ALTER TABLE keys DROP COLUMN created; DROP INDEX tasks_finished;
+		DELETE FROM goose_db_version WHERE version_id > 1`
+	for _, kind := range databases {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			dsn := freshDSN(t, kind)
+			s := open(t, dsn)
+			change := &occi.Change{At: start, Puts: []*occi.Entity{compute("x", 1)}, Key: &occi.Key{Name: "k", Hash: "h", Created: start}}
+			if err := s.Commit(t.Context(), change); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			execute(t, dsn, down)
+			s = open(t, dsn)
+			for want, before := range []time.Time{start, start.Add(time.Second)} {
+				if n, err := s.PurgeKeys(t.Context(), before, 10); n != want || err != nil {
+					t.Errorf("purged %d before %s, %v; want %d", n, before, err, want)
+				}
+			}
 		})
 	}
 }

@@ -46,10 +46,8 @@ func (x *selection) arg(v any) string {
 	return "$" + strconv.Itoa(len(x.args))
 }
 
-// bound adds a parameter that limits rows. SQLite plans a statement again for
-// each value of a parameter that is a limit by itself, which takes longer than
-// most queries.
-func (x *selection) bound(n int64) string { return "CAST(" + x.arg(n) + " AS BIGINT)" }
+// bound adds a parameter that limits rows.
+func (x *selection) bound(n int64) string { return bigint(x.arg(n)) }
 
 // isPlain reports whether a query selects whole collections, in order.
 func isPlain(q *occi.Query) bool {

@@ -21,7 +21,7 @@ var (
 		"over boolean", "progress bigint", "attempts bigint", "started bigint", "not_before bigint", "worker bytea", "lease bigint",
 		"until bigint", "doc bytea")
 	afterTable = newTable("task_after", "ON CONFLICT DO NOTHING", "task bigint", "after uuid")
-	keysTable  = newTable("keys", "", "id text", "doc bytea")
+	keysTable  = newTable("keys", "", "id text", "created bigint", "doc bytea")
 	kindsTable = newTable("kinds", `ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,
 		members = excluded.members, updated = excluded.updated`,
 		"kind text", "serial bigint", "revision bigint", "members bigint", "updated bigint")

@@ -5,9 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+const day = 24 * time.Hour
 
 func TestOptions(t *testing.T) {
 	dir := t.TempDir()
@@ -27,16 +30,18 @@ func TestOptions(t *testing.T) {
 		want options
 	}{
 		{"nothing", nil, nil,
-			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", Acceleration: "auto", BootDirs: []string{"/var/lib/libvirt/boot"}}},
+			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
 		{"a file", []string{"--config", config}, nil,
 			options{Listen: "127.0.0.1:1", DB: "sqlite:/from/file/occid.db", Libvirt: []string{"test:///default", "qemu:///system"}, Data: "/from/file",
-				LogFormat: "json", Acceleration: "auto", BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
+				LogFormat: "json", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
 		{"flags over variables over a file", []string{"--listen", "127.0.0.1:3"},
 			map[string]string{"OCCID_CONFIG": config, "OCCID_LISTEN": "127.0.0.1:2", "OCCID_DATA": "/from/env", "OCCID_LIBVIRT": "a:///,b:///"},
 			options{Listen: "127.0.0.1:3", DB: "sqlite:/from/env/occid.db", Libvirt: []string{"a:///", "b:///"}, Data: "/from/env",
-				LogFormat: "json", Acceleration: "auto", BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
+				LogFormat: "json", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
+		{"how long to keep", []string{"--keep-keys", "0"}, map[string]string{"OCCID_KEEP_TASKS": "90m"},
+			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", Acceleration: "auto", KeepTasks: 90 * time.Minute, BootDirs: []string{"/var/lib/libvirt/boot"}}},
 		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret},
-			options{Listen: "127.0.0.1:8787", DB: "postgres://occid:secret@db/occid", DBFile: secret, Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", Acceleration: "auto", BootDirs: []string{"/var/lib/libvirt/boot"}}},
+			options{Listen: "127.0.0.1:8787", DB: "postgres://occid:secret@db/occid", DBFile: secret, Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			for name, value := range x.env {
@@ -70,6 +75,9 @@ func TestBadOptions(t *testing.T) {
 		{[]string{"--db-file", filepath.Join(dir, "none")}, "", []string{"--db-file", "none"}},
 		{[]string{"--libvirt", "a:///,a:///"}, "", []string{"a:///", "twice"}},
 		{[]string{"--log-format", "xml"}, "", []string{"log-format"}},
+		{[]string{"--keep-tasks", "59s"}, "", []string{"--keep-tasks", "59s"}},
+		{[]string{"--keep-keys=-1h"}, "", []string{"--keep-keys", "-1h"}},
+		{nil, "keep-tasks: 7 days\n", []string{"keep-tasks", "7 days"}},
 		{[]string{"--nonsense"}, "", []string{"--nonsense"}},
 		{[]string{"surplus"}, "", []string{"surplus"}},
 		{nil, "listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n", []string{"listen", "line 2"}},

@@ -28,6 +28,8 @@ type Store interface {
 	Claim(ctx context.Context, host, worker string, n int, now time.Time, lease time.Duration) ([]*occi.Task, time.Time, error)
 	Release(ctx context.Context, worker string) error
 	Key(ctx context.Context, who, name string) (*occi.Key, error)
+	PurgeTasks(ctx context.Context, before time.Time, n int) (int, error)
+	PurgeKeys(ctx context.Context, before time.Time, n int) (int, error)
 	Ping(ctx context.Context) error
 }
 
@@ -53,7 +55,10 @@ type Config struct {
 	StopTimeout time.Duration
 	// KeepStopped leaves computes with an OS template stopped after creation.
 	KeepStopped bool
-	Logger      *slog.Logger
+	// KeepTasks is how long tasks are remembered once they are over, KeepKeys how
+	// long idempotency keys are at least; 0 means for ever.
+	KeepTasks, KeepKeys time.Duration
+	Logger              *slog.Logger
 }
 
 // Engine carries out the use cases. It is safe for concurrent use. Start begins
@@ -107,6 +112,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	for _, h := range e.hosts {
 		h.start(run)
 	}
+	e.work.Go(func() { e.purge(run) })
 	return nil
 }
 
