@@ -293,9 +293,25 @@ func TestIncomingAndHostEntities(t *testing.T) {
 		hidden := get(t, s, a.ID).Clone()
 		hidden.Deleted = true
 		put(t, s, hidden)
-		placed, err := s.HostEntities(t.Context(), "h1")
+		placed, err := s.HostEntities(t.Context(), "h1", 0, 10)
 		if diff := cmp.Diff(ids([]*occi.Entity{a, b}), ids(placed)); diff != "" || err != nil || !placed[0].Deleted {
-			t.Errorf("HostEntities: %v\n%s", err, diff)
+			t.Fatalf("HostEntities: %v\n%s", err, diff)
+		}
+		if diff := cmp.Diff(ids([]*occi.Entity{l2, l3}), ids(placed[1].Links)); diff != "" || len(placed[0].Links) != 1 {
+			t.Errorf("their links: %s", diff)
+		}
+		for _, x := range []struct {
+			after int64
+			want  *occi.Entity
+		}{{0, a}, {a.Seq, b}} {
+			page, err := s.HostEntities(t.Context(), "h1", x.after, 1)
+			if diff := cmp.Diff(ids([]*occi.Entity{x.want}), ids(page)); diff != "" || err != nil {
+				t.Errorf("after %d: %v\n%s", x.after, err, diff)
+			}
+		}
+		revisions, err := s.HostRevisions(t.Context(), "h1")
+		if diff := cmp.Diff(map[uuid.UUID]int64{b.ID: get(t, s, b.ID).Revision}, revisions); diff != "" || err != nil {
+			t.Errorf("HostRevisions: %v\n%s", err, diff)
 		}
 	})
 }

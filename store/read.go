@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -80,12 +81,43 @@ func (s *Store) Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Ent
 	return found, err
 }
 
-// HostEntities gives all that is placed on a host, deleted or not, in order of
-// creation. Their Links are left empty.
-func (s *Store) HostEntities(ctx context.Context, host string) ([]*occi.Entity, error) {
-	var found []*occi.Entity
-	sql := selectEntities + ` WHERE host = $1 ORDER BY seq`
-	err := s.run(ctx, entities(sql, func(e *occi.Entity) { found = append(found, e) }, indexed(host)))
+// HostEntities gives the first n resources placed on a host whose Seq is after
+// one, deleted or not, in order of creation, with all their links, deleted or not.
+func (s *Store) HostEntities(ctx context.Context, host string, after int64, n int) ([]*occi.Entity, error) {
+	var found hits
+	sql := `WITH page AS (SELECT seq, id FROM entities WHERE host = $1 AND seq > $2 AND source IS NULL ORDER BY seq LIMIT ` + bigint("$3") + `)
+		SELECT page.seq, ` + rowEntity + `, ` + entityColumns("e") + ` FROM page JOIN entities e ON e.seq = page.seq
+		UNION ALL SELECT page.seq, ` + rowLink + `, ` + entityColumns("l") + ` FROM page JOIN entities l ON l.source = page.id`
+	err := s.run(ctx, query{statement{sql, []any{indexed(host), after, n}}, func(from row) error {
+		var rank int64
+		var what int
+		var r entityRow
+		err := r.scan(from, &rank, &what)
+		if strconv.Itoa(what) == rowEntity {
+			found.entities = append(found.entities, hit{rank, r.e})
+		} else {
+			found.links = append(found.links, hit{rank, r.e})
+		}
+		return err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return found.join(), nil
+}
+
+// HostRevisions gives the revision of every resource that is placed on a host and
+// not deleted.
+func (s *Store) HostRevisions(ctx context.Context, host string) (map[uuid.UUID]int64, error) {
+	found := map[uuid.UUID]int64{}
+	sql := `SELECT id, revision FROM entities WHERE host = $1 AND source IS NULL AND NOT deleted`
+	err := s.run(ctx, query{statement{sql, []any{indexed(host)}}, func(from row) error {
+		var id uuid.UUID
+		var revision int64
+		err := from.Scan(&id, &revision)
+		found[id] = revision
+		return err
+	}})
 	return found, err
 }
 

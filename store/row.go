@@ -8,6 +8,11 @@ import (
 
 const selectEntities = `SELECT seq, serial, revision, created, updated, doc FROM entities`
 
+// entityColumns are those of selectEntities, of a table of a name.
+func entityColumns(t string) string {
+	return t + ".seq, " + t + ".serial, " + t + ".revision, " + t + ".created, " + t + ".updated, " + t + ".doc"
+}
+
 // columns are what the store itself gives an entity.
 type columns struct {
 	seq, serial, revision, created, updated int64

@@ -275,17 +275,14 @@ func (x *selection) page() {
 
 // statement reads the page.
 func (x *selection) statement() statement {
-	columns := func(t string) string {
-		return t + ".seq, " + t + ".serial, " + t + ".revision, " + t + ".created, " + t + ".updated, " + t + ".doc"
-	}
-	sql := `WITH ` + x.with + ` SELECT page.rank, ` + rowEntity + `, ` + columns("e") + ` FROM page JOIN entities e ON e.seq = page.seq
-		UNION ALL SELECT page.rank, ` + rowLink + `, ` + columns("l") + ` FROM page JOIN entities e ON e.seq = page.seq
+	sql := `WITH ` + x.with + ` SELECT page.rank, ` + rowEntity + `, ` + entityColumns("e") + ` FROM page JOIN entities e ON e.seq = page.seq
+		UNION ALL SELECT page.rank, ` + rowLink + `, ` + entityColumns("l") + ` FROM page JOIN entities e ON e.seq = page.seq
 			JOIN entities l ON l.source = e.id AND NOT l.deleted`
 	if x.counted {
 		sql += ` UNION ALL SELECT 0, ` + rowTotal + `, (SELECT count(*) FROM hits), 0, 0, 0, 0, NULL`
 	}
 	if x.q.LinkedTo != uuid.Nil {
-		sql += ` UNION ALL SELECT 0, ` + rowLinked + `, ` + columns("t") + ` FROM entities t WHERE t.id = ` + x.arg(x.q.LinkedTo) + ` AND NOT t.deleted`
+		sql += ` UNION ALL SELECT 0, ` + rowLinked + `, ` + entityColumns("t") + ` FROM entities t WHERE t.id = ` + x.arg(x.q.LinkedTo) + ` AND NOT t.deleted`
 	}
 	return statement{sql, x.args}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -23,10 +24,20 @@ func (c *cloud) refuse(op string) {
 	})
 }
 
+// placed lists the rows of the host, deleted or not.
+func (c *cloud) placed() ([]*occi.Entity, error) {
+	resources, err := c.store.HostEntities(context.Background(), "one", 0, 1000)
+	rows := slices.Clone(resources)
+	for _, x := range resources {
+		rows = append(rows, x.Links...)
+	}
+	return rows, err
+}
+
 // rows fails the test unless there are so many entities, deleted or not.
 func (c *cloud) rows(want int) {
 	c.t.Helper()
-	placed, err := c.store.HostEntities(c.ctx, "one")
+	placed, err := c.placed()
 	if err != nil || len(placed) != want {
 		c.t.Errorf("there are %d rows, %v; want %d", len(placed), err, want)
 	}
@@ -210,7 +221,7 @@ func TestACancelledCreationLeavesNothing(t *testing.T) {
 		t.Errorf("a machine that was to use it is %s with links %v", c.state(x), x.Links)
 	}
 	c.until("the volume and the links to it are gone", func() bool {
-		placed, err := c.store.HostEntities(c.ctx, "one")
+		placed, err := c.placed()
 		return err == nil && len(placed) == 2
 	})
 	if n := len(values(c.host, c.host.volumes)); n != 0 {

@@ -85,78 +85,99 @@ func (h *host) sweepUntilDone(ctx context.Context) {
 	}
 }
 
+// sweepPage is how many rows are compared at once.
+const sweepPage = 500
+
 // sweep compares a host with the rows placed on it. Rows whose state differs
 // follow the host; what is missing there is made again. Whatever the rows do not
 // know is left alone: it may belong to others.
+//
+// Rows are read in pages. Those of machines that differ are repaired last: they
+// need what they are linked to, which may have been made after them. The error is
+// the first of those of single rows.
 func (h *host) sweep(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, taskTime)
-	defer cancel()
-	// The rows are read before the host: one that is still the same afterwards, and
-	// has no task, had none while the host was looked at.
-	rows, err := h.e.store.HostEntities(ctx, h.name)
+	s, err := h.survey(ctx)
 	if err != nil {
 		return err
 	}
-	f, err := h.look(ctx)
-	if err != nil {
-		return err
-	}
-	h.placed.Store(int64(len(rows)))
-	return h.repair(ctx, rows, f)
-}
-
-// repair goes through the rows, those of machines last: they need what they are
-// linked to, which may have been made after them. The error is the first of
-// those of single rows.
-func (h *host) repair(ctx context.Context, rows []*occi.Entity, f *found) error {
 	m := h.e.model()
-	var machines, others []*occi.Entity
-	links := map[uuid.UUID][]*occi.Entity{}
-	for _, x := range rows {
-		switch p := part(m, x); {
-		case x.Deleted:
-		case p.device:
-			links[x.Source.ID] = append(links[x.Source.ID], x)
-		case p.machine:
-			machines = append(machines, x)
-		default:
-			others = append(others, x)
-		}
-	}
 	var first error
-	for _, x := range append(others, machines...) {
-		whole := x.Clone()
-		whole.Links = links[x.ID]
-		if f.agrees(m, whole) {
-			continue
-		}
-		if err := h.recheck(ctx, x, f); err != nil && first == nil {
+	repair := func(row differs) {
+		if err := s.repair(ctx, row); err != nil && first == nil {
 			first = err
 		}
+	}
+	var machines []differs
+	for after, more := int64(0), true; more; {
+		rows, err := h.e.store.HostEntities(ctx, h.name, after, sweepPage)
+		if err != nil {
+			return err
+		}
+		for _, x := range rows {
+			after = x.Seq
+			switch row := (differs{x.ID, len(x.Tasks) > 0}); {
+			case x.Deleted || s.found.agrees(m, x):
+			case part(m, x).machine:
+				machines = append(machines, row)
+			default:
+				repair(row)
+			}
+		}
+		more = len(rows) == sweepPage
+	}
+	for _, row := range machines {
+		repair(row)
 	}
 	return first
 }
 
-// recheck repairs a row that differed from what was found. If it has changed
-// since, it is compared on its own; if a task is under way, when that is over.
-func (h *host) recheck(ctx context.Context, row *occi.Entity, f *found) error {
-	if len(row.Tasks) > 0 {
-		return h.event(ctx, hypervisor.Event{Domain: row.ID})
+// survey is what a host has, and the revisions that rows had before it was looked
+// at: one that is still the same afterwards, and has no task, had none while the
+// host was looked at.
+type survey struct {
+	h         *host
+	revisions map[uuid.UUID]int64
+	found     *found
+}
+
+func (h *host) survey(ctx context.Context) (*survey, error) {
+	ctx, cancel := context.WithTimeout(ctx, taskTime)
+	defer cancel()
+	revisions, err := h.e.store.HostRevisions(ctx, h.name)
+	if err != nil {
+		return nil, err
 	}
-	x, err := h.e.store.Entity(ctx, row.ID)
+	h.placed.Store(int64(len(revisions)))
+	f, err := h.look(ctx)
+	return &survey{h, revisions, f}, err
+}
+
+// differs is a row that differed from what was found.
+type differs struct {
+	id   uuid.UUID
+	busy bool // a task is under way
+}
+
+// repair repairs a row. If it has changed since the host was looked at, it is
+// compared on its own; if a task is under way, when that is over.
+func (s *survey) repair(ctx context.Context, row differs) error {
+	if row.busy {
+		return s.h.event(ctx, hypervisor.Event{Domain: row.id})
+	}
+	x, err := s.h.e.store.Entity(ctx, row.id)
 	if errors.Is(err, occi.NotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if x.Revision == row.Revision {
-		err := h.follows(ctx, x, f)
+	if x.Revision == s.revisions[row.id] {
+		err := s.h.follows(ctx, x, s.found)
 		if !errors.Is(err, occi.Conflict) {
 			return err
 		}
 	}
-	return h.check(ctx, row.ID)
+	return s.h.check(ctx, row.id)
 }
 
 // event follows one change of what its Domain names, be it a machine or not; without
