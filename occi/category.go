@@ -115,8 +115,10 @@ type Mixin struct {
 	// Auto is the term of the action that the server invokes on a new entity
 	// that carries the mixin or one depending on it, empty for none.
 	Auto string
-	// User is set on mixins that users defined; they may remove them.
-	User bool
+	// User is set on mixins that users defined; they may remove them. Owner is who
+	// did.
+	User  bool
+	Owner string
 }
 
 // Action is an operation on an entity (GFD.221 section 5.3.5). Its attributes

@@ -18,6 +18,14 @@ type Change struct {
 	Removes []Removal
 	// Tasks are new tasks (Seq 0) or new states of known ones.
 	Tasks []*Task
+	// Define are users' mixins to keep, Undefine identifiers of those to forget. It
+	// is a Conflict to define one whose identifier or location another has, or to
+	// forget one that is not there or that an entity keeps.
+	Define   []*Mixin
+	Undefine []string
+	// Needs are identifiers of users' mixins that the Puts rely on; if one is not
+	// there any more, that is a Conflict.
+	Needs []string
 	// Key, when set, is committed with the rest; a store that has it already
 	// answers Duplicate and commits nothing.
 	Key *Key

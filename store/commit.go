@@ -23,7 +23,8 @@ type job struct {
 	change *occi.Change
 	puts   []put
 	tasks  []taskPut
-	key    []byte // document of the key, nil for none
+	key    []byte   // document of the key, nil for none
+	mixins [][]byte // documents of those to define
 	state  atomic.Int32
 	done   chan error // of capacity 1
 	err    error      // decided, not told yet
@@ -112,6 +113,13 @@ func newJob(c *occi.Change) (*job, error) {
 			return nil, occi.E(occi.Invalid, "task %s cannot be kept: %w", t.ID, err)
 		}
 		j.tasks = append(j.tasks, taskPut{t: t, doc: doc})
+	}
+	for _, x := range c.Define {
+		doc, err := encodeMixin(x)
+		if err != nil {
+			return nil, occi.E(occi.Invalid, "the mixin %s cannot be kept: %w", x.ID(), err)
+		}
+		j.mixins = append(j.mixins, doc)
 	}
 	if c.Key != nil {
 		doc, err := encodeKey(c.Key)
@@ -212,6 +220,7 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 	for id := range g.touched {
 		s.forget(id)
 	}
+	s.sawMixins(g.counters)
 	if !s.db.shared {
 		s.counters.Store(&g.counters)
 	}

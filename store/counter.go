@@ -59,6 +59,9 @@ func sum(all map[string]counter, kinds []string) counter {
 func (s *Store) readCounters(ctx context.Context) (map[string]counter, error) {
 	all := map[string]counter{}
 	err := s.run(ctx, countersInto(all))
+	if err == nil {
+		s.sawMixins(all)
+	}
 	return all, err
 }
 

@@ -1,5 +1,6 @@
-// Package store keeps entities, tasks and idempotency keys in SQL: in a file of
-// SQLite that one server owns, or in PostgreSQL, which several servers share.
+// Package store keeps entities, tasks, users' mixins and idempotency keys in SQL: in
+// a file of SQLite that one server owns, or in PostgreSQL, which several servers
+// share.
 //
 // A write is an occi.Change, committed whole or not at all. Changes that come at
 // the same time share one durable transaction (group commit): a goroutine

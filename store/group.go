@@ -16,17 +16,21 @@ type group struct {
 	entities map[uuid.UUID]*entityRow
 	tasks    map[uuid.UUID]*taskRow
 	keys     map[string]bool // taken, by keyID
+	mixins   map[string]*mixinRow
 	newKeys  [][]any
 	// changed are the rows to write, in the order of the first change to each.
 	changed      []*entityRow
 	changedTasks []*taskRow
-	touched      map[uuid.UUID]bool // entities that changed, or whose links did
+	// changedMixins are the identifiers of those to write.
+	changedMixins map[string]bool
+	touched       map[uuid.UUID]bool // entities that changed, or whose links did
 }
 
 // load reads what the jobs are based on: in two rounds at most, however many.
 func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	g := &group{d: d, counters: map[string]counter{}, counted: map[string]bool{}, entities: map[uuid.UUID]*entityRow{},
-		tasks: map[uuid.UUID]*taskRow{}, keys: map[string]bool{}, touched: map[uuid.UUID]bool{}}
+		tasks: map[uuid.UUID]*taskRow{}, keys: map[string]bool{}, touched: map[uuid.UUID]bool{},
+		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}}
 	queries := []query{countersInto(g.counters)}
 	entities, tasks, keys := mentioned(jobs)
 	if len(entities) > 0 {
@@ -38,6 +42,7 @@ func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	if len(keys) > 0 {
 		queries = append(queries, g.keysIn(keys))
 	}
+	queries = append(queries, g.mixinsIn(jobs)...)
 	if err := read(queries); err != nil {
 		return nil, err
 	}
@@ -112,7 +117,7 @@ func (g *group) check(j *job) error {
 			return err
 		}
 	}
-	return nil
+	return g.checkMixins(j)
 }
 
 // checkRevision compares an entity with the revision a change is based on, 0 for
@@ -177,6 +182,7 @@ func (g *group) apply(j *job) {
 	for i := range j.tasks {
 		g.putTask(&j.tasks[i], at)
 	}
+	g.applyMixins(j, at)
 	if k := j.change.Key; k != nil {
 		id := keyID(k.Who, k.Name)
 		g.keys[id] = true
@@ -254,6 +260,9 @@ func (g *group) statements() []statement {
 		c := g.counters[kind]
 		kinds = append(kinds, []any{kind, c.serial, c.revision, c.members, c.updated})
 	}
+	changes, mixins := g.mixinStatements()
+	out = append(out, changes...)
+	insert(mixinsTable, mixins)
 	insert(entitiesTable, entities)
 	insert(attributesTable, attributes)
 	insert(tasksTable, tasks)

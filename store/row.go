@@ -55,8 +55,12 @@ func (x *entityRow) scan(from row, head ...any) error {
 
 // entitiesIn loads rows.
 func (g *group) entitiesIn(ids []uuid.UUID) query {
-	sql := selectEntities + ` WHERE ` + g.d.anyOf("id", "$1")
-	return query{statement{sql, []any{g.d.list(ids)}}, func(from row) error {
+	return g.entitiesWhere(g.d.anyOf("id", "$1"), g.d.list(ids))
+}
+
+func (g *group) entitiesWhere(condition string, arg any) query {
+	sql := selectEntities + ` WHERE ` + condition
+	return query{statement{sql, []any{arg}}, func(from row) error {
 		x := &entityRow{}
 		if err := x.scan(from); err != nil {
 			return err

@@ -34,6 +34,8 @@ type Store struct {
 	entities []*cache[uuid.UUID, *occi.Entity]
 	counters atomic.Pointer[map[string]counter]
 	pages    *cache[string, *occi.Page]
+	// mixins is the revision of users' mixins as it was last read.
+	mixins atomic.Int64
 }
 
 // Option adjusts a Store.

@@ -20,9 +20,10 @@ var (
 	tasksTable      = newTable("tasks", "", "seq bigint", "id uuid", "entity uuid", "lane uuid", "host bytea", "state text", "finished bigint",
 		"over boolean", "progress bigint", "attempts bigint", "started bigint", "not_before bigint", "worker bytea", "lease bigint",
 		"until bigint", "doc bytea")
-	afterTable = newTable("task_after", "ON CONFLICT DO NOTHING", "task bigint", "after uuid")
-	keysTable  = newTable("keys", "", "id text", "created bigint", "doc bytea")
-	kindsTable = newTable("kinds", `ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,
+	afterTable  = newTable("task_after", "ON CONFLICT DO NOTHING", "task bigint", "after uuid")
+	keysTable   = newTable("keys", "", "id text", "created bigint", "doc bytea")
+	mixinsTable = newTable("mixins", "", "id text", "location text", "seq bigint", "doc bytea")
+	kindsTable  = newTable("kinds", `ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,
 		members = excluded.members, updated = excluded.updated`,
 		"kind text", "serial bigint", "revision bigint", "members bigint", "updated bigint")
 )
