@@ -12,8 +12,12 @@ type Model struct {
 	Kinds   []*Kind // in registry order: core, infrastructure, extensions
 	Mixins  []*Mixin
 	Actions []*Action
-	// Version names the model's content; it changes with it.
+	// Version names what the provider defines; it changes with that.
 	Version string
+	// Revision is the state of what users define (With); 0 if there is nothing.
+	Revision int64
+
+	provided int // mixins that are the provider's, the first ones
 
 	kinds     map[string]*Kind
 	mixins    map[string]*Mixin
@@ -30,7 +34,7 @@ func NewModel(version string, kinds []*Kind, mixins []*Mixin, actions []*Action)
 	m := &Model{Version: version, Kinds: kinds, Mixins: mixins, Actions: actions,
 		kinds: map[string]*Kind{}, mixins: map[string]*Mixin{}, actions: map[string]*Action{},
 		locations: map[string]any{}, words: map[string]*Kind{}, attrs: map[string]*Attribute{},
-		indexed: map[string]bool{}, inherited: map[string][]*Attribute{}}
+		indexed: map[string]bool{}, inherited: map[string][]*Attribute{}, provided: len(mixins)}
 	var ps []Problem
 	bad := func(id, format string, args ...any) {
 		ps = append(ps, Problem{What: id, Text: fmt.Sprintf(format, args...)})

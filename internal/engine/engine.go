@@ -31,6 +31,8 @@ type Store interface {
 	Key(ctx context.Context, who, name string) (*occi.Key, error)
 	PurgeTasks(ctx context.Context, before time.Time, n int) (int, error)
 	PurgeKeys(ctx context.Context, before time.Time, n int) (int, error)
+	Mixins(ctx context.Context, known int64) ([]*occi.Mixin, int64, error)
+	MixinsRevision() int64
 	Ping(ctx context.Context) error
 }
 
@@ -43,7 +45,7 @@ type Host struct {
 // Config is what an Engine is made of. Store, Model and Hosts are required.
 type Config struct {
 	Store Store
-	// Model gives the registry in force; it may give another one later.
+	// Model gives what the provider defines; it may give another one later.
 	Model func() *occi.Model
 	Hosts []Host
 	// Worker names this server in claims; it must stay the same over a restart
@@ -66,14 +68,14 @@ type Config struct {
 // the work on tasks, Stop ends it.
 type Engine struct {
 	store Store
-	model func() *occi.Model
 	hosts []*host
 	cfg   Config
 	log   *slog.Logger
 	now   func() time.Time
 
-	waiters waiters
-	running runningTasks
+	registry registry
+	waiters  waiters
+	running  runningTasks
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -93,7 +95,7 @@ func New(c Config) *Engine {
 	if c.Worker == "" {
 		c.Worker = "occid"
 	}
-	e := &Engine{store: c.Store, model: c.Model, cfg: c, log: c.Logger,
+	e := &Engine{store: c.Store, cfg: c, log: c.Logger,
 		now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }}
 	for _, h := range c.Hosts {
 		e.hosts = append(e.hosts, newHost(e, h))
@@ -106,6 +108,9 @@ func New(c Config) *Engine {
 // for in the background.
 func (e *Engine) Start(ctx context.Context) error {
 	if err := e.store.Release(ctx, e.cfg.Worker); err != nil {
+		return err
+	}
+	if err := e.Renew(ctx, true); err != nil {
 		return err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -125,6 +130,3 @@ func (e *Engine) Stop() {
 	}
 	e.work.Wait()
 }
-
-// Model is the registry in force.
-func (e *Engine) Model() *occi.Model { return e.model() }

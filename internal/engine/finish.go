@@ -232,7 +232,7 @@ func (p *plan) means(k *occi.Kind, w *occi.Entity, t *occi.Task) bool {
 // reported asks the host for the state of a machine; "" if it does not tell soon.
 func (e *Engine) reported(ctx context.Context, k *occi.Kind, x *occi.Entity) string {
 	h := e.host(x.Host)
-	if h == nil || !part(e.model(), x).machine {
+	if h == nil || !part(e.Model(), x).machine {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTime)

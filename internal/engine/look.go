@@ -55,7 +55,7 @@ func (f *found) addVolumes(ctx context.Context, drv hypervisor.Driver) error {
 
 // lookAt finds what the host has of one entity.
 func (h *host) lookAt(ctx context.Context, x *occi.Entity) (*found, error) {
-	f, m := newFound(), h.e.model()
+	f, m := newFound(), h.e.Model()
 	switch p, k := part(m, x), m.Kind(x.Kind); {
 	case p.machine:
 		d, err := h.drv.Domain(ctx, x.ID)

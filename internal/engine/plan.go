@@ -28,7 +28,7 @@ type plan struct {
 
 func (e *Engine) plan(c Caller) *plan {
 	now := e.now()
-	return &plan{e: e, m: e.model(), c: c, now: now, change: occi.Change{At: now},
+	return &plan{e: e, m: e.Model(), c: c, now: now, change: occi.Change{At: now},
 		puts: map[uuid.UUID]*occi.Entity{}, known: map[uuid.UUID]*occi.Entity{}}
 }
 
@@ -98,8 +98,9 @@ func (p *plan) key(o Options) {
 
 // commit writes the plan and sets the hosts to work on it.
 func (p *plan) commit(ctx context.Context) (*Outcome, error) {
+	p.needs()
 	if err := p.e.store.Commit(ctx, &p.change); err != nil {
-		return nil, err
+		return nil, p.e.stale(ctx, &p.change, err)
 	}
 	for _, t := range p.change.Tasks {
 		p.e.wake(t.Host)

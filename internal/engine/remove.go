@@ -233,7 +233,7 @@ func (e *Engine) users(ctx context.Context, targets []uuid.UUID, ignored map[uui
 	if err != nil {
 		return nil, err
 	}
-	m := e.model()
+	m := e.Model()
 	for _, l := range u.links {
 		if src := sources[l.Source.ID]; src != nil && !ignored[l.ID] && atWork(m, src) {
 			u.busy = append(u.busy, src)

@@ -100,7 +100,7 @@ func (h *host) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m := h.e.model()
+	m := h.e.Model()
 	var first error
 	repair := func(row differs) {
 		if err := s.repair(ctx, row); err != nil && first == nil {
@@ -197,7 +197,7 @@ func (h *host) event(ctx context.Context, ev hypervisor.Event) error {
 		return nil
 	}
 	h.kept(ev.Domain)
-	m := h.e.model()
+	m := h.e.Model()
 	if k := m.Kind(x.Kind); !ev.Gone && k != nil && k.States != nil && stateOf(k, ev.State) == m.State(x) {
 		return nil
 	}

@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/occid/occid/occi"
+)
+
+// Define adds users' mixins to the registry (GFD.223 section 9), all or none, and
+// gives them. One that is there already, defined alike, stays as it is. See
+// occi.Model.UserMixin for what is refused.
+func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCategory) ([]*occi.Mixin, error) {
+	var defined []*occi.Mixin
+	_, err := retry(ctx, func() (*Outcome, error) {
+		if err := e.Renew(ctx, true); err != nil {
+			return nil, err
+		}
+		p := e.plan(c)
+		defined = nil
+		// Each is judged with those before it in force.
+		m := p.m
+		for i := range drafts {
+			x, err := m.UserMixin(&drafts[i])
+			if err != nil {
+				return nil, final{err}
+			}
+			defined = append(defined, x)
+			if m.Mixin(x.ID()) != nil {
+				continue
+			}
+			x.Owner = c.Name
+			p.change.Define = append(p.change.Define, x)
+			m, _ = m.With([]*occi.Mixin{x}, m.Revision)
+		}
+		if len(p.change.Define) == 0 {
+			return p.outcome(), nil
+		}
+		return p.commit(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return defined, e.Renew(ctx, true)
+}
+
+// Undefine removes users' mixins from the registry, all or none, and takes them
+// and what they brought from all entities. It is Forbidden to remove what the
+// provider defines, and NotFound what nobody does.
+func (e *Engine) Undefine(ctx context.Context, c Caller, ids []string) (*Outcome, error) {
+	out, err := retry(ctx, func() (*Outcome, error) {
+		if err := e.Renew(ctx, true); err != nil {
+			return nil, err
+		}
+		b := creation{plan: e.plan(c)}
+		if err := b.undefined(ids); err != nil {
+			return nil, final{err}
+		}
+		if err := b.stripped(ctx); err != nil {
+			return nil, err
+		}
+		return b.commit(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, e.Renew(ctx, true)
+}
+
+// undefined checks what is to be removed.
+func (b *creation) undefined(ids []string) error {
+	seen := map[string]bool{}
+	for _, id := range ids {
+		x := b.m.Mixin(id)
+		switch {
+		case x == nil && b.m.Kind(id) == nil && b.m.Action(id) == nil:
+			return occi.E(occi.NotFound, "there is no mixin %s", id)
+		case x == nil || !x.User:
+			return occi.E(occi.Forbidden, "%s is the provider's; users can remove the mixins that users defined", id)
+		case !seen[id]:
+			seen[id] = true
+			b.change.Undefine = append(b.change.Undefine, id)
+		}
+	}
+	return nil
+}
+
+// stripped takes the mixins that go from the entities that have one, or that have
+// one which depends on one.
+func (b *creation) stripped(ctx context.Context) error {
+	next := b.m.But(b.change.Undefine)
+	var affected []string
+	for _, x := range b.m.Mixins {
+		for _, d := range b.m.Closure([]string{x.ID()}) {
+			if next.Mixin(d.ID()) == nil {
+				affected = append(affected, x.ID())
+				break
+			}
+		}
+	}
+	page, err := b.e.store.List(ctx, &occi.Query{AnyMixins: affected})
+	if err != nil {
+		return err
+	}
+	for _, old := range page.Entities {
+		x, err := b.m.Strip(old, next)
+		if err == nil {
+			b.result = append(b.result, old.ID)
+			b.known[old.ID] = old
+			err = b.become(ctx, old, x)
+		}
+		if err != nil {
+			var e *occi.Error
+			if errors.As(err, &e) && e.Class == occi.Invalid {
+				return final{occi.Problems(occi.Conflict, "the mixin cannot be taken from "+b.m.Path(old), e.Problems)}
+			}
+			return err
+		}
+	}
+	return nil
+}
