@@ -73,10 +73,34 @@ func (s *Server) handle(find finder) http.HandlerFunc {
 		c.commonFields()
 		defer c.logged(start)
 		defer c.recovered()
-		if err := c.do(find); err != nil {
+		if err := c.judged(find); err != nil {
 			c.fail(err)
 		}
 	}
+}
+
+// judged does what a request asks for. One that is refused is tried once more if
+// other servers' users have changed the registry since it was looked at.
+func (c *call) judged(find finder) error {
+	if err := c.renew(false); err != nil {
+		return err
+	}
+	err := c.do(find)
+	if class := occi.ClassOf(err); err == nil || c.rec.status != 0 || class != occi.Invalid && class != occi.NotFound {
+		return err
+	}
+	before := c.reg
+	if c.renew(true) != nil || c.reg == before {
+		return err
+	}
+	return c.do(find)
+}
+
+// renew brings the registry up to date.
+func (c *call) renew(surely bool) error {
+	err := c.s.engine.Renew(c.r.Context(), surely)
+	c.reg = c.s.registry()
+	return err
 }
 
 // do finds what to call for a request and calls it.

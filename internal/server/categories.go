@@ -14,6 +14,9 @@ func (c *call) getCategories() error {
 	if err := c.params.only("category"); err != nil {
 		return err
 	}
+	if err := c.renew(true); err != nil {
+		return err
+	}
 	c.filtered = true
 	var names []string
 	for _, p := range c.params {
@@ -45,7 +48,7 @@ func (c *call) getStates() error {
 
 // registryKey names a rendering of the registry, which changes with it alone.
 func (c *call) registryKey(path string) bodyKey {
-	return bodyKey{path: path, registry: c.reg, format: c.format, base: c.base()}
+	return bodyKey{path: path, revision: c.reg.model.Revision + 1, registry: c.reg, format: c.format, base: c.base()}
 }
 
 // choose gives the categories with identifiers or terms, all for none.

@@ -172,7 +172,6 @@ func TestMixinCollections(t *testing.T) {
 		}
 		return text
 	}
-	plain := "Content-Type: text/plain"
 	c.do("POST", "/mixin/ssh_key/", list(a), plain).want(t, 200, c.url+a)
 	members(a)
 	c.do("PUT", "/mixin/ssh_key/", list(b), plain).want(t, 200, c.url+b)

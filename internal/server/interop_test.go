@@ -119,7 +119,7 @@ func TestOptionsAndHead(t *testing.T) {
 	path := c.create("/compute/", `{"title":"a"}`)
 	for target, allow := range map[string]string{
 		"/": "GET, HEAD, OPTIONS, POST, DELETE", "/compute/": "GET, HEAD, OPTIONS, POST, DELETE", path: "GET, HEAD, OPTIONS, POST, PUT, DELETE",
-		"/mixin/ssh_key/": "GET, HEAD, OPTIONS, POST, PUT, DELETE", "/-/": "GET, HEAD, OPTIONS", "/task/": "GET, HEAD, OPTIONS",
+		"/mixin/ssh_key/": "GET, HEAD, OPTIONS, POST, PUT, DELETE", "/-/": "GET, HEAD, OPTIONS, POST, DELETE", "/task/": "GET, HEAD, OPTIONS",
 		path + "/tasks/": "GET, HEAD, OPTIONS, POST", path + "/network/": "GET, HEAD, OPTIONS",
 	} {
 		if got := c.do("OPTIONS", target, "").want(t, 204).Header.Get("Allow"); got != allow {

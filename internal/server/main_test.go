@@ -48,16 +48,29 @@ func onEach(t *testing.T, f func(t *testing.T, c *cloud)) {
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		postgres.once.Do(func() { postgres.cluster, postgres.err = pgtest.Start() })
-		if postgres.err != nil {
-			t.Fatal(postgres.err)
-		}
-		dsn, _, err := postgres.cluster.Create(t.Context(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(t, newCloudOn(t, dsn))
+		f(t, newCloudOn(t, emptyPostgres(t)))
 	})
+}
+
+// emptyPostgres names a new database of PostgreSQL.
+func emptyPostgres(t testing.TB) string {
+	t.Helper()
+	postgres.once.Do(func() { postgres.cluster, postgres.err = pgtest.Start() })
+	if postgres.err != nil {
+		t.Fatal(postgres.err)
+	}
+	dsn, _, err := postgres.cluster.Create(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dsn
+}
+
+// newClouds starts two servers that share a database.
+func newClouds(t testing.TB) (one, other *cloud) {
+	t.Helper()
+	dsn := emptyPostgres(t)
+	return newCloudOn(t, dsn), newCloudOn(t, dsn)
 }
 
 // cloud is a server over a real engine, store and libvirt's test host.

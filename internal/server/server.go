@@ -23,6 +23,7 @@ type Engine interface {
 	reader
 	writer
 	Model() *occi.Model
+	Renew(ctx context.Context, surely bool) error
 	Ready(ctx context.Context) error
 }
 
@@ -41,6 +42,8 @@ type writer interface {
 	Update(ctx context.Context, c engine.Caller, id uuid.UUID, d *occi.Draft, o engine.Options) (*engine.Outcome, error)
 	Act(ctx context.Context, c engine.Caller, ids []uuid.UUID, d *occi.Draft, o engine.Options) (*engine.Outcome, error)
 	Associate(ctx context.Context, c engine.Caller, mixin string, m engine.Members, o engine.Options) (*engine.Outcome, error)
+	Define(ctx context.Context, c engine.Caller, drafts []occi.DraftCategory) ([]*occi.Mixin, error)
+	Undefine(ctx context.Context, c engine.Caller, ids []string) (*engine.Outcome, error)
 	Delete(ctx context.Context, c engine.Caller, ids []uuid.UUID, o engine.Options) (*engine.Outcome, error)
 	Cancel(ctx context.Context, c engine.Caller, task uuid.UUID) (*occi.Task, error)
 	Wait(ctx context.Context, tasks []uuid.UUID) error
@@ -62,6 +65,7 @@ type Server struct {
 	log     *slog.Logger
 	version string
 	routes  http.Handler
+	fixed   []string // paths that are the server's own
 	browser *http.CrossOriginProtection
 	bodies  *bodies
 	// life ends when the server shuts down, and with it every wait for tasks.
@@ -128,6 +132,7 @@ func (s *Server) router() http.Handler {
 		"/healthz":                    healthVerbs,
 		"/readyz":                     readyVerbs,
 	} {
+		s.fixed = append(s.fixed, path)
 		h := s.handle(fixed(v))
 		r.Handle(path, h)
 		r.Handle(path+"/", h)

@@ -27,7 +27,7 @@ var (
 	allTasksVerbs   = &verbs{get: (*call).getUnfinished}
 	taskVerbs       = &verbs{get: (*call).getTask, del: (*call).cancelTask}
 	taskLinkVerbs   = &verbs{get: (*call).getTaskLink}
-	categoryVerbs   = &verbs{get: (*call).getCategories}
+	categoryVerbs   = &verbs{get: (*call).getCategories, post: (*call).defineMixins, del: (*call).removeMixins}
 	stateVerbs      = &verbs{get: (*call).getStates}
 	healthVerbs     = &verbs{get: (*call).getHealth, plain: true}
 	readyVerbs      = &verbs{get: (*call).getReady, plain: true}

@@ -318,14 +318,23 @@ func (c *call) gone(w write, out *engine.Outcome) error {
 // ok answers a success that has nothing to show. Formats that could not hold the
 // word get no content.
 func (c *call) ok() {
-	if c.format.InHeaders || strings.HasSuffix(c.format.Media, "plain") {
-		c.send(http.StatusOK, c.format, okBody)
+	if c.sayOK() {
 		return
 	}
 	h := c.rec.Header()
 	h["Content-Type"] = []string{c.format.Type}
 	c.vary(h)
 	c.rec.WriteHeader(http.StatusNoContent)
+}
+
+// sayOK answers with the word in formats that can hold it, and reports whether it
+// did.
+func (c *call) sayOK() bool {
+	can := c.format.InHeaders || strings.HasSuffix(c.format.Media, "plain")
+	if can {
+		c.send(http.StatusOK, c.format, okBody)
+	}
+	return can
 }
 
 // settled waits for the outcome of a write as long as the client likes and gives

@@ -1,0 +1,136 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/occid/occid/occi"
+	"github.com/occid/occid/render"
+)
+
+// defineMixins adds the mixins that a request describes to the registry (GFD.223
+// section 9).
+func (c *call) defineMixins() error {
+	described, err := c.mixins()
+	if err != nil {
+		return err
+	}
+	for i := range described {
+		if other := c.s.fixedAt(occi.LocationPath(described[i].Location)); other != "" {
+			return occi.E(occi.Conflict, "%s: the location %s is taken by %s", described[i].ID, described[i].Location, other)
+		}
+	}
+	defined, err := c.s.engine.Define(c.r.Context(), c.caller, described)
+	if err != nil {
+		return err
+	}
+	c.reg = c.s.registry()
+	if c.sayOK() {
+		return nil
+	}
+	c.answer(http.StatusOK, func(f *render.Format, v *render.View) ([]byte, error) {
+		return f.Categories(nil, v, &render.Categories{Mixins: defined})
+	})
+	return nil
+}
+
+// removeMixins removes the users' mixins that a request names from the registry,
+// and from what has them.
+func (c *call) removeMixins() error {
+	described, err := c.mixins()
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, d := range described {
+		ids = append(ids, d.ID)
+	}
+	out, err := c.s.engine.Undefine(c.r.Context(), c.caller, ids)
+	if err != nil {
+		return err
+	}
+	return c.gone(write{}, out)
+}
+
+// mixins reads the descriptions of categories that a request on the registry
+// carries, in order.
+func (c *call) mixins() ([]occi.DraftCategory, error) {
+	if err := c.params.only(); err != nil {
+		return nil, err
+	}
+	w, err := c.anyWrite()
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.given()
+	if err != nil {
+		return nil, err
+	}
+	if w.options.Match != nil {
+		if err := c.renew(true); err != nil {
+			return nil, err
+		}
+		if err := w.options.Match(&occi.Entity{Revision: c.reg.model.Revision + 1}); err != nil {
+			return nil, err
+		}
+	}
+	var out []occi.DraftCategory
+	if d != nil {
+		if out, err = c.categoriesOf(out, d); err != nil {
+			return nil, err
+		}
+	}
+	if len(out) == 0 {
+		return nil, occi.E(occi.Invalid, "the request names no mixin, in its body or in Category header fields")
+	}
+	return out, nil
+}
+
+// categoriesOf adds the categories that a draft and its members name. What is
+// only named is described by its class.
+func (c *call) categoriesOf(out []occi.DraftCategory, d *occi.Draft) ([]occi.DraftCategory, error) {
+	switch {
+	case len(d.Attributes) > 0:
+		return nil, c.notHere(d.Attributes[0].Name)
+	case len(d.Links) > 0:
+		return nil, c.notHere("a link to " + d.Links[0].Target)
+	case len(d.Locations) > 0:
+		return nil, c.notHere(d.Locations[0])
+	}
+	described := map[string]bool{}
+	for _, x := range d.Categories {
+		described[x.ID] = true
+		out = append(out, x)
+	}
+	name := func(id, class string) {
+		if id != "" && !described[id] {
+			out = append(out, occi.DraftCategory{ID: id, Class: class})
+		}
+	}
+	name(d.Kind, occi.ClassKind)
+	name(d.Action, occi.ClassAction)
+	for _, id := range d.Mixins {
+		name(id, occi.ClassMixin)
+	}
+	for i := range d.Members {
+		var err error
+		if out, err = c.categoriesOf(out, &d.Members[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (c *call) notHere(what string) error {
+	return occi.E(occi.Invalid, "the request gives %s; %s takes descriptions of mixins", what, c.to.path)
+}
+
+// fixedAt gives what the server itself has at or below a location, "" if nothing.
+func (s *Server) fixedAt(location string) string {
+	for _, path := range append([]string{"/.well-known"}, s.fixed...) {
+		if strings.HasPrefix(location, path+"/") {
+			return path
+		}
+	}
+	return ""
+}
