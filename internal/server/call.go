@@ -163,6 +163,7 @@ func (c *call) commonFields() {
 	h["Server"] = c.s.fields.server
 	h["X-Content-Type-Options"] = noSniff
 	h["Accept"] = c.s.fields.accept
+	h["X-Request-Id"] = []string{c.id}
 	if agent := c.r.Header["User-Agent"]; len(agent) > 0 && strings.HasPrefix(agent[0], "rOCCI-api/4") {
 		h["Accept"] = c.s.fields.acceptOld
 	}

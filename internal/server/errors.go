@@ -71,7 +71,6 @@ func (c *call) fail(err error) {
 	for _, name := range []string{"Etag", "Last-Modified", "Location", "Link"} {
 		delete(h, name)
 	}
-	h["X-Request-Id"] = []string{c.id}
 	if e.Class == occi.Unavailable {
 		h["Retry-After"] = []string{"1"}
 	}

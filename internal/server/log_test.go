@@ -8,7 +8,9 @@ import (
 func TestOneRecordForEachRequest(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	c.do("GET", "/compute/", "", "X-Request-Id: proxy-1").want(t, 200)
+	if r := c.do("GET", "/compute/", "", "X-Request-Id: proxy-1").want(t, 200); r.Header.Get("X-Request-Id") != "proxy-1" {
+		t.Errorf("the answer has the request id %q", r.Header.Get("X-Request-Id"))
+	}
 	c.do("GET", "/compute/00000000-0000-4000-8000-000000000000", "", "X-Request-Id: forged\tline").want(t, 404)
 	records := c.log.lines(t, "request")
 	if len(records) != 2 {
