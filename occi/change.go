@@ -26,6 +26,9 @@ type Change struct {
 	// Needs are identifiers of users' mixins that the Puts rely on; if one is not
 	// there any more, that is a Conflict.
 	Needs []string
+	// Based, when set, is what was counted of a collection that the change is based
+	// on; if there were changes in it since, that is a Conflict.
+	Based *Based
 	// Key, when set, is committed with the rest; a store that has it already
 	// answers Duplicate and commits nothing.
 	Key *Key
@@ -43,4 +46,10 @@ type Key struct {
 	Hash      string // of the request; another request under the key is a Conflict
 	Entities  []uuid.UUID
 	Created   time.Time
+}
+
+// Based is the revision of the collections of kinds, of all for none.
+type Based struct {
+	Kinds    []string // identifiers
+	Revision int64    // of their Count
 }

@@ -56,7 +56,7 @@ type taskPut struct {
 // document as set by the store. It returns once the change is durable.
 //
 // The error is Conflict if an entity is not at the revision the change is based
-// on, a new one exists already, a new link's source or target does not exist or
+// on, a collection was changed since, a new one exists already, a new link's source or target does not exist or
 // is deleted, the Key is taken, or a task is over or was claimed again since it
 // was read. It is Invalid if an entity or task is named twice or holds what
 // cannot be kept. If ctx ends before the change has begun, nothing is written;

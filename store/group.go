@@ -96,6 +96,11 @@ func (g *group) check(j *job) error {
 	if k := j.change.Key; k != nil && g.keys[keyID(k.Who, k.Name)] {
 		return occi.E(occi.Conflict, "the idempotency key %q is taken", k.Name)
 	}
+	if b := j.change.Based; b != nil {
+		if now := sum(g.counters, b.Kinds); now.revision != b.Revision {
+			return occi.E(occi.Conflict, "the collection is at revision %d, the change is based on %d", now.revision, b.Revision)
+		}
+	}
 	for _, e := range j.change.Puts {
 		if err := g.checkRevision(e.ID, e.Revision); err != nil {
 			return err

@@ -18,14 +18,18 @@ type Members struct {
 // names all the entities.
 func (e *Engine) Associate(ctx context.Context, c Caller, mixin string, members Members, o Options) (*Outcome, error) {
 	return e.keyed(ctx, c, o, func() (*Outcome, error) {
-		b := creation{plan: e.plan(c)}
+		p, err := e.begin(ctx, c, o)
+		if err != nil {
+			return nil, err
+		}
+		b := creation{plan: p}
 		if b.m.Mixin(mixin) == nil {
 			return nil, occi.E(occi.NotFound, "there is no mixin %s", mixin)
 		}
 		if err := b.read(ctx, append(append([]uuid.UUID(nil), members.Add...), members.Drop...)); err != nil {
 			return nil, err
 		}
-		err := b.each(members.Add, func(old *occi.Entity) error {
+		err = b.each(members.Add, func(old *occi.Entity) error {
 			next, err := b.m.Update(old, &occi.Draft{Mixins: []string{mixin}}, false)
 			if err != nil {
 				return err

@@ -18,7 +18,10 @@ func (e *Engine) Create(ctx context.Context, c Caller, kind string, drafts []*oc
 		return nil, occi.E(occi.Invalid, "the request describes nothing to create")
 	}
 	return e.keyed(ctx, c, o, func() (*Outcome, error) {
-		p := e.plan(c)
+		p, err := e.begin(ctx, c, o)
+		if err != nil {
+			return nil, err
+		}
 		p.created = true
 		b := creation{plan: p}
 		for _, d := range drafts {

@@ -279,6 +279,58 @@ func TestNothingIsMadeOfABadRequest(t *testing.T) {
 	}
 }
 
+// TestConditionsOnCollections has another client write between the question and
+// the write.
+func TestConditionsOnCollections(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	first := c.create(draft(compute))
+	changed := errors.New("it was changed")
+	asked := 0
+	o := engine.Options{Collection: &engine.Collection{Kinds: []string{compute}}}
+	var revision int64
+	o.Collection.Match = func(now occi.Count) error {
+		if asked++; asked == 1 {
+			revision = now.Revision
+			c.create(draft(compute))
+		}
+		if now.Revision != revision {
+			return changed
+		}
+		return nil
+	}
+	for name, write := range map[string]func() error{
+		"create": func() error {
+			_, err := c.Create(c.ctx, engine.Caller{}, compute, []*occi.Draft{draft(compute)}, o)
+			return err
+		},
+		"act": func() error {
+			_, err := c.Act(c.ctx, engine.Caller{}, []uuid.UUID{first.ID}, &occi.Draft{Action: "start"}, o)
+			return err
+		},
+		"delete": func() error {
+			_, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{first.ID}, o)
+			return err
+		},
+		"associate": func() error {
+			_, err := c.Associate(c.ctx, engine.Caller{}, infra+"resource_tpl", engine.Members{Add: []uuid.UUID{first.ID}}, o)
+			return err
+		},
+	} {
+		asked = 0
+		before, err := c.Count(c.ctx, engine.Caller{}, []string{compute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := write(); !errors.Is(err, changed) || asked != 2 {
+			t.Errorf("%s: asked %d times, %v", name, asked, err)
+		}
+		if now, err := c.Count(c.ctx, engine.Caller{}, []string{compute}); err != nil || now.Members != before.Members+1 {
+			t.Errorf("%s: %d computes after %d and one of another client, %v", name, now.Members, before.Members, err)
+		}
+	}
+}
+
 func TestOneKeyMakesOneMachine(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)

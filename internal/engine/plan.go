@@ -32,6 +32,23 @@ func (e *Engine) plan(c Caller) *plan {
 		puts: map[uuid.UUID]*occi.Entity{}, known: map[uuid.UUID]*occi.Entity{}}
 }
 
+// begin is plan for a request that may have a condition on a collection.
+func (e *Engine) begin(ctx context.Context, c Caller, o Options) (*plan, error) {
+	p := e.plan(c)
+	if o.Collection == nil {
+		return p, nil
+	}
+	now, err := e.store.Count(ctx, o.Collection.Kinds)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Collection.Match(now); err != nil {
+		return nil, final{err}
+	}
+	p.change.Based = &occi.Based{Kinds: o.Collection.Kinds, Revision: now.Revision}
+	return p, nil
+}
+
 // read makes entities known, in one query.
 func (p *plan) read(ctx context.Context, ids []uuid.UUID) error {
 	var missing []uuid.UUID

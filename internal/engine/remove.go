@@ -15,7 +15,11 @@ import (
 // machine is deleted with it.
 func (e *Engine) Delete(ctx context.Context, c Caller, ids []uuid.UUID, o Options) (*Outcome, error) {
 	return retry(ctx, func() (*Outcome, error) {
-		r := removal{plan: e.plan(c), doomed: map[uuid.UUID]bool{}, detached: map[uuid.UUID][]uuid.UUID{}}
+		p, err := e.begin(ctx, c, o)
+		if err != nil {
+			return nil, err
+		}
+		r := removal{plan: p, doomed: map[uuid.UUID]bool{}, detached: map[uuid.UUID][]uuid.UUID{}}
 		if err := r.find(ctx, ids, o); err != nil {
 			return nil, err
 		}

@@ -23,6 +23,15 @@ type Options struct {
 	// if it does not exist yet), within the change's optimistic transaction; its
 	// error ends the request. It carries If-Match and its like.
 	Match func(*occi.Entity) error
+	// Collection, when set, is asked about the collection that is written to, in
+	// the same way.
+	Collection *Collection
+}
+
+// Collection is a condition on the members of a collection.
+type Collection struct {
+	Kinds []string // identifiers of its members' kinds, none for all
+	Match func(occi.Count) error
 }
 
 // Outcome is what a write led to.

@@ -113,7 +113,10 @@ func same(a, b *occi.Entity) bool {
 // the state that the action leads to is left alone.
 func (e *Engine) Act(ctx context.Context, c Caller, ids []uuid.UUID, d *occi.Draft, o Options) (*Outcome, error) {
 	return e.keyed(ctx, c, o, func() (*Outcome, error) {
-		p := e.plan(c)
+		p, err := e.begin(ctx, c, o)
+		if err != nil {
+			return nil, err
+		}
 		found, err := e.entities(ctx, ids)
 		if err != nil {
 			return nil, err

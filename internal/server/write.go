@@ -31,20 +31,19 @@ func (c *call) entityWrite() (write, error) {
 	return w, err
 }
 
-// collectionWrite reads what adjusts a write on the target's collection and
-// checks its conditions against the collection itself.
+// collectionWrite reads what adjusts a write on the target's collection, whose
+// conditions are about the collection itself.
 func (c *call) collectionWrite() (write, error) {
 	w, err := c.anyWrite()
 	if err != nil || w.options.Match == nil {
 		return w, err
 	}
-	now, err := c.s.engine.Count(c.r.Context(), c.caller, c.memberKinds())
-	if err != nil {
-		return w, err
-	}
-	err = w.options.Match(&occi.Entity{Revision: now.Revision, Updated: now.Updated})
+	match := w.options.Match
 	w.options.Match = nil
-	return w, err
+	w.options.Collection = &engine.Collection{Kinds: c.memberKinds(), Match: func(now occi.Count) error {
+		return match(&occi.Entity{Revision: now.Revision, Updated: now.Updated})
+	}}
+	return w, nil
 }
 
 func (c *call) anyWrite() (w write, err error) {
