@@ -105,6 +105,12 @@ func (b *builder) checkStates(k *occi.Kind) {
 			b.bad(at.auto, "no transition leads from %s by action %q", s.Initial, s.Auto)
 		}
 	}
+	b.checkAliases(at, s)
+	b.checkTransitions(k, at, s)
+	b.checkValues(at, s, holder)
+}
+
+func (b *builder) checkAliases(at *statesAt, s *occi.States) {
 	for _, name := range sortedKeys(s.Aliases) {
 		if has(s.Values, name) {
 			b.bad(at.aliases[name], "alias %q is a state itself", name)
@@ -113,6 +119,9 @@ func (b *builder) checkStates(k *occi.Kind) {
 			b.bad(at.aliases[name], "alias %q stands for unknown state %q", name, s.Aliases[name])
 		}
 	}
+}
+
+func (b *builder) checkTransitions(k *occi.Kind, at *statesAt, s *occi.States) {
 	seen := map[[3]string]bool{}
 	for i, t := range s.Transitions {
 		p := at.transitions[i]
@@ -133,6 +142,11 @@ func (b *builder) checkStates(k *occi.Kind) {
 		}
 		seen[key] = true
 	}
+}
+
+// checkValues holds the states against what leads to them and against the
+// attribute that holds them, nil if there is none.
+func (b *builder) checkValues(at *statesAt, s *occi.States, holder *occi.Attribute) {
 	reached := reachable(s)
 	for i, v := range s.Values {
 		if !reached[v] && has(s.Values, s.Initial) {

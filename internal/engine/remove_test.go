@@ -76,6 +76,36 @@ func TestWhatAHostDoesNotDeleteComesBackWhole(t *testing.T) {
 	c.rows(0)
 }
 
+func TestALinkThatAGuestKeepsComesBack(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, vol := c.create(draft(compute)), c.create(draft(storage, "occi.storage.size", 1))
+	vda := c.create(link(disk, vm, vol))
+	c.mustAct(vm, "start")
+	c.refuse("detach disk")
+	out, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vda.ID}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(c.ctx, out.IDs()); err != nil {
+		t.Fatal(err)
+	}
+	if task, err := c.Task(c.ctx, engine.Caller{}, out.Tasks[0].ID); err != nil || task.State != occi.TaskFailed || task.Error == "" {
+		t.Errorf("the task is %+v, %v", task, err)
+	}
+	if x := c.get(vm.ID); len(x.Links) != 1 || c.state(x.Links[0]) != "active" {
+		t.Errorf("the machine has the links %v", x.Links)
+	}
+	wantClass(t, c.delete(vol.ID), occi.Conflict, vm.ID.String())
+	c.host.intercept(nil)
+	if err := c.delete(vda.ID); err != nil {
+		t.Fatal(err)
+	}
+	if x := c.get(vm.ID); len(x.Links) != 0 {
+		t.Errorf("the machine has the links %v", x.Links)
+	}
+}
+
 func TestAVolumeGoesAfterTheMachineThatUsedIt(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
