@@ -50,9 +50,7 @@ func (b *builder) clear(d *Draft) {
 func (b *builder) mixins(d *Draft, before []string) {
 	bases := map[string]string{}
 	for _, id := range d.Mixins {
-		if b.addMixin(id, bases) {
-			continue
-		}
+		b.addMixin(id, bases)
 	}
 	for i := range d.Attributes {
 		b.mixinFor(&d.Attributes[i])
@@ -72,8 +70,8 @@ func (b *builder) mixins(d *Draft, before []string) {
 	}
 }
 
-// addMixin reports whether the mixin was added.
-func (b *builder) addMixin(id string, bases map[string]string) bool {
+// addMixin adds one of the draft's; bases are those that exclude others so far.
+func (b *builder) addMixin(id string, bases map[string]string) {
 	x := b.m.mixins[id]
 	if x == nil {
 		if b.m.kinds[id] != nil {
@@ -81,16 +79,23 @@ func (b *builder) addMixin(id string, bases map[string]string) bool {
 		} else {
 			b.bad(id, 0, "unknown mixin")
 		}
-		return false
+		return
 	}
-	if !b.m.applies(x, b.k) {
-		b.bad(id, 0, "does not apply to kind %s", b.k.ID())
-		return false
+	for _, needed := range b.m.Closure([]string{id}) {
+		if b.m.applies(needed, b.k) {
+			continue
+		}
+		if needed == x {
+			b.bad(id, 0, "does not apply to kind %s", b.k.ID())
+		} else {
+			b.bad(id, 0, "depends on %s, which does not apply to kind %s", needed.ID(), b.k.ID())
+		}
+		return
 	}
 	if base := b.m.ExclusiveBase(id); base != "" && id != base {
 		if o := bases[base]; o != "" && o != id {
 			b.bad(id, 0, "excludes %s: an entity has one %s", o, b.m.mixins[base].Term)
-			return false
+			return
 		}
 		bases[base] = id
 		var kept []string
@@ -104,7 +109,6 @@ func (b *builder) addMixin(id string, bases map[string]string) bool {
 	if !b.e.HasMixin(id) {
 		b.e.Mixins = append(b.e.Mixins, id)
 	}
-	return true
 }
 
 // mixinFor adds the first mixin that defines an attribute which nothing else of

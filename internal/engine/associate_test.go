@@ -14,6 +14,14 @@ const (
 	publicKey = "occi.credentials.ssh.publickey"
 )
 
+func refs(ids ...uuid.UUID) []occi.Ref {
+	out := make([]occi.Ref, len(ids))
+	for i, id := range ids {
+		out[i].ID = id
+	}
+	return out
+}
+
 func TestMixinsComeAndGo(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -25,7 +33,7 @@ func TestMixinsComeAndGo(t *testing.T) {
 		}
 		return err
 	}
-	if err := change(engine.Members{Add: []uuid.UUID{a.ID, b.ID}}); err != nil {
+	if err := change(engine.Members{Add: refs(a.ID, b.ID)}); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.get(a.ID); !got.HasMixin(sshKey) {
@@ -34,16 +42,16 @@ func TestMixinsComeAndGo(t *testing.T) {
 	if got := c.get(b.ID); got.Revision != b.Revision {
 		t.Error("an entity that had the mixin was written")
 	}
-	if err := change(engine.Members{Add: []uuid.UUID{a.ID}, Drop: []uuid.UUID{b.ID}}); err != nil {
+	if err := change(engine.Members{Add: refs(a.ID), Drop: refs(b.ID)}); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.get(b.ID); got.HasMixin(sshKey) || !got.Attributes.Get(publicKey).IsZero() {
 		t.Errorf("left behind: %v, %v", got.Mixins, got.Attributes)
 	}
-	wantClass(t, change(engine.Members{Drop: []uuid.UUID{a.ID, uuid.New()}}), occi.NotFound, "there is no entity")
+	wantClass(t, change(engine.Members{Drop: refs(a.ID, uuid.New())}), occi.Invalid, "there is no such entity")
 	if got := c.get(a.ID); !got.HasMixin(sshKey) {
 		t.Error("half a request was carried out")
 	}
 	n := c.create(draft(network))
-	wantClass(t, change(engine.Members{Add: []uuid.UUID{n.ID}}), occi.Invalid, sshKey, "does not apply")
+	wantClass(t, change(engine.Members{Add: refs(n.ID)}), occi.Invalid, sshKey, "does not apply")
 }

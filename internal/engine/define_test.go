@@ -47,7 +47,7 @@ func TestMixinsOfUsersOutliveTheServer(t *testing.T) {
 		t.Error("an entity has lost its mixin")
 	}
 	n := c.create(draft(network))
-	_, err := c.Associate(c.ctx, engine.Caller{}, tags+"b", engine.Members{Add: []uuid.UUID{n.ID}}, engine.Options{})
+	_, err := c.Associate(c.ctx, engine.Caller{}, tags+"b", engine.Members{Add: refs(n.ID)}, engine.Options{})
 	wantClass(t, err, occi.Invalid, "does not apply")
 }
 
@@ -95,7 +95,7 @@ func TestNoEntityKeepsAMixinThatIsRemovedMeanwhile(t *testing.T) {
 		})
 		group.Go(func() {
 			for range 30 {
-				_, _ = c.Associate(c.ctx, engine.Caller{}, tags+"x", engine.Members{Add: ids}, engine.Options{})
+				_, _ = c.Associate(c.ctx, engine.Caller{}, tags+"x", engine.Members{Add: refs(ids...)}, engine.Options{})
 			}
 		})
 	}

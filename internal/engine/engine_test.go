@@ -313,7 +313,7 @@ func TestConditionsOnCollections(t *testing.T) {
 			return err
 		},
 		"associate": func() error {
-			_, err := c.Associate(c.ctx, engine.Caller{}, infra+"resource_tpl", engine.Members{Add: []uuid.UUID{first.ID}}, o)
+			_, err := c.Associate(c.ctx, engine.Caller{}, infra+"resource_tpl", engine.Members{Add: refs(first.ID)}, o)
 			return err
 		},
 	} {

@@ -1,10 +1,6 @@
 package server
 
 import (
-	"slices"
-
-	"github.com/google/uuid"
-
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/occi"
 )
@@ -14,7 +10,7 @@ func (c *call) postMixin() error {
 	if _, acts, err := c.params.single("action"); err != nil || acts {
 		return c.actOnCollection()
 	}
-	return c.associate(func(listed []uuid.UUID, _ bool) (engine.Members, error) {
+	return c.associate(func(listed []occi.Ref, _ bool) (engine.Members, error) {
 		if len(listed) == 0 {
 			return engine.Members{}, occi.E(occi.Invalid, "the request lists no locations")
 		}
@@ -24,41 +20,26 @@ func (c *call) postMixin() error {
 
 // putMixin makes the entities listed the members.
 func (c *call) putMixin() error {
-	return c.associate(func(listed []uuid.UUID, _ bool) (engine.Members, error) {
-		members, err := c.members()
-		gone := slices.DeleteFunc(members, func(id uuid.UUID) bool { return slices.Contains(listed, id) })
-		return engine.Members{Add: listed, Drop: gone}, err
+	return c.associate(func(listed []occi.Ref, _ bool) (engine.Members, error) {
+		return engine.Members{Add: listed, Only: true}, nil
 	})
 }
 
 // deleteMixin takes the mixin from the entities listed, from all members if none
 // is. The entities themselves stay.
 func (c *call) deleteMixin() error {
-	return c.associate(func(listed []uuid.UUID, given bool) (engine.Members, error) {
-		if len(listed) > 0 {
-			return engine.Members{Drop: listed}, nil
-		}
-		if given {
+	return c.associate(func(listed []occi.Ref, given bool) (engine.Members, error) {
+		if given && len(listed) == 0 {
 			return engine.Members{}, occi.E(occi.Invalid, "the request lists no locations; without a body it empties %s", c.to.path)
 		}
-		members, err := c.members()
-		return engine.Members{Drop: members}, err
+		return engine.Members{Drop: listed, Only: !given}, nil
 	})
-}
-
-// members lists the mixin's.
-func (c *call) members() ([]uuid.UUID, error) {
-	s, err := c.selects()
-	if err != nil {
-		return nil, err
-	}
-	return c.ids(s)
 }
 
 // associate changes the members of the target mixin by the locations that the
 // request lists, if it has any content, and answers with the collection (GFD.223
 // section 11.3).
-func (c *call) associate(change func(listed []uuid.UUID, given bool) (engine.Members, error)) error {
+func (c *call) associate(change func(listed []occi.Ref, given bool) (engine.Members, error)) error {
 	if err := c.params.only(); err != nil {
 		return err
 	}
@@ -66,17 +47,15 @@ func (c *call) associate(change func(listed []uuid.UUID, given bool) (engine.Mem
 	if err != nil {
 		return err
 	}
+	members, err := change(listed, given)
+	if err != nil {
+		return err
+	}
 	w, err := c.collectionWrite()
 	if err != nil {
 		return err
 	}
-	out, err := again(func() (*engine.Outcome, error) {
-		members, err := change(listed, given)
-		if err != nil {
-			return nil, err
-		}
-		return c.s.engine.Associate(c.r.Context(), c.caller, c.to.mixin.ID(), members, w.options)
-	})
+	out, err := c.s.engine.Associate(c.r.Context(), c.caller, c.to.mixin.ID(), members, w.options)
 	if err != nil {
 		return err
 	}

@@ -152,54 +152,68 @@ func (c *call) takes(term, name string) bool {
 
 // listed reads which entities a request lists; given is false if it has neither a
 // body nor OCCI's header fields.
-func (c *call) listed() (ids []uuid.UUID, given bool, err error) {
+func (c *call) listed() (refs []occi.Ref, given bool, err error) {
 	d, err := c.given()
 	if err != nil || d == nil {
 		return nil, false, err
 	}
+	whole := d.Kind != "" && d.Attr(occi.AttrID) != nil
 	switch {
+	case whole:
+		d = &occi.Draft{Members: []occi.Draft{*d}}
 	case d.Kind != "" || d.Action != "":
 		err = occi.E(occi.Invalid, "the request describes %s; %s takes locations of entities", d.Kind+d.Action, c.to.path)
 	case len(d.Attributes) > 0:
 		err = occi.E(occi.Invalid, "the request gives %s; %s takes locations of entities", d.Attributes[0].Name, c.to.path)
 	case len(d.Links) > 0:
 		err = occi.E(occi.Invalid, "the request links to %s; %s takes locations of entities", d.Links[0].Target, c.to.path)
-	default:
-		ids, err = c.located(d)
 	}
-	return ids, true, err
+	for _, id := range d.Mixins {
+		if err == nil && (c.to.mixin == nil || c.to.mixin.ID() != id) {
+			err = occi.E(occi.Invalid, "the request names the mixin %s; %s takes locations of entities", id, c.to.path)
+		}
+	}
+	if err == nil {
+		refs, err = c.located(d)
+	}
+	return refs, true, err
 }
 
 // located lists the entities that a draft refers to: by locations, or as the
 // members of a collection.
-func (c *call) located(d *occi.Draft) ([]uuid.UUID, error) {
-	var ids []uuid.UUID
-	seen := map[uuid.UUID]bool{}
-	add := func(text string) error {
+func (c *call) located(d *occi.Draft) ([]occi.Ref, error) {
+	var refs []occi.Ref
+	seen := map[occi.Ref]bool{}
+	add := func(text string, line int) error {
 		r := c.reg.model.ParseRef(text)
 		if r.ID == uuid.Nil {
-			return occi.E(occi.Invalid, "%q is not the location of an entity", text)
+			return occi.Problems(occi.Invalid, "the list is not understood",
+				[]occi.Problem{{What: text, Line: line, Text: "is not the location of an entity"}})
 		}
-		if !seen[r.ID] {
-			seen[r.ID] = true
-			ids = append(ids, r.ID)
+		if r.URI = ""; !seen[r] {
+			seen[r] = true
+			refs = append(refs, r)
 		}
 		return nil
 	}
 	for _, l := range d.Locations {
-		if err := add(l); err != nil {
+		if err := add(l, 0); err != nil {
 			return nil, err
 		}
 	}
 	for i := range d.Members {
-		if err := add(d.Members[i].Text(occi.AttrID)); err != nil {
+		id := d.Members[i].Attr(occi.AttrID)
+		if id == nil {
+			return nil, occi.E(occi.Invalid, "a member of the list has neither an id nor a location")
+		}
+		if err := add(id.Value.String(), id.Line); err != nil {
 			return nil, err
 		}
 	}
-	if len(ids) > maxPageSize {
-		return nil, occi.E(occi.TooLarge, "%d locations are more than %d", len(ids), maxPageSize)
+	if len(refs) > maxPageSize {
+		return nil, occi.E(occi.TooLarge, "%d locations are more than %d", len(refs), maxPageSize)
 	}
-	return ids, nil
+	return refs, nil
 }
 
 // options reads what adjusts a write on an entity or, if its Match is cleared,

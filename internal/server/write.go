@@ -208,23 +208,16 @@ func (c *call) actOnCollection() error {
 	return c.several(w, out)
 }
 
-// onChosen writes to the members that a selection finds.
+// onChosen writes to the members that a selection finds. If one of them is gone
+// before it is written, that is tried again a few times.
 func (c *call) onChosen(s *selection, write func(ids []uuid.UUID) (*engine.Outcome, error)) (*engine.Outcome, error) {
-	return again(func() (*engine.Outcome, error) {
+	const attempts = 5
+	for i := 1; ; i++ {
 		ids, err := c.ids(s)
 		if err != nil {
 			return nil, err
 		}
-		return write(ids)
-	})
-}
-
-// again repeats a few times what chooses entities and writes to them, if one of
-// them was gone before it was written.
-func again(write func() (*engine.Outcome, error)) (*engine.Outcome, error) {
-	const attempts = 5
-	for i := 1; ; i++ {
-		out, err := write()
+		out, err := write(ids)
 		if !errors.Is(err, occi.NotFound) || i == attempts {
 			return out, err
 		}
@@ -275,8 +268,9 @@ func (c *call) deleteCollection() error {
 		if len(listed) == 0 {
 			return occi.E(occi.Invalid, "the request lists no locations; without a body it deletes all of %s", c.to.path)
 		}
-		s.query.IDs = append(s.query.IDs, listed...)
-		if err := c.allThere(s, listed); err != nil {
+		ids := idsOf(listed)
+		s.query.IDs = append(s.query.IDs, ids...)
+		if err := c.allThere(s, ids); err != nil {
 			return err
 		}
 	}
@@ -287,6 +281,14 @@ func (c *call) deleteCollection() error {
 		return err
 	}
 	return c.gone(w, out)
+}
+
+func idsOf(refs []occi.Ref) []uuid.UUID {
+	ids := make([]uuid.UUID, len(refs))
+	for i, r := range refs {
+		ids[i] = r.ID
+	}
+	return ids
 }
 
 // allThere refuses a list that names what the selection does not hold.
