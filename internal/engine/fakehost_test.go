@@ -311,6 +311,9 @@ func (f *fakeHost) Networks(context.Context) ([]hypervisor.NetworkStatus, error)
 
 func (f *fakeHost) CreateVolume(ctx context.Context, v hypervisor.Volume) error {
 	return f.change(ctx, "create volume", v.ID, func() error {
+		if have := f.volumes[v.ID]; have != nil && have.SizeBytes > v.SizeBytes {
+			return hypervisor.ErrInvalid
+		}
 		f.volumes[v.ID] = &hypervisor.VolumeStatus{ID: v.ID, SizeBytes: v.SizeBytes}
 		return nil
 	})

@@ -24,6 +24,10 @@ const (
 // action that follows by itself.
 const paramAuto = "auto"
 
+// paramNoScratch is the parameter of a task that updates a machine which had a
+// scratch disk and is to have none.
+const paramNoScratch = "no_scratch"
+
 // What state messages say while the server's own verbs are under way.
 const (
 	throughCreate = "creating"

@@ -17,7 +17,7 @@ type job struct {
 	m      *occi.Model
 	x      *occi.Entity // with its links
 	src    *occi.Entity // of a link, nil if it is gone
-	params occi.Attrs   // of the action
+	params occi.Attrs   // of the task, or of the action it leads to
 	cfg    *Config
 }
 
@@ -38,7 +38,7 @@ type partOps struct {
 
 // parts maps Kind.Host.
 var parts = map[string]*partOps{
-	"domain":  {machine: true, define: defineDomain, update: defineDomain, remove: removeDomain},
+	"domain":  {machine: true, define: defineDomain, update: updateDomain, remove: removeDomain},
 	"network": {define: defineNetwork, update: defineNetwork, remove: removeNetwork, check: checkNetwork},
 	"volume":  {define: defineVolume, update: defineVolume, remove: removeVolume, check: checkVolume},
 	"nic":     {device: true, define: attachNIC, update: reattachNIC, remove: detachNIC},
@@ -81,21 +81,54 @@ var operations = map[string]*operation{
 func defineDomain(ctx context.Context, j *job) error {
 	if eph := ephemeral(j.m, j.x); eph != nil {
 		size := int64(role(j.m, j.x, roleEphemeral).Num * gib)
-		if err := j.drv.CreateVolume(ctx, hypervisor.Volume{ID: eph.Volume, SizeBytes: size}); err != nil {
+		if err := scratch(ctx, j.drv, hypervisor.Volume{ID: eph.Volume, SizeBytes: size}); err != nil {
 			return err
 		}
 	}
 	return j.drv.DefineDomain(ctx, domainOf(j.m, j.x))
 }
 
+// updateDomain also takes off the scratch disk of a machine that has come to have
+// none.
+func updateDomain(ctx context.Context, j *job) error {
+	if j.params.Get(paramNoScratch).Text == "" || ephemeral(j.m, j.x) != nil {
+		return defineDomain(ctx, j)
+	}
+	id := scratchID(j.x)
+	if err := gone(j.drv.DetachDisk(ctx, j.x.ID, id)); err != nil {
+		return err
+	}
+	if err := gone(j.drv.DeleteVolume(ctx, id)); err != nil {
+		return err
+	}
+	return defineDomain(ctx, j)
+}
+
+// scratch makes sure of a volume of at least a size (GFD.222 section 4): one that
+// was larger, of another template, stays so.
+func scratch(ctx context.Context, drv hypervisor.Driver, v hypervisor.Volume) error {
+	err := drv.CreateVolume(ctx, v)
+	if !errors.Is(err, hypervisor.ErrInvalid) {
+		return err
+	}
+	have, lookErr := drv.Volumes(ctx)
+	if lookErr != nil {
+		return lookErr
+	}
+	for _, o := range have {
+		if o.ID == v.ID && o.SizeBytes > v.SizeBytes {
+			return nil
+		}
+	}
+	return err
+}
+
 func removeDomain(ctx context.Context, j *job) error {
 	if err := gone(j.drv.DeleteDomain(ctx, j.x.ID)); err != nil {
 		return err
 	}
-	if eph := ephemeral(j.m, j.x); eph != nil {
-		return gone(j.drv.DeleteVolume(ctx, eph.Volume))
-	}
-	return nil
+	// It may have had one, even if it has none now.
+	return gone(j.drv.DeleteVolume(ctx, scratchID(j.x)))
 }
 
 // gone takes what is missing for removed.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,6 +76,11 @@ func (e *Engine) host(name string) *host {
 // devices gives new links what a client left open: addresses and names of
 // devices, so that the same definition can be made again at any time.
 func (b *creation) devices() error {
+	for _, x := range b.tops {
+		if err := b.scratch(x); err != nil {
+			return err
+		}
+	}
 	used := map[uuid.UUID]*deviceNames{}
 	for _, l := range b.links {
 		if !part(b.m, l).device {
@@ -89,6 +95,36 @@ func (b *creation) devices() error {
 		}
 	}
 	return nil
+}
+
+// scratch names the scratch disk of a machine that has one, unless the client did.
+func (b *creation) scratch(x *occi.Entity) error {
+	a := roleAttr(b.m, x, roleEphemeralD)
+	if a == nil || role(b.m, x, roleEphemeral).Num <= 0 {
+		return nil
+	}
+	taken := b.disksOf(x)
+	given := x.Attributes.Get(a.Name).Text
+	switch want := diskName(given); {
+	case given == "":
+		x.Attributes.Set(a.Name, occi.Str(taken.free("vd", diskLetters)))
+	case want == "":
+		return noDevice(a, given)
+	case taken.taken[want]:
+		return conflict("%s: the machine has a device %s already", a.Name, want)
+	}
+	return nil
+}
+
+// disksOf are the names of the disks that are linked to a machine, or will be.
+func (b *creation) disksOf(x *occi.Entity) *deviceNames {
+	n := &deviceNames{taken: map[string]bool{}}
+	for _, l := range slices.Concat(x.Links, b.links) {
+		if l.Source.ID == x.ID && !l.Deleted {
+			n.taken[diskName(role(b.m, l, roleTarget).Text)] = true
+		}
+	}
+	return n
 }
 
 // deviceNames are the names of devices that a machine has.
@@ -118,8 +154,7 @@ func (n *deviceNames) name(m *occi.Model, l *occi.Entity) error {
 		case given == "":
 			l.Attributes.Set(a.Name, occi.Str(n.free("vd", diskLetters)))
 		case want == "":
-			return occi.Problems(occi.Invalid, "the disk cannot be named", []occi.Problem{{What: a.Name,
-				Text: fmt.Sprintf("%q is not a device such as vdb", given)}})
+			return noDevice(a, given)
 		case n.taken[want]:
 			return final{occi.E(occi.Conflict, "%s: the machine has a device %s already", a.Name, want)}
 		}
@@ -146,6 +181,11 @@ func (n *deviceNames) name(m *occi.Model, l *occi.Entity) error {
 		n.macs[given] = true
 	}
 	return nil
+}
+
+func noDevice(a *occi.Attribute, given string) error {
+	return occi.Problems(occi.Invalid, "the disk cannot be named", []occi.Problem{{What: a.Name,
+		Text: fmt.Sprintf("%q is not a device such as vdb", given)}})
 }
 
 // free gives the first name that is not taken.

@@ -34,7 +34,7 @@ const (
 var hostRoles = map[string]bool{
 	roleVCPUs: true, roleMemory: true, roleArch: true, roleShares: true, roleKernel: true, roleInitrd: true,
 	roleCmdline: true, roleSize: true, roleVLAN: true, roleCIDR: true, roleGateway: true, roleAllocation: true,
-	roleMAC: true, roleTarget: true,
+	roleMAC: true, roleTarget: true, roleEphemeral: true, roleEphemeralD: true,
 }
 
 // gib is the unit that sizes are in, in bytes.
@@ -131,13 +131,16 @@ func nicOf(m *occi.Model, l *occi.Entity) hypervisor.NIC {
 	return hypervisor.NIC{ID: l.ID, Network: l.Target.ID, MAC: role(m, l, roleMAC).Text}
 }
 
+// scratchID is the UUID of a machine's scratch disk and of its volume.
+func scratchID(x *occi.Entity) uuid.UUID { return uuid.NewSHA1(x.ID, []byte("ephemeral")) }
+
 // ephemeral gives the scratch disk that lives as long as its machine, nil if it
-// has none. Its volume's UUID follows from the machine's.
+// has none.
 func ephemeral(m *occi.Model, x *occi.Entity) *hypervisor.Disk {
 	if role(m, x, roleEphemeral).Num <= 0 {
 		return nil
 	}
-	id := uuid.NewSHA1(x.ID, []byte("ephemeral"))
+	id := scratchID(x)
 	target := diskName(role(m, x, roleEphemeralD).Text)
 	if target == "" {
 		target = "vda"

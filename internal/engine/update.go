@@ -50,6 +50,11 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 // become writes next over old if it is another, and has the host follow.
 func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 	next.Links = old.Links
+	if part(b.m, old).machine {
+		if err := b.scratch(next); err != nil {
+			return err
+		}
+	}
 	if check := part(b.m, old).check; check != nil {
 		if err := occi.Problems(occi.Invalid, "the change is not possible", check(b.m, old, next)); err != nil {
 			return err
@@ -64,10 +69,18 @@ func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 		if err := b.renamed(ctx, old, next); err != nil {
 			return err
 		}
-		b.task(next, next.Host, verbUpdate, nil, nil)
+		b.task(next, next.Host, verbUpdate, updateParams(b.m, old, next), nil)
 		b.say(next, throughUpdate)
 	}
 	return nil
+}
+
+// updateParams tells a host what the entity does not show any more.
+func updateParams(m *occi.Model, old, next *occi.Entity) occi.Attrs {
+	if ephemeral(m, old) == nil || ephemeral(m, next) != nil {
+		return nil
+	}
+	return occi.Attrs{{Name: paramNoScratch, Value: occi.Str("true")}}
 }
 
 // renamed checks a link whose device was renamed against its machine's others.
