@@ -1,7 +1,6 @@
 package occi
 
 import (
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -131,105 +130,6 @@ func known(as []*Attribute) string {
 		names[i] = a.Name
 	}
 	return "; it has " + strings.Join(names, ", ")
-}
-
-// LinkDrafts turns a resource's inline links into drafts of links from it. Those
-// that name a link already among links are left out, and so are links to tasks,
-// which are the server's.
-func (m *Model) LinkDrafts(source *Entity, d *Draft) ([]*Draft, error) {
-	var out []*Draft
-	var ps []Problem
-	for i := range d.Links {
-		l := &d.Links[i]
-		if id, ok := ParseID(lastSegment(l.ID)); ok && hasLink(source, id) || l.Kind == TaskLinkKind || strings.HasPrefix(l.ID, m.tasksPrefix()) {
-			continue
-		}
-		ld, err := m.linkDraft(source, l)
-		if err != nil {
-			ps = append(ps, Problem{What: "link " + l.Target, Line: l.Line, Text: err.Error()})
-			continue
-		}
-		out = append(out, ld)
-	}
-	return out, Problems(Invalid, "the links are not valid", ps)
-}
-
-// tasksPrefix is where links to tasks are: clients send them back with the rest.
-func (m *Model) tasksPrefix() string {
-	if k := m.kinds[TaskLinkKind]; k != nil {
-		return k.Location
-	}
-	return "\x00"
-}
-
-func hasLink(e *Entity, id uuid.UUID) bool {
-	for _, l := range e.Links {
-		if l.ID == id {
-			return true
-		}
-	}
-	for _, t := range e.Tasks {
-		if t == id {
-			return true
-		}
-	}
-	return false
-}
-
-func (m *Model) linkDraft(source *Entity, l *DraftLink) (*Draft, error) {
-	d := &Draft{Kind: l.Kind, Mixins: l.Mixins}
-	target := l.Target
-	for _, a := range l.Attributes {
-		switch a.Name {
-		case AttrSource, AttrSourceKind, AttrTargetKind:
-		case AttrTarget:
-			if target == "" {
-				target = a.Value.String()
-			}
-		default:
-			d.Attributes = append(d.Attributes, a)
-		}
-	}
-	if target == "" {
-		return nil, fmt.Errorf("has no target")
-	}
-	if d.Kind == "" {
-		d.Kind = m.linkKind(m.ParseRef(target), l.TargetKind)
-	}
-	if d.Kind == "" {
-		return nil, fmt.Errorf("has no kind, and its target does not tell which")
-	}
-	if _, ok := ParseID(lastSegment(l.ID)); ok && d.Attr(AttrID) == nil {
-		d.Attributes = append(d.Attributes, DraftAttr{Name: AttrID, Value: Str(l.ID), Line: l.Line})
-	}
-	if d.Kind == LinkKind && l.TargetKind != "" {
-		d.Attributes = append(d.Attributes, DraftAttr{Name: AttrTargetKind, Value: Str(l.TargetKind), Line: l.Line})
-	}
-	d.Attributes = append(d.Attributes,
-		DraftAttr{Name: AttrSource, Value: Str(m.Path(source)), Line: l.Line},
-		DraftAttr{Name: AttrTarget, Value: Str(target), Line: l.Line})
-	return d, nil
-}
-
-// linkKind gives the one kind of link that leads to what a target is, that of
-// all links for a target elsewhere.
-func (m *Model) linkKind(r Ref, targetKind string) string {
-	if r.ID == uuid.Nil && isAbsolute(r.URI) {
-		return LinkKind
-	}
-	if r.Kind != "" {
-		targetKind = r.Kind
-	}
-	found := ""
-	for _, k := range m.Kinds {
-		if k.Link && !k.Abstract && k.TargetKind != "" && k.TargetKind == targetKind {
-			if found != "" {
-				return ""
-			}
-			found = k.ID()
-		}
-	}
-	return found
 }
 
 // ParseRef reads a path, an absolute URI, a urn or a bare UUID. A path below a

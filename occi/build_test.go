@@ -215,7 +215,7 @@ func TestLinkDrafts(t *testing.T) {
 		{ID: "/networkinterface/" + known.ID.String(), Target: "/network/" + net},
 		{Target: "https://elsewhere.example/1", TargetKind: "https://elsewhere.example/#thing"},
 	}}
-	got, err := m.LinkDrafts(src, d)
+	got, err := m.LinkDrafts(src, d, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestLinkDrafts(t *testing.T) {
 		t.Errorf("%+v %v", e, err)
 	}
 	for _, bad := range []occi.DraftLink{{}, {Target: "/compute/" + net, Line: 3}, {Target: "somewhere"}} {
-		if _, err := m.LinkDrafts(src, &occi.Draft{Links: []occi.DraftLink{bad}}); occi.ClassOf(err) != occi.Invalid {
+		if _, err := m.LinkDrafts(src, &occi.Draft{Links: []occi.DraftLink{bad}}, false); occi.ClassOf(err) != occi.Invalid {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}

@@ -314,8 +314,7 @@ func (b *builder) sameEnd(d *Draft, name string, now Ref) {
 	if a == nil {
 		return
 	}
-	r := b.m.ParseRef(a.Value.String())
-	if r.ID != now.ID || now.URI != "" && r.URI != now.URI {
+	if !sameEnd(now, b.m.ParseRef(a.Value.String())) {
 		b.forbid(a, "the ends of a link are fixed at creation")
 	}
 }

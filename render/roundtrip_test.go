@@ -44,7 +44,7 @@ func TestRoundTrip(t *testing.T) {
 				if diff := gocmp.Diff(e, got); diff != "" {
 					t.Fatalf("-shown +read:\n%s\n%s", diff, body)
 				}
-				if links, err := m.LinkDrafts(e, d); err != nil || len(links) > 0 {
+				if links, err := m.LinkDrafts(e, d, true); err != nil || len(links) > 0 {
 					t.Fatalf("%d links are new, %v\n%s", len(links), err, body)
 				}
 			})

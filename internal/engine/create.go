@@ -115,7 +115,7 @@ func (b *creation) draft(kind string, d *occi.Draft, id uuid.UUID) error {
 		return err
 	}
 	b.result = append(b.result, x.ID)
-	return b.inline(x, d)
+	return b.inline(x, d, false)
 }
 
 // add takes in a new entity; own is the UUID it has unless the client chose one.
@@ -145,8 +145,8 @@ func (b *creation) add(x *occi.Entity, own uuid.UUID) error {
 }
 
 // inline builds the links that a draft of x carries.
-func (b *creation) inline(x *occi.Entity, d *occi.Draft) error {
-	drafts, err := b.m.LinkDrafts(x, d)
+func (b *creation) inline(x *occi.Entity, d *occi.Draft, replaced bool) error {
+	drafts, err := b.m.LinkDrafts(x, d, replaced)
 	if err != nil {
 		return err
 	}

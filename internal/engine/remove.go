@@ -88,7 +88,7 @@ func (r *removal) find(ctx context.Context, ids []uuid.UUID, o Options) error {
 func (r *removal) targets() []uuid.UUID {
 	var out []uuid.UUID
 	for _, id := range r.result {
-		if x := r.known[id]; x.Source.ID == uuid.Nil && !part(r.m, x).machine {
+		if r.known[id].Source.ID == uuid.Nil {
 			out = append(out, id)
 		}
 	}
@@ -207,7 +207,7 @@ func (p *plan) undo(ctx context.Context, w *occi.Entity) error {
 type users struct {
 	links     []*occi.Entity
 	leaving   []*occi.Entity // links that are being deleted
-	busy      []*occi.Entity // machines that are not stopped
+	busy      []*occi.Entity // machines that are not stopped and have it as a device
 	busyLinks []*occi.Entity // their links
 }
 
@@ -218,6 +218,7 @@ func (e *Engine) users(ctx context.Context, targets []uuid.UUID, ignored map[uui
 	if len(targets) == 0 {
 		return u, nil
 	}
+	m := e.Model()
 	incoming, err := e.store.Incoming(ctx, targets...)
 	if err != nil {
 		return nil, err
@@ -229,7 +230,7 @@ func (e *Engine) users(ctx context.Context, targets []uuid.UUID, ignored map[uui
 			continue
 		}
 		u.links = append(u.links, l)
-		if !ignored[l.Source.ID] {
+		if !ignored[l.Source.ID] && part(m, l).device {
 			ids = append(ids, l.Source.ID)
 		}
 	}
@@ -237,9 +238,8 @@ func (e *Engine) users(ctx context.Context, targets []uuid.UUID, ignored map[uui
 	if err != nil {
 		return nil, err
 	}
-	m := e.Model()
 	for _, l := range u.links {
-		if src := sources[l.Source.ID]; src != nil && !ignored[l.ID] && atWork(m, src) {
+		if src := sources[l.Source.ID]; src != nil && part(m, l).device && !ignored[l.ID] && atWork(m, src) {
 			u.busy = append(u.busy, src)
 			u.busyLinks = append(u.busyLinks, l)
 		}

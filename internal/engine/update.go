@@ -35,7 +35,7 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 	p.known[old.ID] = old
 	p.result = []uuid.UUID{old.ID}
 	b := creation{plan: p}
-	if err := b.inline(next, d); err != nil {
+	if err := b.inline(next, d, replace); err != nil {
 		return nil, err
 	}
 	if err := b.become(ctx, old, next); err != nil {
