@@ -152,7 +152,9 @@ func (m *Model) linkDraft(source *Entity, l *DraftLink) (*Draft, error) {
 	if _, ok := ParseID(lastSegment(l.ID)); ok && d.Attr(AttrID) == nil {
 		d.Attributes = append(d.Attributes, DraftAttr{Name: AttrID, Value: Str(l.ID), Line: l.Line})
 	}
-	if d.Kind == LinkKind && l.TargetKind != "" {
+	// The text rendering must name a kind; it says of what is of no known kind that
+	// it is a resource.
+	if d.Kind == LinkKind && l.TargetKind != "" && l.TargetKind != ResourceKind {
 		d.Attributes = append(d.Attributes, DraftAttr{Name: AttrTargetKind, Value: Str(l.TargetKind), Line: l.Line})
 	}
 	d.Attributes = append(d.Attributes,

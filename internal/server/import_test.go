@@ -52,7 +52,8 @@ func exported(t *testing.T) (c *cloud, compute, network, storage string) {
 	compute = c.create("/compute/", fmt.Sprintf(`{"title":"web, \"1\"","summary":"a\nb","cores":2,"memory":"1.5 GiB","hostname":"web-1",
 		"publickey":"ssh-ed25519 AAAA","team":"blue","mixins":["http://example.com/tags#web","http://example.com/tags#team"],"links":[
 		{"type":"networkinterface","target":%q,"mac":"52:54:00:12:34:56","address":"198.18.0.5"},
-		{"type":"storagelink","target":%q,"title":"disk","mixins":["http://example.com/tags#web"]}]}`, network, storage))
+		{"type":"storagelink","target":%q,"title":"disk","mixins":["http://example.com/tags#web"]},
+		{"type":"link","target":"http://elsewhere.example.com/compute/1","title":"peer"}]}`, network, storage))
 	c.do("POST", compute+"?action=start", "", "Prefer: wait=20").want(t, 200)
 	return c, compute, network, storage
 }
