@@ -230,6 +230,41 @@ func TestConflictsChangeNothing(t *testing.T) {
 	})
 }
 
+func TestLinked(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store.Store) {
+		a, n, m := compute("a", 1), network("n"), network("m")
+		gone := network("gone")
+		ln, lm, lg := link(a, n), link(a, m), link(a, gone)
+		put(t, s, a, n, m, gone)
+		put(t, s, ln, lm, lg, link(a, n))
+		cut, hidden := lg.Clone(), gone.Clone()
+		cut.Deleted, hidden.Deleted = true, true
+		put(t, s, cut, hidden)
+		want, err := s.Entity(t.Context(), a.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, targets, err := s.Linked(t.Context(), a.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+		if len(targets) != 2 || targets[0].ID != n.ID || targets[1].ID != m.ID {
+			t.Errorf("it leads to %+v", targets)
+		}
+		if got, targets, err := s.Linked(t.Context(), n.ID); err != nil || got.ID != n.ID || len(got.Links)+len(targets) != 0 {
+			t.Errorf("a network: %+v, %+v, %v", got, targets, err)
+		}
+		_, _, err = s.Linked(t.Context(), gone.ID)
+		wantClass(t, "a deleted one", err, occi.NotFound)
+		_, _, err = s.Linked(t.Context(), uuid.New())
+		wantClass(t, "none", err, occi.NotFound)
+	})
+}
+
 func TestDeletedEntities(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s *store.Store) {

@@ -72,6 +72,38 @@ func (s *Store) readEntity(ctx context.Context, id uuid.UUID) (*occi.Entity, int
 	return found, size, nil
 }
 
+// Linked gives an entity that is not deleted, with its links, and the resources
+// of this server that they lead to, without theirs; or NotFound. It takes one
+// statement.
+func (s *Store) Linked(ctx context.Context, id uuid.UUID) (*occi.Entity, []*occi.Entity, error) {
+	var found *occi.Entity
+	var links, targets []*occi.Entity
+	q := entities(selectEntities+` WHERE id = $1 UNION ALL `+selectEntities+` WHERE source = $1 UNION ALL `+
+		selectEntities+` WHERE id <> $1 AND id IN (SELECT target FROM entities WHERE source = $1)`,
+		func(e *occi.Entity) {
+			switch {
+			case e.ID == id:
+				found = e
+			case e.Deleted:
+			case e.Source.ID == id:
+				links = append(links, e)
+			default:
+				targets = append(targets, e)
+			}
+		}, id)
+	if err := s.run(ctx, q); err != nil {
+		return nil, nil, err
+	}
+	if found == nil || found.Deleted {
+		return nil, nil, noEntity(id)
+	}
+	bySeq := func(a, b *occi.Entity) int { return cmp.Compare(a.Seq, b.Seq) }
+	slices.SortFunc(links, bySeq)
+	slices.SortFunc(targets, bySeq)
+	found.Links = links
+	return found, targets, nil
+}
+
 // Incoming gives the links, deleted or not, that lead to any of the targets, in
 // order of creation.
 func (s *Store) Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Entity, error) {

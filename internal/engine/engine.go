@@ -18,6 +18,7 @@ type Store interface {
 	Commit(ctx context.Context, c *occi.Change) error
 	Entity(ctx context.Context, id uuid.UUID) (*occi.Entity, error)
 	EntityAny(ctx context.Context, id uuid.UUID) (*occi.Entity, error)
+	Linked(ctx context.Context, id uuid.UUID) (*occi.Entity, []*occi.Entity, error)
 	List(ctx context.Context, q *occi.Query) (*occi.Page, error)
 	Count(ctx context.Context, kinds []string) (occi.Count, error)
 	Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Entity, error)

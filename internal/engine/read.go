@@ -13,6 +13,12 @@ func (e *Engine) Get(ctx context.Context, _ Caller, id uuid.UUID) (*occi.Entity,
 	return e.store.Entity(ctx, id)
 }
 
+// Linked gives an entity with its links, and the resources of this server that
+// they lead to, or NotFound.
+func (e *Engine) Linked(ctx context.Context, _ Caller, id uuid.UUID) (*occi.Entity, []*occi.Entity, error) {
+	return e.store.Linked(ctx, id)
+}
+
 // List gives the entities that a query selects.
 func (e *Engine) List(ctx context.Context, _ Caller, q *occi.Query) (*occi.Page, error) {
 	return e.store.List(ctx, q)
