@@ -20,6 +20,8 @@ var formats = []*Format{
 	{Media: "application/occi+xml", Type: "application/occi+xml; charset=utf-8", Reads: true, codec: xmlCodec{descriptor{xmlSpelling{}}}},
 	{Media: "application/yaml", Type: "application/yaml", Suffix: ".yaml", Reads: true, codec: newListed(yamlSpelling{})},
 	{Media: "application/atom+xml", Type: "application/atom+xml; charset=utf-8", Suffix: ".atom", Reads: true, codec: atomCodec{}},
+	{Media: "application/ovf", Type: "application/ovf", Suffix: ".ovf", Reads: true, Targets: true, codec: ovfCodec{}},
+	{Media: "application/ovf+xml", Type: "application/ovf+xml", Reads: true, Targets: true, codec: ovfCodec{}},
 }
 
 // Formats lists every format; the first is the default. A media type's other

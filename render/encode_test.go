@@ -115,12 +115,25 @@ func shown(m *occi.Model) map[string]func(*render.Format, *render.View) ([]byte,
 
 func nic0(m *occi.Model) *occi.Kind { return m.Kind(infra + "networkinterface") }
 
+// targets are what an entity's links lead to.
+func targets(e *occi.Entity) map[uuid.UUID]*occi.Entity {
+	out := map[uuid.UUID]*occi.Entity{}
+	for i, l := range e.Links {
+		x := &occi.Entity{ID: l.Target.ID, Kind: l.Target.Kind, Title: "lan & more"}
+		if l.Target.Kind == infra+"storage" {
+			x.Attributes.Set("occi.storage.size", occi.Float(float64(i)+0.5))
+		}
+		out[x.ID] = x
+	}
+	return out
+}
+
 // TestEncodings compares every format's rendering of everything with its golden
 // file. An error is a rendering too.
 func TestEncodings(t *testing.T) {
 	t.Parallel()
 	m := builtin(t)
-	v := &render.View{Model: m, Base: "http://127.0.0.1:8787"}
+	v := &render.View{Model: m, Base: "http://127.0.0.1:8787", Targets: targets(machine())}
 	for what, write := range shown(m) {
 		for name, media := range spellings {
 			f := render.Named(media)
@@ -143,13 +156,19 @@ func TestEncodings(t *testing.T) {
 func TestEncodingsAppend(t *testing.T) {
 	t.Parallel()
 	m := builtin(t)
-	v := &render.View{Model: m}
+	v := &render.View{Model: m, Targets: targets(machine())}
 	for _, f := range render.Formats() {
-		alone, err := f.Collection(nil, v, &render.Collection{Path: "/", Entities: []*occi.Entity{machine()}, Updated: epoch})
+		show := func(dst []byte) ([]byte, error) {
+			if f.Targets {
+				return f.Entity(dst, v, machine())
+			}
+			return f.Collection(dst, v, &render.Collection{Path: "/", Entities: []*occi.Entity{machine()}, Updated: epoch})
+		}
+		alone, err := show(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		behind, err := f.Collection([]byte("before"), v, &render.Collection{Path: "/", Entities: []*occi.Entity{machine()}, Updated: epoch})
+		behind, err := show([]byte("before"))
 		if err != nil || string(behind) != "before"+string(alone) {
 			t.Errorf("%s: %q, %v", f.Media, behind, err)
 		}

@@ -52,6 +52,7 @@ func FuzzJSON(f *testing.F)      { fuzzFormat(f, "application/json") }
 func FuzzXML(f *testing.F)       { fuzzFormat(f, "application/xml") }
 func FuzzYAML(f *testing.F)      { fuzzFormat(f, "application/yaml") }
 func FuzzAtom(f *testing.F)      { fuzzFormat(f, "application/atom+xml") }
+func FuzzOVF(f *testing.F)       { fuzzFormat(f, "application/ovf") }
 
 // FuzzHeader reads header fields as a filter and as a request.
 func FuzzHeader(f *testing.F) {

@@ -13,8 +13,11 @@ const malformed = "the request is malformed"
 
 // syntax is a decoder's error about one place in a body.
 func syntax(line int, what, format string, args ...any) error {
-	return &occi.Error{Class: occi.Invalid, Message: malformed,
-		Problems: []occi.Problem{{What: what, Line: line, Text: fmt.Sprintf(format, args...)}}}
+	return &occi.Error{Class: occi.Invalid, Message: malformed, Problems: []occi.Problem{problem(line, what, format, args...)}}
+}
+
+func problem(line int, what, format string, args ...any) occi.Problem {
+	return occi.Problem{What: what, Line: line, Text: fmt.Sprintf(format, args...)}
 }
 
 // tooMany is the error about a body that holds more of something than a limit.

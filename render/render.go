@@ -30,6 +30,9 @@ type Format struct {
 	InHeaders bool
 	// Reads tells that Decode works.
 	Reads bool
+	// Targets tells that the format shows nothing but single machines, for which
+	// Entity needs View.Targets.
+	Targets bool
 
 	codec codec
 }
@@ -54,6 +57,9 @@ type View struct {
 	// Content is the rendering embedded in Atom entries: "xml" (also when empty),
 	// "json" or "text".
 	Content string
+	// Targets are the resources of this server that the entity shown is linked to,
+	// for formats that say more of them than where they are.
+	Targets map[uuid.UUID]*occi.Entity
 }
 
 // Collection is a page of entities.

@@ -32,6 +32,7 @@ var spellings = map[string]string{
 	"xml":        "application/xml",
 	"yaml":       "application/yaml",
 	"atom":       "application/atom+xml",
+	"ovf":        "application/ovf",
 }
 
 const (

@@ -120,6 +120,15 @@ func (t *tree) find(i int, key string) int {
 	return -1
 }
 
+// drop removes a key from the outermost dict.
+func (t *tree) drop(key string) {
+	if i := t.find(0, key); i >= 0 {
+		n := 1 + t.nodes[i].size
+		t.nodes = append(t.nodes[:i], t.nodes[i+n:]...)
+		t.nodes[0].size -= n
+	}
+}
+
 // items maps the key of a list to what one element is called, for spellings
 // that write a list as its elements one after another.
 var items = map[string]string{

@@ -274,8 +274,14 @@ func (u *undescriber) links(d *occi.Draft, i, depth int) error {
 
 // link reads a link's descriptor. Its identifier becomes its path, which tells
 // of what kind of link it is.
-func (u *undescriber) link(i int) (occi.DraftLink, error) {
+func (u *undescriber) link(i int) (occi.DraftLink, error) { return u.linkOf(i, "") }
+
+// linkOf is link for one that is of a kind unless it says another.
+func (u *undescriber) linkOf(i int, kind string) (occi.DraftLink, error) {
 	var d occi.Draft
+	if u.t.find(i, "type") < 0 && u.t.find(i, "kind") < 0 {
+		d.Kind = kind
+	}
 	if err := u.entity(&d, i, 1); err != nil {
 		return occi.DraftLink{}, err
 	}

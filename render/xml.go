@@ -144,13 +144,20 @@ func appendXML[S string | []byte](dst []byte, s S) []byte {
 }
 
 // xmlCodec writes an entity as its descriptor in XML and a collection as an Atom
-// feed of descriptors. It reads descriptors and both of Atom's documents.
+// feed of descriptors. It reads descriptors, both of Atom's documents and OVF.
 type xmlCodec struct{ descriptor }
 
 func (c xmlCodec) collection(dst []byte, v *View, col *Collection) ([]byte, error) {
 	inline := *v
 	inline.Content = contentXML
 	return atomCodec{}.collection(dst, &inline, col)
+}
+
+func (c xmlCodec) decode(m *occi.Model, body []byte) (*occi.Draft, error) {
+	if _, start, err := openXML(body); err == nil && isOVF(start.Name) {
+		return ovfCodec{}.decode(m, body)
+	}
+	return c.descriptor.decode(m, body)
 }
 
 func (c xmlCodec) created(dst []byte, v *View, es []*occi.Entity) ([]byte, error) {

@@ -31,6 +31,7 @@ type call struct {
 	filtered bool
 	// content is the rendering embedded in Atom entries.
 	content string
+	linked  linked
 	links   []string // to the pages around the one shown
 	body    []byte   // of the request, once read
 }
@@ -196,7 +197,7 @@ func (c *call) base() string {
 }
 
 func (c *call) view() *render.View {
-	return &render.View{Model: c.reg.model, Base: c.base(), Content: c.content}
+	return &render.View{Model: c.reg.model, Base: c.base(), Content: c.content, Targets: c.linked.targets}
 }
 
 // send writes an answer whose content is a body.

@@ -15,6 +15,11 @@ func TestReadsTakeFewStatementsAndNoHost(t *testing.T) {
 		// driver every call of the host is a fault.
 		c.engine.Stop()
 		c.host.Driver = nil
+		c.statements.take()
+		c.do("GET", compute+".ovf", "").want(t, 200)
+		if sql := c.statements.take(); len(sql) > 1 {
+			t.Errorf("GET of an envelope: %d statements:\n%s", len(sql), strings.Join(sql, "\n"))
+		}
 		for _, media := range []string{"text/plain", "application/occi+json", "application/atom+xml"} {
 			for path, most := range map[string]int{
 				compute: 1, network: 1, task: 1,

@@ -35,6 +35,11 @@ func (f *failing) Get(context.Context, engine.Caller, uuid.UUID) (*occi.Entity, 
 	return f.get()
 }
 
+func (f *failing) Linked(context.Context, engine.Caller, uuid.UUID) (*occi.Entity, []*occi.Entity, error) {
+	e, err := f.get()
+	return e, nil, err
+}
+
 func (f *failing) Ready(context.Context) error {
 	_, err := f.get()
 	return err

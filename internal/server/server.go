@@ -29,6 +29,7 @@ type Engine interface {
 
 type reader interface {
 	Get(ctx context.Context, c engine.Caller, id uuid.UUID) (*occi.Entity, error)
+	Linked(ctx context.Context, c engine.Caller, id uuid.UUID) (*occi.Entity, []*occi.Entity, error)
 	List(ctx context.Context, c engine.Caller, q *occi.Query) (*occi.Page, error)
 	Count(ctx context.Context, c engine.Caller, kinds []string) (occi.Count, error)
 	Task(ctx context.Context, c engine.Caller, id uuid.UUID) (*occi.Task, error)

@@ -34,17 +34,17 @@ func (c *call) getEntity() error {
 			return err
 		}
 	}
-	e, err := c.entity()
+	e, err := c.entityShown()
 	if err != nil {
 		return err
 	}
-	return c.show(c.entityKey(e), e.Updated, func(dst []byte, v *render.View) ([]byte, error) {
+	return c.show(c.entityKey(e), c.modified(e), func(dst []byte, v *render.View) ([]byte, error) {
 		return c.format.Entity(dst, v, e)
 	})
 }
 
 func (c *call) entityKey(e *occi.Entity) bodyKey {
-	return bodyKey{id: e.ID, revision: e.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
+	return bodyKey{id: e.ID, filter: c.linked.tag, revision: e.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
 }
 
 // show answers a GET with what key names: with nothing if the client has it

@@ -95,6 +95,7 @@ func (c *call) created(w write, out *engine.Outcome) error {
 	es := c.settled(w, out)
 	c.locate(es[0])
 	if len(es) == 1 {
+		es[0] = c.showLinked(es[0])
 		c.identify(es[0])
 	}
 	c.answer(http.StatusCreated, func(f *render.Format, v *render.View) ([]byte, error) { return f.Created(nil, v, es) })
@@ -172,6 +173,7 @@ func (c *call) actOnEntity(term string) error {
 // changed answers a write on one entity with the entity.
 func (c *call) changed(w write, out *engine.Outcome) error {
 	es := c.settled(w, out)
+	es[0] = c.showLinked(es[0])
 	c.locate(es[0])
 	c.identify(es[0])
 	c.answer(http.StatusOK, func(f *render.Format, v *render.View) ([]byte, error) { return f.Entity(nil, v, es[0]) })
@@ -416,8 +418,8 @@ func (c *call) locate(e *occi.Entity) {
 // identify tells which version of an entity an answer is about.
 func (c *call) identify(e *occi.Entity) {
 	h := c.rec.Header()
-	h["Etag"] = []string{etag(e.Revision, c.reg.tag, c.format.Media, "")}
-	h["Last-Modified"] = []string{e.Updated.UTC().Format(http.TimeFormat)}
+	h["Etag"] = []string{etag(e.Revision, c.reg.tag, c.format.Media, c.linked.tag)}
+	h["Last-Modified"] = []string{c.modified(e).UTC().Format(http.TimeFormat)}
 }
 
 // answer answers a write that has been carried out. It must not fail any more, so
