@@ -136,15 +136,22 @@ func TestBadRequestsAreRefusedWithoutATrace(t *testing.T) {
 
 // furnished makes something of each kind and gives what the words of the tables
 // stand for: the paths of what is there and identifiers, MISSING for one that is
-// free.
+// free. What is between ENVELOPE and END is the hardware of an OVF envelope, with
+// SECTIONS and SYSTEM where others begin.
 func (c *cloud) furnished() *strings.Replacer {
 	network := c.create("/network/", `{"title":"n"}`)
 	storage := c.create("/storage/", `{"title":"s","size":1}`)
 	compute := c.create("/compute/", `{"title":"c"}`)
 	link := c.create("/networkinterface/", fmt.Sprintf(`{"source":%q,"target":%q}`, compute, network))
 	id := func(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+	const cim, system = "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_", `<VirtualSystem ovf:id="vm"><Info/>`
+	open := `<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/2" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/2" xmlns:r="` + cim +
+		`ResourceAllocationSettingData" xmlns:e="` + cim + `EthernetPortAllocationSettingData" xmlns:s="` + cim +
+		`StorageAllocationSettingData" xmlns:o="http://purl.org/occi"><References/>` + system
 	return strings.NewReplacer("COMPUTEID", id(compute), "NETWORKID", id(network), "COMPUTE", compute, "NETWORK", network,
-		"STORAGE", storage, "LINK", link, "TASK", c.paths(compute + "/tasks/")[0], "MISSING", uuid.NewString())
+		"STORAGE", storage, "LINK", link, "TASK", c.paths(compute + "/tasks/")[0], "MISSING", uuid.NewString(),
+		"ENVELOPE", open+"<VirtualHardwareSection><Info/>", "END", "</VirtualHardwareSection></VirtualSystem></Envelope>",
+		"SECTIONS", strings.TrimSuffix(open, system), "SYSTEM", open)
 }
 
 // ask adds a format to the request, unless it names one by itself, and gives the
