@@ -63,12 +63,12 @@ func TestOVFRoundTrip(t *testing.T) {
 		if diff := gocmp.Diff(e, got); diff != "" {
 			t.Fatalf("-shown +read:\n%s\n%s", diff, body)
 		}
-		if links, err := m.LinkDrafts(e, d); err != nil || len(links) > 0 {
+		if links, err := m.LinkDrafts(e, d, false); err != nil || len(links) > 0 {
 			t.Fatalf("%d links are new, %v\n%s", len(links), err, body)
 		}
 		copied := *e
 		copied.Links = nil
-		links, err := m.LinkDrafts(&copied, d)
+		links, err := m.LinkDrafts(&copied, d, false)
 		if err != nil || len(links) != len(e.Links) {
 			t.Fatalf("%d links of %d, %v\n%s", len(links), len(e.Links), err, body)
 		}

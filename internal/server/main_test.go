@@ -113,7 +113,7 @@ func newCloudOf(t testing.TB, dsn string, m *occi.Model) *cloud {
 	}
 	t.Cleanup(func() { closes(t, st) })
 	quiet := slog.New(slog.DiscardHandler)
-	driver, err := libvirt.Open(libvirt.Config{URI: "test:///default", Logger: quiet})
+	driver, err := libvirt.Open(libvirt.Config{URI: ownHost(t), Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +134,17 @@ func newCloudOf(t testing.TB, dsn string, m *occi.Model) *cloud {
 	t.Cleanup(web.Close)
 	c.url = web.URL
 	return c
+}
+
+// ownHost is the URI of a test host that no other cloud shares, unlike that of the
+// URI test:///default: an entity may be in two clouds.
+func ownHost(t testing.TB) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "node.xml")
+	if err := os.WriteFile(file, []byte("<node/>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "test://" + file
 }
 
 func closes(t testing.TB, c io.Closer) {

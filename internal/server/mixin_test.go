@@ -50,6 +50,9 @@ func TestMembersAreListedInEveryRendering(t *testing.T) {
 	compute := c.create("/compute/", `{"title":"c","links":[{"target":"`+network+`"}]}`)
 	other := c.create("/compute/", `{"title":"d"}`)
 	for _, f := range render.Formats() {
+		if f.Targets {
+			continue // it shows no collections
+		}
 		accept := "Accept: " + f.Media
 		all, header := asRequest(f, c.do("GET", "/", "", accept).want(t, 200))
 		members := func(what string, want ...string) {
