@@ -31,11 +31,6 @@ func asRequest(f *render.Format, r reply) (body string, header []string) {
 		for _, v := range r.Header[http.CanonicalHeaderKey(name)] {
 			header = append(header, name+": "+v)
 		}
-		for _, v := range r.Header[name] {
-			if name == "X-OCCI-Attribute" || name == "X-OCCI-Location" {
-				header = append(header, name+": "+v)
-			}
-		}
 	}
 	return "", header
 }
