@@ -9,6 +9,9 @@ type describer struct {
 	base  string
 	t     tree
 	shown []bool // of the attributes of the entity at hand, those that are in the tree
+	// portable descriptors are for other servers: without actions, and mixins of
+	// users come with their definitions.
+	portable bool
 }
 
 func newDescriber(v *View) *describer { return &describer{x: indexOf(v.Model), base: v.Base} }
@@ -49,9 +52,23 @@ func (d *describer) entity(e *occi.Entity, inline bool) {
 	d.attributes(e, k.state)
 	d.unnamed(e)
 	d.links(k, e)
-	t.addTexts("mixins", e.Mixins)
-	d.actions(k, e)
+	d.mixins(e)
+	if !d.portable {
+		d.actions(k, e)
+	}
 	t.close(i)
+}
+
+func (d *describer) mixins(e *occi.Entity) {
+	i := d.t.open("mixins", listShape)
+	for _, id := range e.Mixins {
+		if x := d.x.model.Mixin(id); d.portable && x != nil && x.User {
+			d.t.mixin(x)
+		} else {
+			d.t.addText("", id)
+		}
+	}
+	d.t.closeFilled(i)
 }
 
 // end adds where a link begins or leads to. The kind of what is elsewhere cannot

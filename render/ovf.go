@@ -89,6 +89,7 @@ func (ovfCodec) entity(dst []byte, v *View, e *occi.Entity) ([]byte, error) {
 // newHardware parts an entity into what OVF has words for and the rest.
 func newHardware(v *View, k *occi.Kind, e *occi.Entity) *hardware {
 	h := &hardware{v: v, d: newDescriber(v), e: e.Clone()}
+	h.d.portable = true
 	h.e.Title, h.e.Summary, h.e.Tasks, h.e.Links = "", "", nil, nil
 	h.cores, h.memory, h.shares = attributeFor(v.Model, k, roleVCPUs), attributeFor(v.Model, k, roleMemory), attributeFor(v.Model, k, roleShares)
 	for _, a := range []*occi.Attribute{h.cores, h.shares} {
@@ -204,7 +205,6 @@ func (h *hardware) section(dst []byte, e *occi.Entity) []byte {
 		dst = h.device(l).append(dst, n)
 	}
 	t := h.d.describe(h.e)
-	t.drop("actions")
 	dst = append(dst, "      "...)
 	return append(appendOCCI(dst, t, inAtom), "\n    </VirtualHardwareSection>\n"...)
 }
@@ -224,9 +224,8 @@ func (h *hardware) device(l *occi.Entity) allocation {
 		}
 	}
 	t := h.d.describe(own)
-	for _, key := range []string{"source", "target", "actions"} {
-		t.drop(key)
-	}
+	t.drop("source")
+	t.drop("target")
 	i.own = appendOCCI(nil, t, inAtom)
 	return i
 }

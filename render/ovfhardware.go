@@ -294,7 +294,7 @@ func (r *ovfReader) device(s *settings, host string, target uuid.UUID) error {
 	l := occi.DraftLink{Kind: k.ID(), Line: s.item.line}
 	if s.own != nil {
 		var err error
-		if l, err = r.u.linkOf(s.own.own, k.ID()); err != nil {
+		if l, err = r.u.link(r.d, s.own.own, k.ID()); err != nil {
 			return err
 		}
 		l.Line = s.item.line

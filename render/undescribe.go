@@ -258,7 +258,7 @@ func (u *undescriber) links(d *occi.Draft, i, depth int) error {
 			}
 		case dictShape:
 			var err error
-			if l, err = u.link(c); err != nil {
+			if l, err = u.link(d, c, ""); err != nil {
 				return err
 			}
 		default:
@@ -274,10 +274,9 @@ func (u *undescriber) links(d *occi.Draft, i, depth int) error {
 
 // link reads a link's descriptor. Its identifier becomes its path, which tells
 // of what kind of link it is.
-func (u *undescriber) link(i int) (occi.DraftLink, error) { return u.linkOf(i, "") }
-
-// linkOf is link for one that is of a kind unless it says another.
-func (u *undescriber) linkOf(i int, kind string) (occi.DraftLink, error) {
+// It is of a kind, unless it says another. What it describes of categories
+// is its source's, as a link has no such.
+func (u *undescriber) link(source *occi.Draft, i int, kind string) (occi.DraftLink, error) {
 	var d occi.Draft
 	if u.t.find(i, "type") < 0 && u.t.find(i, "kind") < 0 {
 		d.Kind = kind
@@ -285,6 +284,7 @@ func (u *undescriber) linkOf(i int, kind string) (occi.DraftLink, error) {
 	if err := u.entity(&d, i, 1); err != nil {
 		return occi.DraftLink{}, err
 	}
+	source.Categories = append(source.Categories, d.Categories...)
 	l := inlineLink(&d, u.t.nodes[i].line)
 	if id, ok := occi.ParseID(l.ID); ok && u.m.Kind(l.Kind) != nil {
 		l.ID = u.m.Kind(l.Kind).Location + id.String()

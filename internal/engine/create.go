@@ -95,6 +95,9 @@ func (b *creation) draft(kind string, d *occi.Draft, id uuid.UUID) error {
 	if d.Kind == occi.TaskKind || d.Kind == occi.TaskLinkKind {
 		return occi.E(occi.Forbidden, "tasks come of requests; they cannot be created")
 	}
+	if err := b.imported(d); err != nil {
+		return err
+	}
 	own := id
 	if own == uuid.Nil {
 		own = uuid.New()
@@ -191,6 +194,9 @@ func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
 		if err := b.taken(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if err == nil && len(b.change.Define) > 0 {
+		err = b.e.Renew(ctx, true)
 	}
 	return out, err
 }

@@ -44,6 +44,30 @@ func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCatego
 	return defined, e.Renew(ctx, true)
 }
 
+// imported defines the users' mixins that a draft brings along with their
+// locations, which is what tells a definition from a mere mention. A provider's is
+// never defined by an entity.
+func (p *plan) imported(d *occi.Draft) error {
+	for i := range d.Categories {
+		c := &d.Categories[i]
+		have := p.m.Mixin(c.ID)
+		if c.Class != occi.ClassMixin || c.Location == "" || have != nil && !have.User {
+			continue
+		}
+		x, err := p.m.UserMixin(c)
+		if err != nil {
+			return final{err}
+		}
+		if x == have {
+			continue
+		}
+		x.Owner = p.c.Name
+		p.change.Define = append(p.change.Define, x)
+		p.m, _ = p.m.With([]*occi.Mixin{x}, p.m.Revision)
+	}
+	return nil
+}
+
 // Undefine removes users' mixins from the registry, all or none, and takes them
 // and what they brought from all entities. It is Forbidden to remove what the
 // provider defines, and NotFound what nobody does.

@@ -72,11 +72,13 @@ func (e *Engine) Renew(ctx context.Context, surely bool) error {
 	return nil
 }
 
-// needs names the users' mixins that the plan's entities carry.
+// needs names the users' mixins that the plan's entities carry, beside those that
+// it defines.
 func (p *plan) needs() {
 	for _, x := range p.change.Puts {
 		for _, id := range x.Mixins {
-			if mx := p.m.Mixin(id); !x.Deleted && mx != nil && mx.User && !slices.Contains(p.change.Needs, id) {
+			mx := p.m.Mixin(id)
+			if !x.Deleted && mx != nil && mx.User && !slices.Contains(p.change.Needs, id) && !slices.Contains(p.change.Define, mx) {
 				p.change.Needs = append(p.change.Needs, id)
 			}
 		}

@@ -28,6 +28,9 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 		}
 	}
 	p := e.plan(c)
+	if err := p.imported(d); err != nil {
+		return nil, err
+	}
 	next, err := p.m.Update(old, d, replace)
 	if err != nil {
 		return nil, err

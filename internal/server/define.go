@@ -15,10 +15,8 @@ func (c *call) defineMixins() error {
 	if err != nil {
 		return err
 	}
-	for i := range described {
-		if other := c.s.fixedAt(occi.LocationPath(described[i].Location)); other != "" {
-			return occi.E(occi.Conflict, "%s: the location %s is taken by %s", described[i].ID, described[i].Location, other)
-		}
+	if err := c.s.placed(described); err != nil {
+		return err
 	}
 	defined, err := c.s.engine.Define(c.r.Context(), c.caller, described)
 	if err != nil {
@@ -123,6 +121,17 @@ func (c *call) categoriesOf(out []occi.DraftCategory, d *occi.Draft) ([]occi.Dra
 
 func (c *call) notHere(what string) error {
 	return occi.E(occi.Invalid, "the request gives %s; %s takes descriptions of mixins", what, c.to.path)
+}
+
+// placed refuses mixins whose collections would be where the server itself has
+// something.
+func (s *Server) placed(described []occi.DraftCategory) error {
+	for i := range described {
+		if other := s.fixedAt(occi.LocationPath(described[i].Location)); other != "" {
+			return occi.E(occi.Conflict, "%s: the location %s is taken by %s", described[i].ID, described[i].Location, other)
+		}
+	}
+	return nil
 }
 
 // fixedAt gives what the server itself has at or below a location, "" if nothing.

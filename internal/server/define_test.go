@@ -123,7 +123,8 @@ func TestTheRegistryHasVersions(t *testing.T) {
 func TestMixinsAreKnownToEveryServer(t *testing.T) {
 	t.Parallel()
 	one, other := newClouds(t)
-	tag := `Category: web; scheme="http://example.com/u/ann/tags#"; class="mixin"; location="/tag/web/"`
+	mention := `Category: web; scheme="http://example.com/u/ann/tags#"; class="mixin"`
+	tag := mention + `; location="/tag/web/"`
 	path := one.create("/compute/", `{"type":"compute"}`)
 	for range 2 {
 		one.do("POST", "/-/", tag, plain).want(t, 200)
@@ -131,7 +132,7 @@ func TestMixinsAreKnownToEveryServer(t *testing.T) {
 		other.do("POST", "/tag/web/", path, "Content-Type: text/uri-list").want(t, 200, path)
 		one.do("GET", "/tag/web/", "").want(t, 200, path)
 		one.do("DELETE", "/-/", tag, plain).want(t, 200)
-		other.do("POST", path, tag, plain).want(t, 400, "web")
+		other.do("POST", path, mention, plain).want(t, 400, "web")
 		other.do("GET", "/tag/web/", "").want(t, 404)
 	}
 }

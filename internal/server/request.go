@@ -76,6 +76,12 @@ func (c *call) draft() (*occi.Draft, error) {
 	if err == nil && d.Action != "" {
 		err = occi.E(occi.Invalid, "the request invokes the action %s, which its URL must name as ?action=TERM", d.Action)
 	}
+	if err == nil {
+		err = c.s.placed(d.Categories)
+	}
+	for i := 0; err == nil && i < len(d.Members); i++ {
+		err = c.s.placed(d.Members[i].Categories)
+	}
 	return d, err
 }
 

@@ -92,6 +92,7 @@ func (c *call) postCollection() error {
 }
 
 func (c *call) created(w write, out *engine.Outcome) error {
+	c.reg = c.s.registry()
 	es := c.settled(w, out)
 	c.locate(es[0])
 	if len(es) == 1 {
@@ -172,6 +173,7 @@ func (c *call) actOnEntity(term string) error {
 
 // changed answers a write on one entity with the entity.
 func (c *call) changed(w write, out *engine.Outcome) error {
+	c.reg = c.s.registry()
 	es := c.settled(w, out)
 	es[0] = c.showLinked(es[0])
 	c.locate(es[0])
