@@ -216,15 +216,16 @@ func (e *Engine) repeated(ctx context.Context, c Caller, o Options) (*Outcome, e
 	for _, id := range k.Entities {
 		if x := found[id]; x != nil {
 			out.Entities = append(out.Entities, x)
-			for _, t := range x.Tasks {
-				out.Tasks = append(out.Tasks, &occi.Task{ID: t, Entity: id})
-			}
 		}
 	}
 	if len(out.Entities) == 0 {
 		return nil, conflict("what was made under the idempotency key %q is gone", o.Key)
 	}
-	return out, nil
+	under, err := e.underWay(ctx, found)
+	for _, x := range out.Entities {
+		out.Tasks = append(out.Tasks, under[x.ID]...)
+	}
+	return out, err
 }
 
 // keyed runs a write once per key.
@@ -235,4 +236,24 @@ func (e *Engine) keyed(ctx context.Context, c Caller, o Options, do func() (*Out
 		}
 		return do()
 	})
+}
+
+// underWay reads the tasks of entities that are not over, by entity and oldest
+// first, in one query.
+func (e *Engine) underWay(ctx context.Context, found map[uuid.UUID]*occi.Entity) (map[uuid.UUID][]*occi.Task, error) {
+	under := map[uuid.UUID][]*occi.Task{}
+	var lanes []uuid.UUID
+	for _, x := range found {
+		if len(x.Tasks) > 0 {
+			lanes = append(lanes, lane(x))
+		}
+	}
+	if len(lanes) == 0 {
+		return under, nil
+	}
+	tasks, err := e.store.Unfinished(ctx, lanes)
+	for _, t := range tasks {
+		under[t.Entity] = append(under[t.Entity], t)
+	}
+	return under, err
 }

@@ -11,7 +11,7 @@ import (
 // defineMixins adds the mixins that a request describes to the registry (GFD.223
 // section 9).
 func (c *call) defineMixins() error {
-	described, err := c.mixins()
+	_, described, err := c.mixins()
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (c *call) defineMixins() error {
 // removeMixins removes the users' mixins that a request names from the registry,
 // and from what has them.
 func (c *call) removeMixins() error {
-	described, err := c.mixins()
+	w, described, err := c.mixins()
 	if err != nil {
 		return err
 	}
@@ -47,41 +47,40 @@ func (c *call) removeMixins() error {
 	if err != nil {
 		return err
 	}
-	return c.gone(write{}, out)
+	return c.gone(w, out)
 }
 
 // mixins reads the descriptions of categories that a request on the registry
-// carries, in order.
-func (c *call) mixins() ([]occi.DraftCategory, error) {
-	if err := c.params.only(); err != nil {
-		return nil, err
+// carries, in order, and what adjusts the write.
+func (c *call) mixins() (w write, out []occi.DraftCategory, err error) {
+	if err = c.params.only(); err != nil {
+		return w, nil, err
 	}
-	w, err := c.anyWrite()
+	w, err = c.anyWrite()
 	if err != nil {
-		return nil, err
+		return w, nil, err
 	}
 	d, err := c.given()
 	if err != nil {
-		return nil, err
+		return w, nil, err
 	}
 	if w.options.Match != nil {
 		if err := c.renew(true); err != nil {
-			return nil, err
+			return w, nil, err
 		}
 		if err := w.options.Match(&occi.Entity{Revision: c.reg.model.Revision + 1}); err != nil {
-			return nil, err
+			return w, nil, err
 		}
 	}
-	var out []occi.DraftCategory
 	if d != nil {
 		if out, err = c.categoriesOf(out, d); err != nil {
-			return nil, err
+			return w, nil, err
 		}
 	}
 	if len(out) == 0 {
-		return nil, occi.E(occi.Invalid, "the request names no mixin, in its body or in Category header fields")
+		return w, nil, occi.E(occi.Invalid, "the request names no mixin, in its body or in Category header fields")
 	}
-	return out, nil
+	return w, out, nil
 }
 
 // categoriesOf adds the categories that a draft and its members name. What is

@@ -59,7 +59,9 @@ func (c *call) associate(change func(listed []occi.Ref, given bool) (engine.Memb
 	if err != nil {
 		return err
 	}
-	c.waited(w, out)
+	if !c.waited(w, out) {
+		return c.accepted(out)
+	}
 	s, err := c.selects()
 	if err != nil {
 		return err
@@ -68,5 +70,5 @@ func (c *call) associate(change func(listed []occi.Ref, given bool) (engine.Memb
 	if err != nil {
 		return err
 	}
-	return c.several(write{}, &engine.Outcome{Entities: page.Entities})
+	return c.showSeveral(page.Entities)
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -20,9 +19,7 @@ import (
 // Limits of requests.
 const (
 	maxBody = 1 << 20 // bytes
-	// maxWait is how long Prefer can make a request wait; more is cut to it.
-	maxWait = time.Minute
-	maxKey  = 255 // bytes of an idempotency key
+	maxKey  = 255     // bytes of an idempotency key
 )
 
 // read takes in the request's body, once.
@@ -261,24 +258,4 @@ func (c *call) idempotencyKey() (string, error) {
 		return "", occi.E(occi.Invalid, "Idempotency-Key: one key of 1 to %d printable ASCII characters is meant", maxKey)
 	}
 	return key, nil
-}
-
-// patience is how long the client prefers to wait for the outcome of a write (RFC
-// 7240 section 4.3).
-func (c *call) patience() (time.Duration, error) {
-	for _, field := range c.r.Header["Prefer"] {
-		for _, p := range strings.Split(field, ",") {
-			name, value, _ := strings.Cut(p, "=")
-			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
-				continue
-			}
-			value = strings.Trim(strings.TrimSpace(value), `"`)
-			seconds, err := strconv.ParseUint(value, 10, 31)
-			if err != nil {
-				return 0, occi.E(occi.Invalid, "Prefer: wait=%q is not a number of seconds", value)
-			}
-			return min(time.Duration(seconds)*time.Second, maxWait), nil
-		}
-	}
-	return 0, nil
 }

@@ -99,7 +99,9 @@ func (c *call) postTask() error {
 	if len(out.Tasks) == 0 {
 		return c.changed(w, out)
 	}
-	c.waited(w, out)
+	if !c.waited(w, out) {
+		return c.accepted(out)
+	}
 	task, err := c.s.engine.Task(c.r.Context(), c.caller, out.Tasks[0].ID)
 	if err != nil {
 		return err

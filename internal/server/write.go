@@ -1,8 +1,6 @@
 package server
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -17,8 +15,8 @@ import (
 
 // A write is what every request that changes something has in common.
 type write struct {
-	options  engine.Options
-	patience time.Duration
+	options engine.Options
+	prefers preferences
 }
 
 // entityWrite reads what adjusts a write on the target's entity, which exists.
@@ -47,7 +45,7 @@ func (c *call) collectionWrite() (write, error) {
 }
 
 func (c *call) anyWrite() (w write, err error) {
-	if w.patience, err = c.patience(); err != nil {
+	if w.prefers, err = c.preferences(); err != nil {
 		return w, err
 	}
 	w.options, err = c.options()
@@ -93,7 +91,10 @@ func (c *call) postCollection() error {
 
 func (c *call) created(w write, out *engine.Outcome) error {
 	c.reg = c.s.registry()
-	es := c.settled(w, out)
+	es, done := c.settled(w, out)
+	if !done {
+		return c.accepted(out)
+	}
 	c.locate(es[0])
 	if len(es) == 1 {
 		es[0] = c.showLinked(es[0])
@@ -174,7 +175,10 @@ func (c *call) actOnEntity(term string) error {
 // changed answers a write on one entity with the entity.
 func (c *call) changed(w write, out *engine.Outcome) error {
 	c.reg = c.s.registry()
-	es := c.settled(w, out)
+	es, done := c.settled(w, out)
+	if !done {
+		return c.accepted(out)
+	}
 	es[0] = c.showLinked(es[0])
 	c.locate(es[0])
 	c.identify(es[0])
@@ -230,7 +234,14 @@ func (c *call) onChosen(s *selection, write func(ids []uuid.UUID) (*engine.Outco
 
 // several answers a write on a collection with the entities it was about.
 func (c *call) several(w write, out *engine.Outcome) error {
-	es := c.settled(w, out)
+	es, done := c.settled(w, out)
+	if !done {
+		return c.accepted(out)
+	}
+	return c.showSeveral(es)
+}
+
+func (c *call) showSeveral(es []*occi.Entity) error {
 	page := &occi.Page{Entities: es, Total: len(es)}
 	c.answer(http.StatusOK, func(f *render.Format, v *render.View) ([]byte, error) {
 		return f.Collection(nil, v, c.collection(&selection{}, page, time.Now()))
@@ -315,7 +326,9 @@ func (c *call) allThere(s *selection, listed []uuid.UUID) error {
 
 // gone answers a deletion.
 func (c *call) gone(w write, out *engine.Outcome) error {
-	c.waited(w, out)
+	if !c.waited(w, out) {
+		return c.accepted(out)
+	}
 	c.ok()
 	return nil
 }
@@ -340,76 +353,6 @@ func (c *call) sayOK() bool {
 		c.send(http.StatusOK, c.format, okBody)
 	}
 	return can
-}
-
-// settled waits for the outcome of a write as long as the client likes and gives
-// the entities as they are then. The write itself is done: what cannot be read is
-// given as it was.
-func (c *call) settled(w write, out *engine.Outcome) []*occi.Entity {
-	if !c.waited(w, out) || len(out.Entities) == 0 {
-		return out.Entities
-	}
-	q := &occi.Query{}
-	for _, e := range out.Entities {
-		q.IDs = append(q.IDs, e.ID)
-	}
-	page, err := c.s.engine.List(c.r.Context(), c.caller, q)
-	if err != nil {
-		return out.Entities
-	}
-	now := make(map[uuid.UUID]*occi.Entity, len(page.Entities))
-	for _, e := range page.Entities {
-		now[e.ID] = e
-	}
-	es := make([]*occi.Entity, len(out.Entities))
-	for i, e := range out.Entities {
-		es[i] = cmp.Or(now[e.ID], e)
-	}
-	return es
-}
-
-// maxTasks bounds the tasks that a header field names: clients bound fields. All
-// that are not over are at /task/.
-const maxTasks = 32
-
-// waited names the tasks of a write in the header and waits for them if the
-// client prefers that. Whatever ends the wait, the answer shows how far they are.
-func (c *call) waited(w write, out *engine.Outcome) bool {
-	if len(out.Tasks) == 0 {
-		return false
-	}
-	h := c.rec.Header()
-	urls := make([]string, min(len(out.Tasks), maxTasks))
-	for i := range urls {
-		urls[i] = c.base() + c.taskPath(out.Tasks[i].ID)
-	}
-	h["X-Task-Location"] = []string{strings.Join(urls, ", ")}
-	if w.patience == 0 {
-		return false
-	}
-	ctx, cancel := c.living()
-	defer cancel()
-	ctx, expire := context.WithTimeout(ctx, w.patience)
-	defer expire()
-	if err := c.s.engine.Wait(ctx, out.IDs()); err != nil && ctx.Err() == nil {
-		c.s.log.Error("waiting for tasks failed", "request_id", c.id, "error", err)
-	}
-	h["Preference-Applied"] = []string{"wait"}
-	return true
-}
-
-// living is the request's context, which ends at shutdown too.
-func (c *call) living() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(c.r.Context())
-	stop := context.AfterFunc(c.s.life, cancel)
-	return ctx, func() {
-		stop()
-		cancel()
-	}
-}
-
-func (c *call) taskPath(id uuid.UUID) string {
-	return c.reg.model.RefPath(occi.Ref{ID: id, Kind: occi.TaskKind})
 }
 
 // locate tells where an entity is.
