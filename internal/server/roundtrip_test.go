@@ -86,6 +86,9 @@ func TestWhatIsShownCanBeSentBack(t *testing.T) {
 		paths := append(c.paths("/link/"), path)
 		f := rapid.SampledFrom(formats).Draw(rt, "format")
 		for _, p := range paths {
+			if f.Targets && !strings.HasPrefix(p, "/compute/") {
+				continue // it shows machines alone
+			}
 			if fault := c.sentBack(p, f); fault != "" {
 				rt.Fatalf("%s as %s: %s", p, f.Media, fault)
 			}
