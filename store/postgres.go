@@ -24,6 +24,9 @@ func openPostgres(ctx context.Context, dsn string) (*database, error) {
 	// Everything is reached by an index. A plan that reads a table whole, because
 	// that was small when the plan was made, would be kept when it has grown.
 	cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+	// The first few in the order of an index are wanted of many. A bitmap has no
+	// order: a plan with one, made when there were few, looks at all and sorts.
+	cfg.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		m := conn.TypeMap()
 		m.TryWrapEncodePlanFuncs = append([]pgtype.TryWrapEncodePlanFunc{wrapUUID}, m.TryWrapEncodePlanFuncs...)
