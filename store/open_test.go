@@ -17,19 +17,36 @@ import (
 
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for dsn, want := range map[string]occi.Class{
 		"":                              occi.Invalid,
 		"sqlite:":                       occi.Invalid,
 		"mysql://user:secret@h/db":      occi.Invalid,
 		"postgres://user:secret@h:x/db": occi.Unavailable,
-		"sqlite:" + filepath.Join(t.TempDir(), "none", "x.db"): occi.Unavailable,
-		"postgres://u:secret@/db?host=" + t.TempDir():          occi.Unavailable,
+		"sqlite:" + filepath.Join(file, "none", "x.db"): occi.Unavailable,
+		"postgres://u:secret@/db?host=" + t.TempDir():   occi.Unavailable,
 	} {
 		_, err := store.Open(t.Context(), dsn)
 		wantClass(t, dsn, err, want)
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("the error tells the password: %v", err)
 		}
+		if strings.Contains(dsn, file) && !strings.Contains(err.Error(), file+": not a directory") {
+			t.Errorf("the error does not say what is missing: %v", err)
+		}
+	}
+}
+
+func TestSQLiteMakesItsFolder(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "new")
+	s := open(t, "sqlite:"+filepath.Join(dir, "deep", "x.db"))
+	put(t, s, compute("x", 1))
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%s: %v, %v; want it private", dir, info, err)
 	}
 }
 

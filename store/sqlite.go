@@ -27,6 +27,9 @@ func openSQLite(ctx context.Context, path string) (db *database, err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
 	lock, err := lockFile(path + ".lock")
 	if err != nil {
 		return nil, err
