@@ -63,6 +63,9 @@ type Count struct {
 // Order is one sort criterion: an attribute's full name, or "created", "updated".
 type Order struct {
 	Name string
+	// Or are attributes that stand in where an entity has none of Name, the first
+	// that it has.
+	Or   []string
 	Desc bool
 }
 

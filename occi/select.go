@@ -147,11 +147,19 @@ func (o Order) compare(a, b *Entity) int {
 	case "updated":
 		return moment(a.Updated, b.Updated)
 	}
-	v, w := a.value(o.Name), b.value(o.Name)
+	v, w := o.value(a), o.value(b)
 	if v.IsZero() || w.IsZero() {
 		return cmp.Compare(present(w), present(v))
 	}
 	return direction * v.compare(w)
+}
+
+func (o Order) value(e *Entity) Value {
+	v := e.value(o.Name)
+	for i := 0; v.IsZero() && i < len(o.Or); i++ {
+		v = e.value(o.Or[i])
+	}
+	return v
 }
 
 func present(v Value) int {

@@ -46,6 +46,7 @@ func TestSelect(t *testing.T) {
 		"an unknown comparison":        {cond("occi.compute.cores", "~", occi.Int(2)), ""},
 		"words in any case":            {occi.Query{Text: []string{"wEB", "b"}}, "b"},
 		"downwards, missing ones last": {occi.Query{Sort: []occi.Order{{Name: "occi.compute.cores", Desc: true}}}, "b a c"},
+		"by either":                    {occi.Query{Sort: []occi.Order{{Name: "occi.compute.hostname", Or: []string{occi.AttrTitle}, Desc: true}}}, "c a b"},
 		"by two":                       {occi.Query{Sort: []occi.Order{{Name: "created"}, {Name: occi.AttrTitle, Desc: true}}}, "c b a"},
 		"a page":                       {occi.Query{Offset: 1, Limit: 1}, "b"},
 		"beyond the last page":         {occi.Query{Offset: 9, Limit: 1}, ""},

@@ -102,6 +102,8 @@ func TestList(t *testing.T) {
 		"last, descending too":  {q: fixed(order(occi.Query{Kinds: []string{computeKind}}, "x.balance", true)), want: "alpha gamma Beta", total: 3},
 		"sort by two": {q: fixed(order(order(occi.Query{Kinds: []string{computeKind}}, "occi.compute.state", false), cores, true)),
 			want: "gamma Beta alpha", total: 3},
+		"sort by either": {q: fixed(occi.Query{Sort: []occi.Order{{Name: "x.balance", Or: []string{cores, "x.none"}, Desc: true}}}),
+			want: "net Beta alpha gamma mesh link", total: 6},
 		"sort by creation": {q: fixed(order(order(occi.Query{}, "created", true), "updated", true)), want: "alpha Beta gamma net mesh link", total: 6},
 		"sorted page":      {q: fixed(page(order(occi.Query{Kinds: []string{computeKind}}, cores, true), 1, 1)), want: "Beta", total: 3},
 		"linked to a target": {q: func(all map[string]*occi.Entity) occi.Query {

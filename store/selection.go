@@ -238,11 +238,13 @@ func (x *selection) compareID(c occi.Cond) (string, error) {
 
 func (x *selection) sort(o occi.Order) {
 	var key string
-	switch o.Name {
-	case "created", "updated":
+	switch {
+	case o.Name == "created" || o.Name == "updated":
 		key = "e." + o.Name
-	case occi.AttrID:
+	case o.Name == occi.AttrID:
 		key = "e.id"
+	case len(o.Or) > 0:
+		key = x.firstKey(append([]string{o.Name}, o.Or...))
 	default:
 		s := "s" + strconv.Itoa(len(x.sorted))
 		x.sorted = append(x.sorted, "LEFT JOIN attributes "+s+" ON "+s+".entity = e.seq AND "+s+".name = "+x.arg(indexed(o.Name)))
@@ -255,6 +257,15 @@ func (x *selection) sort(o occi.Order) {
 	}
 	// Entities without the attribute come last in either direction.
 	x.order = append(x.order, name+" NULLS LAST")
+}
+
+// firstKey selects the key of the first of several attributes that an entity has.
+func (x *selection) firstKey(names []string) string {
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = "(SELECT m.key FROM attributes m WHERE m.entity = e.seq AND m.name = " + x.arg(indexed(name)) + ")"
+	}
+	return "COALESCE(" + strings.Join(keys, ", ") + ")"
 }
 
 // page takes the page of the hits.

@@ -73,6 +73,8 @@ func TestCollections(t *testing.T) {
 		{"/network/?id=" + id, nil},
 		{"/compute/?sort=-memory", []string{big, small}},
 		{"/compute/?sort=cores,-created", []string{small, big}},
+		{"/?sort=-state", []string{storage, small, big, disk, network}},
+		{"/?sort=state,-cores&category=compute", []string{big, small}},
 		{"/compute/?page=1&number=1", []string{small}},
 		{"/compute/?page=2;number=1", []string{big}},
 		{"/compute/?page=3&number=1", nil},

@@ -373,22 +373,24 @@ func (f *filters) meant(name string) []*occi.Attribute {
 	return as
 }
 
-// sort adds an order: names with "-" before them for the reverse.
+// sort adds an order: names with "-" before them for the reverse. A short name
+// means the attribute that each member has.
 func (f *filters) sort(value string) error {
 	for _, s := range strings.Split(value, ",") {
 		s = strings.TrimSpace(s)
 		name, desc := strings.CutPrefix(s, "-")
+		o := occi.Order{Name: name, Desc: desc}
 		if name != "created" && name != "updated" {
 			as := f.meant(name)
 			if len(as) == 0 {
 				return badParam("sort", "%q is not an attribute", name)
 			}
-			if len(as) > 1 {
-				return badParam("sort", "%q is short for %s and %s; name one of them", name, as[0].Name, as[1].Name)
+			o.Name = as[0].Name
+			for _, a := range as[1:] {
+				o.Or = append(o.Or, a.Name)
 			}
-			name = as[0].Name
 		}
-		f.s.query.Sort = append(f.s.query.Sort, occi.Order{Name: name, Desc: desc})
+		f.s.query.Sort = append(f.s.query.Sort, o)
 	}
 	return nil
 }
