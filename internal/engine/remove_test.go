@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -78,31 +79,43 @@ func TestWhatAHostDoesNotDeleteComesBackWhole(t *testing.T) {
 
 func TestALinkThatAGuestKeepsComesBack(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t)
-	vm, vol := c.create(draft(compute)), c.create(draft(storage, "occi.storage.size", 1))
-	vda := c.create(link(disk, vm, vol))
-	c.mustAct(vm, "start")
-	c.refuse("detach disk")
-	out, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vda.ID}, engine.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Wait(c.ctx, out.IDs()); err != nil {
-		t.Fatal(err)
-	}
-	if task, err := c.Task(c.ctx, engine.Caller{}, out.Tasks[0].ID); err != nil || task.State != occi.TaskFailed || task.Error == "" {
-		t.Errorf("the task is %+v, %v", task, err)
-	}
-	if x := c.get(vm.ID); len(x.Links) != 1 || c.state(x.Links[0]) != "active" {
-		t.Errorf("the machine has the links %v", x.Links)
-	}
-	wantClass(t, c.delete(vol.ID), occi.Conflict, vm.ID.String())
-	c.host.intercept(nil)
-	if err := c.delete(vda.ID); err != nil {
-		t.Fatal(err)
-	}
-	if x := c.get(vm.ID); len(x.Links) != 0 {
-		t.Errorf("the machine has the links %v", x.Links)
+	for _, x := range []struct {
+		refused, link string
+		target        *occi.Draft
+	}{
+		{"detach disk", disk, draft(storage, "occi.storage.size", 1)},
+		{"detach nic", nic, draft(network)},
+	} {
+		t.Run(x.refused, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t)
+			vm, target := c.create(draft(compute)), c.create(x.target)
+			l := c.create(link(x.link, vm, target))
+			c.mustAct(vm, "start")
+			c.refuse(x.refused)
+			out, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{l.ID}, engine.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.settled(out)
+			if task, err := c.Task(c.ctx, engine.Caller{}, out.Tasks[0].ID); err != nil || task.State != occi.TaskFailed || !strings.HasSuffix(task.Error, "no") {
+				t.Errorf("the task is %+v, %v", task, err)
+			}
+			if y := c.get(vm.ID); len(y.Links) != 1 || c.state(y.Links[0]) != "active" {
+				t.Errorf("the machine has the links %v", y.Links)
+			}
+			if d := values(c.host, c.host.domains)[0]; len(d.Disks)+len(d.NICs) != 1 {
+				t.Errorf("the domain has %+v and %+v", d.Disks, d.NICs)
+			}
+			wantClass(t, c.delete(target.ID), occi.Conflict, vm.ID.String())
+			c.host.intercept(nil)
+			if err := c.delete(l.ID); err != nil {
+				t.Fatal(err)
+			}
+			if y := c.get(vm.ID); len(y.Links) != 0 {
+				t.Errorf("the machine has the links %v", y.Links)
+			}
+		})
 	}
 }
 
