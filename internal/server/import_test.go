@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -214,6 +215,41 @@ func TestAnImportIsRefusedWhole(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOneOfManyImportsWins sends the same machine many times at once: one is
+// taken, and all requests under one key are the same request.
+func TestOneOfManyImportsWins(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, c *cloud) {
+		for _, key := range []string{"", "k-1"} {
+			id := uuid.NewString()
+			header := []string{"Content-Type: application/json"}
+			if key != "" {
+				header = append(header, "Idempotency-Key: "+key)
+			}
+			statuses := make([]int, 8)
+			var all sync.WaitGroup
+			for i := range statuses {
+				all.Go(func() {
+					statuses[i] = c.do("POST", "/compute/", `{"type":"compute","id":"`+id+`"}`, header...).StatusCode
+				})
+			}
+			all.Wait()
+			made := 0
+			for _, s := range statuses {
+				switch {
+				case s == 201:
+					made++
+				case s != 409:
+					t.Errorf("key %q: %d", key, statuses)
+				}
+			}
+			if made != 1 && key == "" || made != len(statuses) && key != "" {
+				t.Errorf("key %q: %d", key, statuses)
+			}
+		}
+	})
 }
 
 // TestATakenIdentifierIsAConflict tries every way to take one.
