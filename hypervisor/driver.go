@@ -33,6 +33,11 @@ type Driver interface {
 	// started next. Devices attached by AttachDisk and AttachNIC to an existing
 	// definition are kept. ErrNotFound means that a volume or network is missing.
 	DefineDomain(ctx context.Context, d Domain) error
+	// AdjustDomain gives a domain that runs the processors and the memory of its
+	// definition, as far as host and guest can follow without a restart; that they
+	// cannot is no error: Domain tells what it has. One that does not run is left
+	// alone.
+	AdjustDomain(ctx context.Context, id uuid.UUID) error
 	// StartDomain runs a defined domain, resumes it when it is paused and
 	// restores it when it has a managed save image.
 	StartDomain(ctx context.Context, id uuid.UUID) error
@@ -206,8 +211,12 @@ type DomainStatus struct {
 	Managed     bool
 	VCPUs       int
 	MemoryBytes int64
-	Disks       []Disk
-	NICs        []NIC
+	// LiveVCPUs and LiveMemoryBytes are what one that runs or is paused in memory has
+	// now, which may differ from its definition; otherwise 0.
+	LiveVCPUs       int
+	LiveMemoryBytes int64
+	Disks           []Disk
+	NICs            []NIC
 }
 
 // NetworkStatus is a network as the host has it now.

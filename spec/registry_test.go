@@ -25,7 +25,7 @@ var standard = map[string][]string{
 		"occi.core.target string init", "occi.core.target.kind string init"},
 	infra + "compute": {"occi.compute.architecture string rw", "occi.compute.cores integer rw =1",
 		"occi.compute.hostname string rw", "occi.compute.share integer rw", "occi.compute.speed number rw",
-		"occi.compute.memory number rw =1.0", "occi.compute.state string ro", "occi.compute.state.message string ro"},
+		"occi.compute.memory number rw =1.0", "occi.compute.state string ro", "occi.compute.state.message string ro", "occid.compute.pending string ro"},
 	infra + "network": {"occi.network.vlan integer rw", "occi.network.label string rw",
 		"occi.network.state string ro", "occi.network.state.message string ro"},
 	"http://schemas.ogf.org/occi/infrastructure/network#ipnetwork": {"occi.network.address string rw",

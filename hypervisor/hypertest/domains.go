@@ -150,6 +150,50 @@ func (s *suite) redefine() {
 	}
 }
 
+// adjust changes the size of a domain that runs.
+func (s *suite) adjust() {
+	host, err := s.drv.Info(s.ctx())
+	s.ok("describe the host", err)
+	d := s.running()
+	s.wantLive("starting", d, d)
+	small := d
+	d.VCPUs, d.MemoryBytes = d.VCPUs+1, 2*d.MemoryBytes
+	s.ok("define", s.drv.DefineDomain(s.ctx(), d))
+	s.wantLive("defining", d, small)
+	for range 2 {
+		s.ok("adjust", s.drv.AdjustDomain(s.ctx(), d.ID))
+		live := small
+		if host.CPUs >= d.VCPUs {
+			live.VCPUs = d.VCPUs
+		}
+		s.wantLive("adjusting", d, live)
+	}
+	s.ok("suspend", s.drv.SuspendDomain(s.ctx(), d.ID, hypervisor.SuspendRAM))
+	s.ok("adjust what is paused", s.drv.AdjustDomain(s.ctx(), d.ID))
+	s.ok("stop", s.powerOff(s.ctx(), d.ID))
+	s.ok("adjust what is stopped", s.drv.AdjustDomain(s.ctx(), d.ID))
+	s.wantLive("stopping", d, hypervisor.Domain{})
+	s.ok("start", s.drv.StartDomain(s.ctx(), d.ID))
+	s.wantLive("starting again", d, d)
+	if s.traits.Simulated {
+		small.VCPUs, small.MemoryBytes = 1, d.MemoryBytes-(8<<20)
+		s.ok("define as less", s.drv.DefineDomain(s.ctx(), small))
+		s.ok("adjust", s.drv.AdjustDomain(s.ctx(), d.ID))
+		s.wantLive("adjusting to less", small, small)
+	}
+	s.is("adjust what is missing", s.drv.AdjustDomain(s.ctx(), uuid.New()), hypervisor.ErrNotFound)
+}
+
+// wantLive checks the definition of a domain and what it has now.
+func (s *suite) wantLive(what string, defined, live hypervisor.Domain) {
+	s.Helper()
+	got := s.look(defined.ID)
+	if got == nil || got.VCPUs != defined.VCPUs || got.MemoryBytes != defined.MemoryBytes || got.LiveVCPUs != live.VCPUs || got.LiveMemoryBytes != live.MemoryBytes {
+		s.Errorf("after %s: it is %+v, want it defined with %d processors and %d bytes and to have %d and %d", what, got,
+			defined.VCPUs, defined.MemoryBytes, live.VCPUs, live.MemoryBytes)
+	}
+}
+
 // hostile is what clients may write where people read it.
 var hostile = []string{
 	`"><&]]>`,

@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 		{"Stop", (*suite).stop},
 		{"Restart", (*suite).restart},
 		{"Redefine", (*suite).redefine},
+		{"Adjust", (*suite).adjust},
 		{"HostileText", (*suite).hostileText},
 		{"InvalidDomain", (*suite).invalidDomain},
 		{"MissingDomain", (*suite).missingDomain},

@@ -254,7 +254,13 @@ func (m *machine) status(networks map[string]uuid.UUID) (hypervisor.DomainStatus
 		return hypervisor.DomainStatus{}, err
 	}
 	st := describe(x, networks)
-	st.State, err = m.state()
+	info, err := m.dom.GetInfo()
+	if err != nil {
+		return st, err
+	}
+	if st.State, err = m.stateOf(info.State); st.State == hypervisor.Running || st.State == hypervisor.Paused {
+		st.LiveVCPUs, st.LiveMemoryBytes = int(info.NrVirtCpu), int64(info.Memory)*kib
+	}
 	return st, err
 }
 
@@ -264,9 +270,7 @@ func describe(x *libvirtxml.Domain, networks map[string]uuid.UUID) hypervisor.Do
 	if x.Metadata != nil {
 		st.Managed = isMarked(x.Metadata.XML)
 	}
-	if x.VCPU != nil {
-		st.VCPUs = int(x.VCPU.Value)
-	}
+	st.VCPUs = int(vcpusOf(x))
 	if x.Memory != nil {
 		st.MemoryBytes = int64(x.Memory.Value) * kib // libvirt writes KiB
 	}

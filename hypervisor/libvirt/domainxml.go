@@ -66,7 +66,7 @@ func (s *session) setDomain(x *libvirtxml.Domain, d hypervisor.Domain) error {
 	memory := uint((d.MemoryBytes + mib - 1) / mib * (mib / kib))
 	x.Memory = &libvirtxml.DomainMemory{Value: memory, Unit: "KiB"}
 	x.CurrentMemory = &libvirtxml.DomainCurrentMemory{Value: memory, Unit: "KiB"}
-	x.VCPU = &libvirtxml.DomainVCPU{Placement: "static", Value: uint(d.VCPUs)}
+	s.setVCPUs(x, uint(d.VCPUs))
 	if d.CPUShares > 0 {
 		if x.CPUTune == nil {
 			x.CPUTune = &libvirtxml.DomainCPUTune{}
@@ -76,6 +76,30 @@ func (s *session) setDomain(x *libvirtxml.Domain, d hypervisor.Domain) error {
 		x.CPUTune.Shares = nil
 	}
 	return nil
+}
+
+// mostSpare bounds the processors that a domain is ready for beyond those it has.
+const mostSpare = 64
+
+// setVCPUs gives a domain processors, and makes it ready for as many as the host
+// has: only so many can be added while it runs.
+func (s *session) setVCPUs(x *libvirtxml.Domain, n uint) {
+	x.VCPU = &libvirtxml.DomainVCPU{Placement: "static", Value: max(n, min(s.cpus, mostSpare))}
+	if x.VCPU.Value > n {
+		x.VCPU.Current = n
+	}
+	x.VCPUs = nil
+}
+
+// vcpusOf gives the processors that a definition starts with.
+func vcpusOf(x *libvirtxml.Domain) uint {
+	switch {
+	case x.VCPU == nil:
+		return 0
+	case x.VCPU.Current > 0:
+		return x.VCPU.Current
+	}
+	return x.VCPU.Value
 }
 
 // setMachine chooses what runs the domain; an existing choice for the same

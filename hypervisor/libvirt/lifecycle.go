@@ -22,6 +22,11 @@ func (m *machine) state() (hypervisor.State, error) {
 	if err != nil {
 		return "", err
 	}
+	return m.stateOf(st)
+}
+
+// stateOf translates a state of libvirt's.
+func (m *machine) stateOf(st libvirt.DomainState) (hypervisor.State, error) {
 	switch st {
 	case libvirt.DOMAIN_PAUSED, libvirt.DOMAIN_PMSUSPENDED:
 		return hypervisor.Paused, nil

@@ -16,6 +16,8 @@ const (
 	opDomainReboot   = "domain.reboot"
 	opDomainReset    = "domain.reset"
 	opDomainDestroy  = "domain.destroy"
+	opDomainVCPUs    = "domain.vcpus"  // of a running domain
+	opDomainMemory   = "domain.memory" // of a running domain
 
 	opDeviceAttach = "device.attach" // to a running domain
 	opDeviceDetach = "device.detach" // from a running domain
@@ -40,6 +42,7 @@ const (
 var ops = []string{
 	opDomainDefine, opDomainUndefine, opDomainCreate, opDomainResume, opDomainWake, opDomainSuspend, opDomainSave,
 	opDomainDiscard, opDomainShutdown, opDomainReboot, opDomainReset, opDomainDestroy,
+	opDomainVCPUs, opDomainMemory,
 	opDeviceAttach, opDeviceDetach, opDeviceDefine,
 	opNetworkDefine, opNetworkUndefine, opNetworkCreate, opNetworkDestroy, opNetworkAutostart,
 	opPoolDefine, opPoolBuild, opPoolCreate, opPoolAutostart,

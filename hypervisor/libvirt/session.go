@@ -27,6 +27,7 @@ type session struct {
 	// own way.
 	simulated bool
 	arch      string              // the host's own
+	cpus      uint                // of the host
 	types     map[string][]string // domain types by the guest's architecture
 
 	callbacks []int
@@ -84,6 +85,11 @@ func (s *session) learn() error {
 	if caps.Host.CPU != nil {
 		s.arch = caps.Host.CPU.Arch
 	}
+	node, err := s.conn.GetNodeInfo()
+	if err != nil {
+		return err
+	}
+	s.cpus = node.Cpus
 	s.types = map[string][]string{}
 	for _, g := range caps.Guests {
 		if g.OSType != "hvm" {

@@ -150,7 +150,7 @@ func TestOperatorsChanges(t *testing.T) {
 	domain.VCPUs = 2
 	must(t, d.DefineDomain(t.Context(), domain))
 	x = read(t, conn, domain.ID)
-	if x.VCPU.Value != 2 || x.Description != "ours" || x.OnCrash != "preserve" || !strings.Contains(x.Metadata.XML, ">keep<") {
+	if x.VCPU.Current != 2 || x.Description != "ours" || x.OnCrash != "preserve" || !strings.Contains(x.Metadata.XML, ">keep<") {
 		doc, _ := x.Marshal()
 		t.Errorf("the definition has become %s", doc)
 	}

@@ -27,6 +27,8 @@ type fakeHost struct {
 	// list is given.
 	listed func()
 	events chan hypervisor.Event
+	// rigid guests keep the size they were started with.
+	rigid bool
 }
 
 // fakeDomain is a domain of a fakeHost.
@@ -34,6 +36,9 @@ type fakeDomain struct{ hypervisor.DomainStatus }
 
 func (d *fakeDomain) status() hypervisor.DomainStatus {
 	s := d.DomainStatus
+	if s.State != hypervisor.Running && s.State != hypervisor.Paused {
+		s.LiveVCPUs, s.LiveMemoryBytes = 0, 0
+	}
 	s.Disks, s.NICs = slices.Clone(s.Disks), slices.Clone(s.NICs)
 	return s
 }
@@ -68,6 +73,9 @@ func (f *fakeHost) onList(listed func()) {
 // report changes a machine's state as if by itself, and tells of it.
 func (f *fakeHost) report(id uuid.UUID, s hypervisor.State) {
 	f.mu.Lock()
+	if d := f.domains[id]; d.State == hypervisor.Stopped {
+		d.resize()
+	}
 	f.domains[id].State = s
 	f.mu.Unlock()
 	f.events <- hypervisor.Event{Domain: id, State: s}
@@ -114,9 +122,30 @@ func (f *fakeHost) withDomain(ctx context.Context, op string, id uuid.UUID, do f
 
 func (f *fakeHost) setState(ctx context.Context, op string, id uuid.UUID, s hypervisor.State) error {
 	return f.withDomain(ctx, op, id, func(d *fakeDomain) error {
+		if d.State == hypervisor.Stopped || op == "restart domain cold" {
+			d.resize()
+		}
 		d.State = s
 		return nil
 	})
+}
+
+func (d *fakeDomain) resize() { d.LiveVCPUs, d.LiveMemoryBytes = d.VCPUs, d.MemoryBytes }
+
+func (f *fakeHost) AdjustDomain(ctx context.Context, id uuid.UUID) error {
+	return f.withDomain(ctx, "adjust domain", id, func(d *fakeDomain) error {
+		if !f.rigid {
+			d.resize()
+		}
+		return nil
+	})
+}
+
+// harden makes guests rigid.
+func (f *fakeHost) harden() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rigid = true
 }
 
 func (f *fakeHost) Info(context.Context) (hypervisor.Info, error) {

@@ -118,6 +118,11 @@ func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault er
 		return err
 	}
 	p.setState(k, w, state)
+	if part(p.m, w).machine && (t.Verb == verbUpdate || !role(p.m, w, rolePending).IsZero()) {
+		if d, ok := p.e.machine(ctx, w); ok {
+			p.pend(w, d)
+		}
+	}
 	if action := p.m.ActionOf(k, w.Mixins, t.Verb); action != nil {
 		if op := operations[action.Do]; op != nil && op.sets != "" {
 			w.Attributes.Set(roleAttr(p.m, w, op.sets).Name, t.Attributes.Get(op.param))
@@ -233,19 +238,37 @@ func (p *plan) means(k *occi.Kind, w *occi.Entity, t *occi.Task) bool {
 	return action != nil && operations[action.Do] != nil && operations[action.Do].restores
 }
 
+// pend puts down what a machine has not followed yet.
+func (p *plan) pend(w *occi.Entity, d hypervisor.DomainStatus) {
+	a := roleAttr(p.m, w, rolePending)
+	if a == nil {
+		return
+	}
+	text := pending(p.m, w, d)
+	if w.Attributes.Delete(a.Name); text != "" {
+		w.Attributes.Set(a.Name, occi.Str(text))
+	}
+}
+
 // reported asks the host for the state of a machine; "" if it does not tell soon.
 func (e *Engine) reported(ctx context.Context, k *occi.Kind, x *occi.Entity) string {
+	d, ok := e.machine(ctx, x)
+	if !ok {
+		return ""
+	}
+	return stateOf(k, d.State)
+}
+
+// machine asks the host for a machine, if it is one and the host answers soon.
+func (e *Engine) machine(ctx context.Context, x *occi.Entity) (hypervisor.DomainStatus, bool) {
 	h := e.host(x.Host)
 	if h == nil || !part(e.Model(), x).machine {
-		return ""
+		return hypervisor.DomainStatus{}, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	d, err := h.drv.Domain(ctx, x.ID)
-	if err != nil {
-		return ""
-	}
-	return stateOf(k, d.State)
+	return d, err == nil
 }
 
 // stateOf translates what a host says into a state of the kind, through the

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -83,7 +84,7 @@ func (f *found) agrees(m *occi.Model, x *occi.Entity) bool {
 	if !f.has(m, x) {
 		return failed(m, x)
 	}
-	return f.state(m, x) == "" && len(f.lost(m, x)) == 0
+	return f.state(m, x) == "" && len(f.lost(m, x)) == 0 && !f.pends(m, x)
 }
 
 // has reports whether a resource is there as its row says. A network that is
@@ -116,6 +117,31 @@ func (f *found) state(m *occi.Model, x *occi.Entity) string {
 		return ""
 	}
 	return state
+}
+
+// pending names the attributes of a machine that it runs without, though its
+// definition has them; "" if there are none. One that is saved comes back as it was.
+func pending(m *occi.Model, x *occi.Entity, d hypervisor.DomainStatus) string {
+	var names []string
+	differ := func(role string, live, defined int64) {
+		if a := roleAttr(m, x, role); a != nil && live != defined {
+			names = append(names, a.Name)
+		}
+	}
+	switch d.State {
+	case hypervisor.Saved:
+		return role(m, x, rolePending).Text
+	case hypervisor.Running, hypervisor.Paused:
+		differ(roleVCPUs, int64(d.LiveVCPUs), int64(d.VCPUs))
+		differ(roleMemory, d.LiveMemoryBytes, d.MemoryBytes)
+	}
+	return strings.Join(names, " ")
+}
+
+// pends reports whether what is pending on a machine is other than its row says.
+func (f *found) pends(m *occi.Model, x *occi.Entity) bool {
+	d, ok := f.domains[x.ID]
+	return ok && pending(m, x, d) != role(m, x, rolePending).Text
 }
 
 // lost lists the links of a machine whose devices it lacks.

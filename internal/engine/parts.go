@@ -88,20 +88,27 @@ func defineDomain(ctx context.Context, j *job) error {
 	return j.drv.DefineDomain(ctx, domainOf(j.m, j.x))
 }
 
-// updateDomain also takes off the scratch disk of a machine that has come to have
-// none.
+// updateDomain has a machine follow its row, at once as far as that is possible.
 func updateDomain(ctx context.Context, j *job) error {
-	if j.params.Get(paramNoScratch).Text == "" || ephemeral(j.m, j.x) != nil {
-		return defineDomain(ctx, j)
+	if j.params.Get(paramNoScratch).Text != "" && ephemeral(j.m, j.x) == nil {
+		if err := removeScratch(ctx, j); err != nil {
+			return err
+		}
 	}
+	if err := defineDomain(ctx, j); err != nil {
+		return err
+	}
+	return j.drv.AdjustDomain(ctx, j.x.ID)
+}
+
+// removeScratch takes off the scratch disk of a machine that has come to have
+// none.
+func removeScratch(ctx context.Context, j *job) error {
 	id := scratchID(j.x)
 	if err := gone(j.drv.DetachDisk(ctx, j.x.ID, id)); err != nil {
 		return err
 	}
-	if err := gone(j.drv.DeleteVolume(ctx, id)); err != nil {
-		return err
-	}
-	return defineDomain(ctx, j)
+	return gone(j.drv.DeleteVolume(ctx, id))
 }
 
 // scratch makes sure of a volume of at least a size (GFD.222 section 4): one that

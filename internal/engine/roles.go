@@ -20,6 +20,7 @@ const (
 	roleCmdline    = "domain.cmdline"
 	roleEphemeral  = "domain.ephemeral.size"
 	roleEphemeralD = "domain.ephemeral.target"
+	rolePending    = "domain.pending"
 	roleSize       = "volume.size"
 	roleVLAN       = "network.vlan"
 	roleCIDR       = "network.cidr"

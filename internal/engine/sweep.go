@@ -290,6 +290,9 @@ func (h *host) follows(ctx context.Context, x *occi.Entity, f *found) error {
 			p.setState(k, p.put(x), state)
 		}
 	}
+	if f.pends(p.m, x) {
+		p.pend(p.put(x), f.domains[x.ID])
+	}
 	_, err := p.commit(ctx)
 	return err
 }
