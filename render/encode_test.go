@@ -1,7 +1,6 @@
 package render_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/schematest"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
 )
@@ -175,19 +175,26 @@ func TestEncodingsAppend(t *testing.T) {
 	}
 }
 
-func TestJSONIsValid(t *testing.T) {
+// TestEncodingsConform holds what has a schema to it, whatever entries embed.
+func TestEncodingsConform(t *testing.T) {
 	t.Parallel()
 	m := builtin(t)
-	v := &render.View{Model: m, Base: "http://127.0.0.1:8787"}
+	var judge schematest.Judge
 	for what, write := range shown(m) {
 		for _, f := range render.Formats() {
-			if !strings.HasSuffix(f.Media, "json") {
-				continue
-			}
-			if got, err := write(f, v); err != nil || !json.Valid(got) {
-				t.Errorf("%s of %s: %v\n%s", f.Media, what, err, got)
+			for _, content := range []string{"xml", "json", "text"} {
+				got, err := write(f, &render.View{Model: m, Base: "http://127.0.0.1:8787", Content: content})
+				if err != nil {
+					continue // the golden file has it
+				}
+				if err := judge.Add(what, f.Media, got); err != nil {
+					t.Error(err)
+				}
 			}
 		}
+	}
+	if err := judge.Finish(); err != nil {
+		t.Error(err)
 	}
 }
 

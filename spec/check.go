@@ -8,7 +8,7 @@ import (
 
 // reservedPaths are the first segments of URLs that are the server's own.
 var reservedPaths = map[string]bool{"-": true, "mixin": true, "events": true, "healthz": true, "readyz": true,
-	"metrics": true, ".well-known": true}
+	"metrics": true, "schema": true, ".well-known": true}
 
 // check checks what files say of each other.
 func (b *builder) check() {

@@ -19,6 +19,7 @@ import (
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/server"
+	"github.com/occid/occid/spec"
 	"github.com/occid/occid/store"
 )
 
@@ -89,7 +90,7 @@ func (s *service) open(ctx context.Context) error {
 		return err
 	}
 	s.closers = append(s.closers, func() error { eng.Stop(); return nil })
-	s.server = server.New(server.Config{Engine: eng, Version: version, Logger: s.log})
+	s.server = server.New(server.Config{Engine: eng, Version: version, Logger: s.log, Schemas: spec.Schemas()})
 	if s.listener, err = net.Listen("tcp", o.Listen); err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}

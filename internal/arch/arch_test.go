@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/lab/...":     {"internal/lab"},
 	"internal/conformance": {"internal/lab"},
 	"internal/pgtest":      {},
+	"internal/schematest":  {"spec"},
 	"internal/arch":        {},
 	"internal/bench":       {"*"},
 	"cmd/occid":            {"*"},

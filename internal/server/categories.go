@@ -33,6 +33,7 @@ func (c *call) getCategories() error {
 	}
 	key := c.registryKey("/-/?" + c.r.URL.RawQuery)
 	key.filter = text
+	c.links = c.schemaLinks()
 	return c.show(key, time.Time{}, func(dst []byte, v *render.View) ([]byte, error) {
 		return c.format.Categories(dst, v, found)
 	})
@@ -43,6 +44,7 @@ func (c *call) getStates() error {
 	if err := c.params.only(); err != nil {
 		return err
 	}
+	c.links = c.schemaLinks()
 	return c.show(c.registryKey("/-/states"), time.Time{}, c.format.States)
 }
 

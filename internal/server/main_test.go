@@ -16,6 +16,7 @@ import (
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/pgtest"
+	"github.com/occid/occid/internal/schematest"
 	"github.com/occid/occid/internal/server"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/spec"
@@ -84,6 +85,8 @@ type cloud struct {
 	log    *record
 	// statements are the SQL statements run.
 	statements *counter
+	// judge sees every answer.
+	judge *schematest.Judge
 }
 
 // newCloud starts a server that ends with the test.
@@ -105,7 +108,7 @@ func newCloudOn(t testing.TB, dsn string) *cloud {
 // newCloudOf is newCloudOn with a registry of choice.
 func newCloudOf(t testing.TB, dsn string, m *occi.Model) *cloud {
 	t.Helper()
-	c := &cloud{t: t, log: &record{}, statements: &counter{}}
+	c := &cloud{t: t, log: &record{}, statements: &counter{}, judge: &schematest.Judge{}}
 	ctx := context.Background()
 	st, err := store.Open(ctx, dsn, store.WithTrace(c.statements.count))
 	if err != nil {
@@ -129,10 +132,15 @@ func newCloudOf(t testing.TB, dsn string, m *occi.Model) *cloud {
 	if _, ok := t.(*testing.B); ok {
 		log = io.Discard
 	}
-	c.server = server.New(server.Config{Engine: c.engine, Version: "test", Logger: slog.New(slog.NewJSONHandler(log, nil))})
+	c.server = server.New(server.Config{Engine: c.engine, Version: "test", Schemas: spec.Schemas(), Logger: slog.New(slog.NewJSONHandler(log, nil))})
 	web := httptest.NewServer(c.server)
 	t.Cleanup(web.Close)
 	c.url = web.URL
+	t.Cleanup(func() {
+		if err := c.judge.Finish(); err != nil {
+			t.Error(err)
+		}
+	})
 	return c
 }
 
@@ -187,6 +195,11 @@ func (c *cloud) send(req *http.Request) reply {
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if _, ok := c.t.(*testing.B); !ok {
+		if err := c.judge.Add(req.Method+" "+req.URL.String(), resp.Header.Get("Content-Type"), text); err != nil {
+			c.t.Error(err)
+		}
 	}
 	return reply{resp, string(text)}
 }

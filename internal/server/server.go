@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -58,6 +59,8 @@ type Config struct {
 	// Logger gets one record for each request, and the text of internal faults;
 	// nil means slog's default.
 	Logger *slog.Logger
+	// Schemas are the files of /schema/; nil means none.
+	Schemas fs.FS
 }
 
 // Server answers requests. It is safe for concurrent use.
@@ -105,7 +108,7 @@ func New(c Config) *Server {
 		accept:    []string{readable("")},
 		acceptOld: []string{readable("application/occi+json")},
 	}
-	s.routes = s.router()
+	s.routes = s.router(c.Schemas)
 	return s
 }
 
@@ -122,7 +125,7 @@ func readable(without string) string {
 
 // router names the paths that are fixed; what all others mean depends on the
 // registry in force.
-func (s *Server) router() http.Handler {
+func (s *Server) router(schemas fs.FS) http.Handler {
 	r := chi.NewRouter()
 	r.NotFound(s.handle(inRegistry))
 	r.MethodNotAllowed(s.handle(inRegistry))
@@ -139,6 +142,10 @@ func (s *Server) router() http.Handler {
 		r.Handle(path+"/", h)
 		r.Handle(path+`{suffix:\.[a-z]+}`, h)
 		r.Handle(path+`/{suffix:\.[a-z]+}`, h)
+	}
+	s.fixed = append(s.fixed, strings.TrimSuffix(schemaPath, "/"))
+	for name, text := range files(schemas) {
+		r.Handle(schemaPath+name, s.handle(fixed(fileVerbs(name, text))))
 	}
 	return r
 }
