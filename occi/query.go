@@ -21,7 +21,8 @@ const (
 
 // Cond compares an attribute with a value. Name is an attribute's full name;
 // the core attributes are under their own names. Numbers compare as numbers,
-// everything else as text; an entity without the attribute never matches.
+// everything else as text; an entity without the attribute never matches. Created
+// and Updated compare when that was, in microseconds since 1970.
 type Cond struct {
 	Name  string
 	Op    Op
@@ -31,6 +32,17 @@ type Cond struct {
 	Or []Cond
 }
 
+// Names under which conditions and orders know what is no attribute.
+const (
+	Created = "created"
+	Updated = "updated"
+)
+
+// Either selects entities that are of any of Kinds, have any of Mixins, or are
+// without any of NoMixins: one of these will do. The zero Either selects none.
+// All are identifiers.
+type Either struct{ Kinds, Mixins, NoMixins []string }
+
 // Query selects entities. The zero Query selects all. Everything given must
 // hold. Deleted entities are never selected.
 type Query struct {
@@ -38,9 +50,11 @@ type Query struct {
 	Mixins []string // identifiers; each of them
 	// AnyMixins are identifiers too; any of them will do.
 	AnyMixins []string
-	IDs       []uuid.UUID // any of them
-	Conds     []Cond
-	Text      []string // words, each of which title, summary or a text attribute holds, in any case
+	// Categories must all hold.
+	Categories []Either
+	IDs        []uuid.UUID // any of them
+	Conds      []Cond
+	Text       []string // words, each of which title, summary or a text attribute holds, in any case
 	// LinkedTo selects resources with a link to or from this one.
 	LinkedTo uuid.UUID
 	Sort     []Order // then by Seq
@@ -60,7 +74,7 @@ type Count struct {
 	Updated  time.Time // of the last change; zero if there was none
 }
 
-// Order is one sort criterion: an attribute's full name, or "created", "updated".
+// Order is one sort criterion: an attribute's full name, or Created, Updated.
 type Order struct {
 	Name string
 	// Or are attributes that stand in where an entity has none of Name, the first

@@ -35,6 +35,7 @@ func (q *Query) selects(e *Entity) bool {
 		(len(q.IDs) == 0 || slices.Contains(q.IDs, e.ID)) &&
 		(len(q.AnyMixins) == 0 || slices.ContainsFunc(q.AnyMixins, e.HasMixin)) &&
 		!slices.ContainsFunc(q.Mixins, func(id string) bool { return !e.HasMixin(id) }) &&
+		!slices.ContainsFunc(q.Categories, func(c Either) bool { return !c.holds(e) }) &&
 		!slices.ContainsFunc(q.Conds, func(c Cond) bool { return !c.holds(e) }) &&
 		!slices.ContainsFunc(q.Text, func(word string) bool { return !says(e, strings.ToLower(word)) })
 }
@@ -44,6 +45,11 @@ func says(e *Entity, word string) bool {
 	in := func(text string) bool { return strings.Contains(strings.ToLower(text), word) }
 	return in(e.Title) || in(e.Summary) ||
 		slices.ContainsFunc(e.Attributes, func(a Attr) bool { return a.Value.Type == String && in(a.Value.Text) })
+}
+
+func (c Either) holds(e *Entity) bool {
+	return slices.Contains(c.Kinds, e.Kind) || slices.ContainsFunc(c.Mixins, e.HasMixin) ||
+		slices.ContainsFunc(c.NoMixins, func(id string) bool { return !e.HasMixin(id) })
 }
 
 func (c Cond) holds(e *Entity) bool {
@@ -93,6 +99,10 @@ func (e *Entity) value(name string) Value {
 		text = e.Target.end()
 	case AttrTargetKind:
 		text = e.Target.Kind
+	case Created:
+		return Int(e.Created.UnixMicro())
+	case Updated:
+		return Int(e.Updated.UnixMicro())
 	default:
 		return e.Attributes.Get(name)
 	}
@@ -142,9 +152,9 @@ func (o Order) compare(a, b *Entity) int {
 	}
 	moment := func(x, y time.Time) int { return direction * x.Compare(y) }
 	switch o.Name {
-	case "created":
+	case Created:
 		return moment(a.Created, b.Created)
-	case "updated":
+	case Updated:
 		return moment(a.Updated, b.Updated)
 	}
 	v, w := o.value(a), o.value(b)

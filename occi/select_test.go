@@ -3,6 +3,7 @@ package occi_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -20,6 +21,7 @@ func TestSelect(t *testing.T) {
 	c.Mixins, c.Kind, c.Target = []string{"m#x"}, infra+"storagelink", occi.Ref{ID: a.ID}
 	gone := entity("gone")
 	gone.Deleted = true
+	b.Updated = time.Unix(1, 0)
 	cond := func(name string, op occi.Op, v occi.Value, or ...occi.Cond) occi.Query {
 		return occi.Query{Conds: []occi.Cond{{Name: name, Op: op, Value: v, Or: or}}}
 	}
@@ -32,6 +34,11 @@ func TestSelect(t *testing.T) {
 		"identifiers":                  {occi.Query{IDs: []uuid.UUID{c.ID, a.ID}}, "a c"},
 		"mixins":                       {occi.Query{Mixins: []string{"m#x", "m#y"}}, ""},
 		"any mixin":                    {occi.Query{AnyMixins: []string{"m#x", "m#y"}}, "c"},
+		"either category":              {occi.Query{Categories: []occi.Either{{Kinds: []string{infra + "network"}, Mixins: []string{"m#x"}}}}, "c"},
+		"without either mixin":         {occi.Query{Categories: []occi.Either{{NoMixins: []string{"m#x", "m#y"}}, {NoMixins: []string{"m#x"}}}}, "a b"},
+		"no category":                  {occi.Query{Categories: []occi.Either{{}}}, ""},
+		"a moment":                     {cond(occi.Updated, occi.Ge, occi.Int(1_000_000)), "b"},
+		"before a moment":              {cond(occi.Created, occi.Lt, occi.Int(1_000_000)), "a b c"},
 		"a number":                     {cond("occi.compute.cores", occi.Eq, occi.Float(2)), "a"},
 		"numbers, not texts":           {cond("occi.compute.cores", occi.Gt, occi.Int(2)), "b"},
 		"another number":               {cond("occi.compute.cores", occi.Ne, occi.Int(2)), "b"},

@@ -222,6 +222,15 @@ func (x *runner) list() {
 			q.Conds[0].Or = []occi.Cond{x.cond("x.m"), {Name: occi.AttrID, Op: occi.Eq, Value: occi.Str(x.pool[0].String())}}
 		}
 	}
+	if rapid.Bool().Draw(x.r, "when") {
+		when := x.cond(rapid.SampledFrom([]string{occi.Created, occi.Updated}).Draw(x.r, "moment"))
+		when.Value = occi.Int(start.Add(time.Duration(when.Value.Num) * time.Second).UnixMicro())
+		q.Conds = append(q.Conds, when)
+	}
+	if rapid.Bool().Draw(x.r, "categories") {
+		some := func(of ...string) []string { return rapid.SliceOfN(rapid.SampledFrom(of), 0, 2).Draw(x.r, "category") }
+		q.Categories = []occi.Either{{Kinds: some(computeKind, nicKind), Mixins: some("m#1", "m#2"), NoMixins: some("m#1", "m#2")}}
+	}
 	if rapid.Bool().Draw(x.r, "sort") {
 		q.Sort = []occi.Order{{Name: "x.n", Desc: rapid.Bool().Draw(x.r, "desc")}}
 	}

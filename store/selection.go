@@ -51,7 +51,7 @@ func (x *selection) bound(n int64) string { return bigint(x.arg(n)) }
 
 // isPlain reports whether a query selects whole collections, in order.
 func isPlain(q *occi.Query) bool {
-	return len(q.Mixins) == 0 && len(q.AnyMixins) == 0 && len(q.IDs) == 0 && len(q.Conds) == 0 && len(q.Text) == 0 && len(q.Sort) == 0 && q.LinkedTo == uuid.Nil
+	return len(q.Mixins) == 0 && len(q.AnyMixins) == 0 && len(q.Categories) == 0 && len(q.IDs) == 0 && len(q.Conds) == 0 && len(q.Text) == 0 && len(q.Sort) == 0 && q.LinkedTo == uuid.Nil
 }
 
 // plain selects of so many members. An offset costs a step per entity, so what
@@ -93,12 +93,10 @@ func (x *selection) filtered() error {
 		x.having(id, "= "+x.arg([]byte(mixinKey)))
 	}
 	if len(q.AnyMixins) > 0 {
-		names := make([]string, len(q.AnyMixins))
-		for i, id := range q.AnyMixins {
-			names[i] = x.arg(indexed(id))
-		}
-		x.where = append(x.where, `e.seq IN (SELECT m.entity FROM attributes m
-			WHERE m.key = `+x.arg([]byte(mixinKey))+` AND m.name IN (`+strings.Join(names, ", ")+`))`)
+		x.where = append(x.where, "e.seq IN "+x.withAny(q.AnyMixins))
+	}
+	for _, c := range q.Categories {
+		x.where = append(x.where, x.either(c))
 	}
 	if len(q.IDs) > 0 {
 		x.where = append(x.where, x.d.anyOf("e.id", x.arg(x.d.list(q.IDs))))
@@ -128,6 +126,30 @@ func (x *selection) kinds() {
 	default:
 		x.where = append(x.where, x.d.anyOf("e.kind", x.arg(x.d.list(x.q.Kinds))))
 	}
+}
+
+// withAny selects what has any of some mixins.
+func (x *selection) withAny(mixins []string) string {
+	names := make([]string, len(mixins))
+	for i, id := range mixins {
+		names[i] = x.arg(indexed(id))
+	}
+	return `(SELECT m.entity FROM attributes m WHERE m.key = ` + x.arg([]byte(mixinKey)) + ` AND m.name IN (` + strings.Join(names, ", ") + `))`
+}
+
+// either makes alternatives of categories a condition.
+func (x *selection) either(c occi.Either) string {
+	holds := []string{"e.seq IS NULL"}
+	if len(c.Kinds) > 0 {
+		holds = append(holds, x.d.anyOf("e.kind", x.arg(x.d.list(c.Kinds))))
+	}
+	if len(c.Mixins) > 0 {
+		holds = append(holds, "e.seq IN "+x.withAny(c.Mixins))
+	}
+	for _, id := range c.NoMixins {
+		holds = append(holds, "e.seq NOT IN "+x.withAny([]string{id}))
+	}
+	return "(" + strings.Join(holds, " OR ") + ")"
 }
 
 // having adds conditions, which begin with an operator, on the key under a name.
@@ -160,9 +182,14 @@ func (x *selection) cond(c occi.Cond) error {
 	if len(c.Or) > 0 {
 		return x.anyOf(append([]occi.Cond{c}, c.Or...))
 	}
-	if c.Name == occi.AttrID {
+	switch c.Name {
+	case occi.AttrID:
 		on, err := x.compareID(c)
 		x.where = append(x.where, "e.id "+on)
+		return err
+	case occi.Created, occi.Updated:
+		op, err := operator(c)
+		x.where = append(x.where, "e."+c.Name+" "+op+" "+bigint(x.arg(int64(c.Value.Num))))
 		return err
 	}
 	conditions, err := x.compare(c)
@@ -239,7 +266,7 @@ func (x *selection) compareID(c occi.Cond) (string, error) {
 func (x *selection) sort(o occi.Order) {
 	var key string
 	switch {
-	case o.Name == "created" || o.Name == "updated":
+	case o.Name == occi.Created || o.Name == occi.Updated:
 		key = "e." + o.Name
 	case o.Name == occi.AttrID:
 		key = "e.id"
