@@ -57,9 +57,12 @@ type Query struct {
 	Text       []string // words, each of which title, summary or a text attribute holds, in any case
 	// LinkedTo selects resources with a link to or from this one.
 	LinkedTo uuid.UUID
-	Sort     []Order // then by Seq
-	Offset   int
-	Limit    int // 0 means no limit
+	// Since and Until bound when the last change was, at or after the one and before
+	// the other; zero times do not.
+	Since, Until time.Time
+	Sort         []Order // then by Seq
+	Offset       int
+	Limit        int // 0 means no limit
 	// Count is that of Kinds, of all kinds with LinkedTo, if the caller has just
 	// read it; it spares the store from doing so.
 	Count *Count
@@ -90,5 +93,8 @@ type Page struct {
 	// LinkedTo is the entity that the query names there, without its links; nil if
 	// there is none.
 	LinkedTo *Entity
-	Count    Count // that the page is based on
+	// Earlier is when the last change was before the query's Since of anything that
+	// meets the rest of the query; zero if there is nothing.
+	Earlier time.Time
+	Count   Count // that the page is based on
 }

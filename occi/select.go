@@ -13,16 +13,23 @@ import (
 // order of their Seq, as a store does of its own. It does not look at LinkedTo,
 // which is about entities that may not be among them.
 func (q *Query) Select(es []*Entity) *Page {
+	page := &Page{}
 	var found []*Entity
 	for _, e := range es {
-		if !e.Deleted && q.selects(e) {
+		switch {
+		case e.Deleted || !q.selects(e):
+		case !q.Since.IsZero() && e.Updated.Before(q.Since):
+			if e.Updated.After(page.Earlier) {
+				page.Earlier = e.Updated
+			}
+		case q.Until.IsZero() || e.Updated.Before(q.Until):
 			found = append(found, e)
 		}
 	}
 	for _, o := range slices.Backward(q.Sort) {
 		slices.SortStableFunc(found, o.compare)
 	}
-	page := &Page{Total: len(found)}
+	page.Total = len(found)
 	page.Entities = found[min(q.Offset, len(found)):]
 	if q.Limit > 0 {
 		page.Entities = page.Entities[:min(q.Limit, len(page.Entities))]

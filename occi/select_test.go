@@ -21,7 +21,7 @@ func TestSelect(t *testing.T) {
 	c.Mixins, c.Kind, c.Target = []string{"m#x"}, infra+"storagelink", occi.Ref{ID: a.ID}
 	gone := entity("gone")
 	gone.Deleted = true
-	b.Updated = time.Unix(1, 0)
+	a.Updated, b.Updated = time.Unix(0, 1000), time.Unix(1, 0)
 	cond := func(name string, op occi.Op, v occi.Value, or ...occi.Cond) occi.Query {
 		return occi.Query{Conds: []occi.Cond{{Name: name, Op: op, Value: v, Or: or}}}
 	}
@@ -37,6 +37,8 @@ func TestSelect(t *testing.T) {
 		"either category":              {occi.Query{Categories: []occi.Either{{Kinds: []string{infra + "network"}, Mixins: []string{"m#x"}}}}, "c"},
 		"without either mixin":         {occi.Query{Categories: []occi.Either{{NoMixins: []string{"m#x", "m#y"}}, {NoMixins: []string{"m#x"}}}}, "a b"},
 		"no category":                  {occi.Query{Categories: []occi.Either{{}}}, ""},
+		"since a moment":               {occi.Query{Since: time.Unix(1, 0)}, "b"},
+		"until a moment":               {occi.Query{Until: time.Unix(1, 0)}, "a c"},
 		"a moment":                     {cond(occi.Updated, occi.Ge, occi.Int(1_000_000)), "b"},
 		"before a moment":              {cond(occi.Created, occi.Lt, occi.Int(1_000_000)), "a b c"},
 		"a number":                     {cond("occi.compute.cores", occi.Eq, occi.Float(2)), "a"},
@@ -65,6 +67,9 @@ func TestSelect(t *testing.T) {
 		}
 		if got := strings.Join(titles, " "); got != x.want {
 			t.Errorf("%s: %q, want %q", name, got, x.want)
+		}
+		if early := page.Earlier; !early.IsZero() != !x.q.Since.IsZero() || !early.IsZero() && early != a.Updated {
+			t.Errorf("%s: earlier, at %s", name, early)
 		}
 		if x.q.Limit == 0 && page.Total != len(titles) || x.q.Limit > 0 && page.Total != 3 {
 			t.Errorf("%s: a total of %d", name, page.Total)

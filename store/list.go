@@ -76,6 +76,9 @@ func (s *Store) readPage(ctx context.Context, q *occi.Query, now *occi.Count) (*
 			found.links = append(found.links, hit{rank, r.e})
 		case rowLinked:
 			page.LinkedTo = r.e
+		case rowBefore:
+			page.Earlier = fromMicros(r.seq)
+			return nil
 		}
 		size += sizeOf(r.e)
 		return nil

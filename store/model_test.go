@@ -227,6 +227,10 @@ func (x *runner) list() {
 		when.Value = occi.Int(start.Add(time.Duration(when.Value.Num) * time.Second).UnixMicro())
 		q.Conds = append(q.Conds, when)
 	}
+	moment := func(name string) time.Time {
+		return rapid.SampledFrom([]time.Time{{}, start, start.Add(time.Second), start.Add(3 * time.Second)}).Draw(x.r, name)
+	}
+	q.Since, q.Until = moment("since"), moment("until")
 	if rapid.Bool().Draw(x.r, "categories") {
 		some := func(of ...string) []string { return rapid.SliceOfN(rapid.SampledFrom(of), 0, 2).Draw(x.r, "category") }
 		q.Categories = []occi.Either{{Kinds: some(computeKind, nicKind), Mixins: some("m#1", "m#2"), NoMixins: some("m#1", "m#2")}}

@@ -17,6 +17,7 @@ const (
 	rowEntity = "1"
 	rowLink   = "2" // of the entity of the same rank
 	rowLinked = "3" // what the query's LinkedTo names
+	rowBefore = "4" // its seq is when the last change before the query's Since was
 )
 
 // maxJoins is how many tables a selection joins beside the entities; SQLite
@@ -38,6 +39,7 @@ type selection struct {
 	// of hits, which are to be counted.
 	with    string
 	counted bool
+	before  string // selects when the last change before the query's Since was
 }
 
 // arg adds a parameter and gives its name.
@@ -51,7 +53,8 @@ func (x *selection) bound(n int64) string { return bigint(x.arg(n)) }
 
 // isPlain reports whether a query selects whole collections, in order.
 func isPlain(q *occi.Query) bool {
-	return len(q.Mixins) == 0 && len(q.AnyMixins) == 0 && len(q.Categories) == 0 && len(q.IDs) == 0 && len(q.Conds) == 0 && len(q.Text) == 0 && len(q.Sort) == 0 && q.LinkedTo == uuid.Nil
+	return len(q.Mixins) == 0 && len(q.AnyMixins) == 0 && len(q.Categories) == 0 && len(q.IDs) == 0 && len(q.Conds) == 0 && len(q.Text) == 0 && len(q.Sort) == 0 && q.LinkedTo == uuid.Nil &&
+		q.Since.IsZero() && q.Until.IsZero()
 }
 
 // plain selects of so many members. An offset costs a step per entity, so what
@@ -109,11 +112,24 @@ func (x *selection) filtered() error {
 		x.where = append(x.where, `e.id IN (SELECT l.target FROM entities l WHERE l.source = `+id+` AND NOT l.deleted
 			UNION SELECT l.source FROM entities l WHERE l.target = `+id+` AND NOT l.deleted)`)
 	}
+	x.window()
 	for _, o := range q.Sort {
 		x.sort(o)
 	}
 	x.page()
 	return nil
+}
+
+// window bounds when the last change was. All other conditions are there already.
+func (x *selection) window() {
+	if since := x.q.Since; !since.IsZero() {
+		at := bigint(x.arg(micros(since)))
+		x.before = "SELECT COALESCE(max(e.updated), 0) FROM " + x.from() + " WHERE " + strings.Join(x.where, " AND ") + " AND e.updated < " + at
+		x.where = append(x.where, "e.updated >= "+at)
+	}
+	if until := x.q.Until; !until.IsZero() {
+		x.where = append(x.where, "e.updated < "+bigint(x.arg(micros(until))))
+	}
 }
 
 // kinds restricts to members of the query's collections.
@@ -318,6 +334,9 @@ func (x *selection) statement() statement {
 			JOIN entities l ON l.source = e.id AND NOT l.deleted`
 	if x.counted {
 		sql += ` UNION ALL SELECT 0, ` + rowTotal + `, (SELECT count(*) FROM hits), 0, 0, 0, 0, NULL`
+	}
+	if x.before != "" {
+		sql += ` UNION ALL SELECT 0, ` + rowBefore + `, (` + x.before + `), 0, 0, 0, 0, NULL`
 	}
 	if x.q.LinkedTo != uuid.Nil {
 		sql += ` UNION ALL SELECT 0, ` + rowLinked + `, ` + entityColumns("t") + ` FROM entities t WHERE t.id = ` + x.arg(x.q.LinkedTo) + ` AND NOT t.deleted`
