@@ -45,6 +45,9 @@ func TestActionsOnCollections(t *testing.T) {
 	before := c.revision()
 	act("/mixin/blue/?action=restart", 409, two, "suspended")
 	act("/compute/?action=restart", 409, two, other, "inactive")
+	if now := c.revision(); now != before {
+		t.Error("an action that is refused changed something")
+	}
 	member(disk)
 	before = c.revision()
 	act("/mixin/blue/?action=start", 400, disk, "start")
