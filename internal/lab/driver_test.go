@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 
@@ -30,7 +31,7 @@ func TestDriver(t *testing.T) {
 			return d
 		}, hypertest.Traits{
 			Guest:   hypervisor.Domain{Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: lab.Cmdline, MemoryBytes: 128 << 20},
-			Up:      func(t *testing.T, domain uuid.UUID) { up(t, h, domain) },
+			Up:      func(t *testing.T, domain uuid.UUID) { up(ctx, t, h, domain) },
 			Foreign: func(t *testing.T) uuid.UUID { return foreign(t, h, guest) },
 		})
 	})
@@ -40,14 +41,14 @@ func TestDriver(t *testing.T) {
 }
 
 // up waits until the guest of a domain is up.
-func up(t *testing.T, h *lab.Host, domain uuid.UUID) {
+func up(ctx context.Context, t *testing.T, h *lab.Host, domain uuid.UUID) {
 	t.Helper()
 	c, err := h.Console(domain.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Wait(t.Context(), lab.GuestUp); err != nil {
+	if _, err := c.Wait(ctx, lab.GuestUp); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -39,13 +39,15 @@ func TestMain(m *testing.M) {
 // own makes a host and a server, says where they are and waits for the end of
 // standard input.
 func own() {
-	h, err := lab.NewHost(context.Background(), lab.Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	h, err := lab.NewHost(ctx, lab.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	os.Setenv(roleEnv, "server")
-	s, err := lab.StartServer(context.Background(), lab.ServerOptions{Binary: os.Args[0], Dir: "data", Hosts: []*lab.Host{h}})
+	s, err := lab.StartServer(ctx, lab.ServerOptions{Binary: os.Args[0], Dir: "data", Hosts: []*lab.Host{h}})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -76,6 +78,13 @@ func newHost(ctx context.Context, t *testing.T) *lab.Host {
 			t.Error(err)
 		}
 	})
+	// Calls of libvirt have no bounds: those that hang end with the host.
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			h.Close()
+		}
+	})
+	t.Cleanup(func() { stop() })
 	return h
 }
 
@@ -195,7 +204,7 @@ func TestOwnerKilled(t *testing.T) {
 		t.Fatalf("the owner says %q", line)
 	}
 	network := namespace(t, filepath.Join(root, "proc/1/ns/net"))
-	first, server := filepath.Base(filepath.Dir(root)), body(t, url+"/pid")
+	first, server := filepath.Base(filepath.Dir(root)), body(ctx, t, url+"/pid")
 	if err := owner.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

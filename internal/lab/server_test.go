@@ -58,7 +58,7 @@ func TestServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := body(t, s.URL+"/")
+	got := body(ctx, t, s.URL+"/")
 	want := "--dev --listen 127.0.0.1:0 --data data --db sqlite:data/occid.db --libvirt test:///one,test:///two"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)
@@ -79,9 +79,13 @@ func TestServer(t *testing.T) {
 	}
 }
 
-func body(t *testing.T, url string) string {
+func body(ctx context.Context, t *testing.T, url string) string {
 	t.Helper()
-	resp, err := http.Get(url)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

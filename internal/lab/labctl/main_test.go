@@ -31,6 +31,7 @@ func TestLabctl(t *testing.T) {
 	labctl := exec.CommandContext(ctx, filepath.Join(dir, "labctl"), "-occid", filepath.Join(dir, "occid"), "-listen", "127.0.0.1:0")
 	labctl.Env = append(os.Environ(), "TMPDIR="+temp)
 	labctl.Stderr = t.Output()
+	labctl.WaitDelay = time.Minute // what it leaves behind may hold that open
 	stdout, err := labctl.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
