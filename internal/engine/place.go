@@ -103,17 +103,7 @@ func (b *creation) scratch(x *occi.Entity) error {
 	if a == nil || role(b.m, x, roleEphemeral).Num <= 0 {
 		return nil
 	}
-	taken := b.disksOf(x)
-	given := x.Attributes.Get(a.Name).Text
-	switch want := diskName(given); {
-	case given == "":
-		x.Attributes.Set(a.Name, occi.Str(taken.free("vd", diskLetters)))
-	case want == "":
-		return noDevice(a, given)
-	case taken.taken[want]:
-		return conflict("%s: the machine has a device %s already", a.Name, want)
-	}
-	return nil
+	return b.disksOf(x).disk(a, x)
 }
 
 // disksOf are the names of the disks that are linked to a machine, or will be.
@@ -146,19 +136,30 @@ func (b *creation) namesOf(src *occi.Entity) *deviceNames {
 	return n
 }
 
+// disk has an attribute of an entity name a device that is free: the one given, if
+// one is.
+func (n *deviceNames) disk(a *occi.Attribute, x *occi.Entity) error {
+	given := x.Attributes.Get(a.Name).Text
+	name := diskName(given)
+	switch {
+	case given == "":
+		name = n.free("vd", diskLetters)
+		x.Attributes.Set(a.Name, occi.Str(name))
+	case name == "":
+		return noDevice(a, given)
+	case n.taken[name]:
+		return conflict("%s: the machine has a device %s already", a.Name, name)
+	}
+	n.taken[name] = true
+	return nil
+}
+
 // name completes one link.
 func (n *deviceNames) name(m *occi.Model, l *occi.Entity) error {
 	if a := roleAttr(m, l, roleTarget); a != nil {
-		given := l.Attributes.Get(a.Name).Text
-		switch want := diskName(given); {
-		case given == "":
-			l.Attributes.Set(a.Name, occi.Str(n.free("vd", diskLetters)))
-		case want == "":
-			return noDevice(a, given)
-		case n.taken[want]:
-			return final{occi.E(occi.Conflict, "%s: the machine has a device %s already", a.Name, want)}
+		if err := n.disk(a, l); err != nil {
+			return err
 		}
-		n.taken[diskName(l.Attributes.Get(a.Name).Text)] = true
 	}
 	if a := roleAttr(m, l, roleInterface); a != nil {
 		given := l.Attributes.Get(a.Name).Text
@@ -166,7 +167,7 @@ func (n *deviceNames) name(m *occi.Model, l *occi.Entity) error {
 			given = n.free("eth", strconv.Itoa)
 			l.Attributes.Set(a.Name, occi.Str(given))
 		} else if n.taken[given] {
-			return final{occi.E(occi.Conflict, "%s: the machine has an interface %s already", a.Name, given)}
+			return conflict("%s: the machine has an interface %s already", a.Name, given)
 		}
 		n.taken[given] = true
 	}
@@ -176,7 +177,7 @@ func (n *deviceNames) name(m *occi.Model, l *occi.Entity) error {
 			given = macOf(l.ID)
 			l.Attributes.Set(a.Name, occi.Str(given))
 		} else if n.macs[given] {
-			return final{occi.E(occi.Conflict, "%s: the machine has an interface with %s already", a.Name, given)}
+			return conflict("%s: the machine has an interface with %s already", a.Name, given)
 		}
 		n.macs[given] = true
 	}
