@@ -44,14 +44,21 @@ func (c *cloud) rows(want int) {
 	}
 }
 
-func TestWhatAHostDoesNotDeleteComesBackWhole(t *testing.T) {
-	t.Parallel()
-	c := newCloud(t)
-	vm, net := c.create(draft(compute)), c.create(draft(network))
-	vol := c.create(draft(storage, "occi.storage.size", 1))
+// linked makes a running machine with a network and a volume.
+func (c *cloud) linked() (vm, net, vol *occi.Entity) {
+	c.t.Helper()
+	vm, net = c.create(draft(compute)), c.create(draft(network))
+	vol = c.create(draft(storage, "occi.storage.size", 1))
 	c.create(link(nic, vm, net))
 	c.create(link(disk, vm, vol))
 	c.mustAct(vm, "start")
+	return vm, net, vol
+}
+
+func TestWhatAHostDoesNotDeleteComesBackWhole(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, net, vol := c.linked()
 	c.refuse("delete domain")
 	if err := c.delete(vm.ID, vol.ID); err != nil {
 		t.Fatal(err)

@@ -97,11 +97,7 @@ func TestASweepBelievesNoOldNews(t *testing.T) {
 func TestDevicesAreMadeAgain(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	vm, net := c.create(draft(compute)), c.create(draft(network))
-	vol := c.create(draft(storage, "occi.storage.size", 1))
-	c.create(link(nic, vm, net))
-	c.create(link(disk, vm, vol))
-	c.mustAct(vm, "start")
+	vm, _, _ := c.linked()
 	c.host.mu.Lock()
 	d := c.host.domains[vm.ID]
 	d.Disks, d.NICs = nil, nil
