@@ -67,7 +67,9 @@ func TestATagBroughtAlongMayClash(t *testing.T) {
 	tag := func(term, more string) string {
 		return `{"type":"compute","mixins":[{"term":"` + term + `","scheme":"http://example.com/u/ann/tags#"` + more + `}]}`
 	}
-	post := func(body string) reply { return c.do("POST", "/compute/", body, "Content-Type: application/json", "Prefer: wait=20") }
+	post := func(body string) reply {
+		return c.do("POST", "/compute/", body, "Content-Type: application/json", "Prefer: wait=20")
+	}
 	post(tag("web", `,"location":"/tags/web/"`)).want(t, 201)
 	before, registry := c.revision(), c.do("GET", "/-/", "").text
 	db := tag("db", `,"location":"/tags/db/"`)
