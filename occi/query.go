@@ -77,6 +77,10 @@ type Count struct {
 	Updated  time.Time // of the last change; zero if there was none
 }
 
+// UserMixins stands for the kind of what users define: a store counts the changes
+// to that list under it.
+const UserMixins = CoreScheme + "mixin"
+
 // Order is one sort criterion: an attribute's full name, or Created, Updated.
 type Order struct {
 	Name string

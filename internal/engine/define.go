@@ -9,14 +9,18 @@ import (
 
 // Define adds users' mixins to the registry (GFD.223 section 9), all or none, and
 // gives them. One that is there already, defined alike, stays as it is. See
-// occi.Model.UserMixin for what is refused.
-func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCategory) ([]*occi.Mixin, error) {
+// occi.Model.UserMixin for what is refused. A repetition is harmless by itself, so o's
+// Key is not looked at.
+func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCategory, o Options) ([]*occi.Mixin, error) {
 	var defined []*occi.Mixin
 	_, err := retry(ctx, func() (*Outcome, error) {
 		if err := e.Renew(ctx, true); err != nil {
 			return nil, err
 		}
-		p := e.plan(c)
+		p, err := e.begin(ctx, c, o)
+		if err != nil {
+			return nil, err
+		}
 		defined = nil
 		// Each is judged with those before it in force.
 		m := p.m
@@ -71,12 +75,16 @@ func (p *plan) imported(d *occi.Draft) error {
 // Undefine removes users' mixins from the registry, all or none, and takes them
 // and what they brought from all entities. It is Forbidden to remove what the
 // provider defines, and NotFound what nobody does.
-func (e *Engine) Undefine(ctx context.Context, c Caller, ids []string) (*Outcome, error) {
+func (e *Engine) Undefine(ctx context.Context, c Caller, ids []string, o Options) (*Outcome, error) {
 	out, err := retry(ctx, func() (*Outcome, error) {
 		if err := e.Renew(ctx, true); err != nil {
 			return nil, err
 		}
-		b := creation{plan: e.plan(c)}
+		p, err := e.begin(ctx, c, o)
+		if err != nil {
+			return nil, err
+		}
+		b := creation{plan: p}
 		if err := b.undefined(ids); err != nil {
 			return nil, final{err}
 		}

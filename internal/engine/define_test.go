@@ -14,14 +14,14 @@ const tags = "http://example.com/u/ann/tags#"
 
 func (c *cloud) define(ds ...occi.DraftCategory) {
 	c.t.Helper()
-	if _, err := c.Define(c.ctx, engine.Caller{Name: "ann"}, ds); err != nil {
+	if _, err := c.Define(c.ctx, engine.Caller{Name: "ann"}, ds, engine.Options{}); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
 func (c *cloud) undefine(ids ...string) {
 	c.t.Helper()
-	if _, err := c.Undefine(c.ctx, engine.Caller{}, ids); err != nil {
+	if _, err := c.Undefine(c.ctx, engine.Caller{}, ids, engine.Options{}); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -89,8 +89,8 @@ func TestNoEntityKeepsAMixinThatIsRemovedMeanwhile(t *testing.T) {
 	for range 2 {
 		group.Go(func() {
 			for range 30 {
-				_, _ = c.Define(c.ctx, engine.Caller{}, []occi.DraftCategory{{ID: tags + "x"}})
-				_, _ = c.Undefine(c.ctx, engine.Caller{}, []string{tags + "x"})
+				_, _ = c.Define(c.ctx, engine.Caller{}, []occi.DraftCategory{{ID: tags + "x"}}, engine.Options{})
+				_, _ = c.Undefine(c.ctx, engine.Caller{}, []string{tags + "x"}, engine.Options{})
 			}
 		})
 		group.Go(func() {

@@ -50,8 +50,12 @@ func (c *call) getStates() error {
 
 // registryKey names a rendering of the registry, which changes with it alone.
 func (c *call) registryKey(path string) bodyKey {
-	return bodyKey{path: path, revision: c.reg.model.Revision + 1, registry: c.reg, format: c.format, base: c.base()}
+	return bodyKey{path: path, revision: registryRevision(c.reg.model.Revision), registry: c.reg, format: c.format, base: c.base()}
 }
+
+// registryRevision makes one of the registry, which there always is, of that of
+// users' mixins.
+func registryRevision(mixins int64) int64 { return mixins + 1 }
 
 // choose gives the categories with identifiers or terms, all for none.
 func choose(m *occi.Model, names []string) (*render.Categories, error) {

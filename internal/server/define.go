@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
 )
@@ -11,14 +12,14 @@ import (
 // defineMixins adds the mixins that a request describes to the registry (GFD.223
 // section 9).
 func (c *call) defineMixins() error {
-	_, described, err := c.mixins()
+	w, described, err := c.mixins()
 	if err != nil {
 		return err
 	}
 	if err := c.s.placed(described); err != nil {
 		return err
 	}
-	defined, err := c.s.engine.Define(c.r.Context(), c.caller, described)
+	defined, err := c.s.engine.Define(c.r.Context(), c.caller, described, w.options)
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (c *call) removeMixins() error {
 	for _, d := range described {
 		ids = append(ids, d.ID)
 	}
-	out, err := c.s.engine.Undefine(c.r.Context(), c.caller, ids)
+	out, err := c.s.engine.Undefine(c.r.Context(), c.caller, ids, w.options)
 	if err != nil {
 		return err
 	}
@@ -64,13 +65,11 @@ func (c *call) mixins() (w write, out []occi.DraftCategory, err error) {
 	if err != nil {
 		return w, nil, err
 	}
-	if w.options.Match != nil {
-		if err := c.renew(true); err != nil {
-			return w, nil, err
-		}
-		if err := w.options.Match(&occi.Entity{Revision: c.reg.model.Revision + 1}); err != nil {
-			return w, nil, err
-		}
+	if match := w.options.Match; match != nil {
+		w.options.Match = nil
+		w.options.Collection = &engine.Collection{Kinds: []string{occi.UserMixins}, Match: func(now occi.Count) error {
+			return match(&occi.Entity{Revision: registryRevision(now.Revision), Updated: now.Updated})
+		}}
 	}
 	if d != nil {
 		if out, err = c.categoriesOf(out, d); err != nil {
