@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -239,7 +240,8 @@ func (e *Engine) keyed(ctx context.Context, c Caller, o Options, do func() (*Out
 }
 
 // underWay reads the tasks of entities that are not over, by entity and oldest
-// first, in one query.
+// first, in one query. It is a Conflict if one has ended since its entity was read,
+// which is not in the state any more that the task left it in.
 func (e *Engine) underWay(ctx context.Context, found map[uuid.UUID]*occi.Entity) (map[uuid.UUID][]*occi.Task, error) {
 	under := map[uuid.UUID][]*occi.Task{}
 	var lanes []uuid.UUID
@@ -255,5 +257,15 @@ func (e *Engine) underWay(ctx context.Context, found map[uuid.UUID]*occi.Entity)
 	for _, t := range tasks {
 		under[t.Entity] = append(under[t.Entity], t)
 	}
-	return under, err
+	if err != nil {
+		return nil, err
+	}
+	for id, x := range found {
+		for _, t := range x.Tasks {
+			if !slices.ContainsFunc(under[id], func(o *occi.Task) bool { return o.ID == t }) {
+				return nil, occi.E(occi.Conflict, "a task of %s has ended", id)
+			}
+		}
+	}
+	return under, nil
 }
