@@ -40,14 +40,17 @@ type host struct {
 	events chan hypervisor.Event
 	resync chan struct{} // of capacity 1: compare with the rows
 
-	mu   sync.Mutex
-	last map[uuid.UUID]hypervisor.Event // by machine, while a task runs
+	mu sync.Mutex
+	// busy are what tasks are about that run here, whose events are in last until
+	// they are over.
+	busy map[uuid.UUID]bool
+	last map[uuid.UUID]hypervisor.Event
 }
 
 func newHost(e *Engine, h Host) *host {
 	return &host{e: e, name: h.Name, drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
 		gate: make(chan struct{}, 1), events: make(chan hypervisor.Event, 1024), resync: make(chan struct{}, 1),
-		last: map[uuid.UUID]hypervisor.Event{}}
+		busy: map[uuid.UUID]bool{}, last: map[uuid.UUID]hypervisor.Event{}}
 }
 
 func (h *host) start(ctx context.Context) {
@@ -156,7 +159,9 @@ func (h *host) run(ctx context.Context, a attempt) {
 	bounded, cancel := context.WithTimeout(a.work, taskTime+h.e.cfg.StopTimeout)
 	defer cancel()
 	renewed := h.renew(bounded, a)
-	err := h.perform(bounded, t)
+	h.begin(t.Entity)
+	defer h.end(t.Entity)
+	x, err := h.perform(bounded, t)
 	cancel()
 	<-renewed
 	switch cause := context.Cause(a.work); {
@@ -166,7 +171,7 @@ func (h *host) run(ctx context.Context, a attempt) {
 		h.e.log.Warn("the claim on a task was lost; it is left to whoever has it", "task", t.ID, "host", h.name)
 		return
 	}
-	h.settle(ctx, t, err)
+	h.settle(ctx, t, x, err)
 }
 
 // errLost is why a task was interrupted whose claim another worker may take over.
@@ -204,8 +209,9 @@ func (h *host) renew(ctx context.Context, a attempt) <-chan struct{} {
 }
 
 // settle writes the outcome of an attempt. If the database is away for long, or
-// the task was claimed again, nothing is written and the task is repeated.
-func (h *host) settle(ctx context.Context, t *occi.Task, err error) {
+// the task was claimed again, nothing is written and the task is repeated. x is
+// what the task is about as it was before, nil if that is not known.
+func (h *host) settle(ctx context.Context, t *occi.Task, x *occi.Entity, err error) {
 	log := h.e.log.With("task", t.ID, "verb", t.Verb, "entity", t.Entity, "host", h.name)
 	again := err != nil && !errors.Is(err, errCancelled) && (transient(err) || ctx.Err() != nil)
 	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
@@ -215,7 +221,7 @@ func (h *host) settle(ctx context.Context, t *occi.Task, err error) {
 		if again {
 			werr = h.e.postpone(write, t, err)
 		} else {
-			werr = h.e.finish(write, t, err)
+			werr = h.e.finish(write, t, x, err)
 		}
 		if werr == nil {
 			break
@@ -245,15 +251,20 @@ func (h *host) superseded(ctx context.Context, t *occi.Task) bool {
 	return err == nil && (now.State.Over() || now.Attempts > t.Attempts)
 }
 
-// perform does on the host what a task asks for.
-func (h *host) perform(ctx context.Context, t *occi.Task) error {
+// perform does on the host what a task asks for, and gives what that is about as
+// it was before, nil if there is none.
+func (h *host) perform(ctx context.Context, t *occi.Task) (*occi.Entity, error) {
 	if t.Cancel {
-		return errCancelled
+		return nil, errCancelled
 	}
 	j, err := h.job(ctx, t)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return j.x, h.carryOut(ctx, j, t)
+}
+
+func (h *host) carryOut(ctx context.Context, j *job, t *occi.Task) error {
 	ops := part(j.m, j.x)
 	switch {
 	case t.Verb == verbDelete:

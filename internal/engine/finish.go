@@ -44,9 +44,14 @@ func (e *Engine) postpone(ctx context.Context, t *occi.Task, fault error) error 
 	return e.store.Commit(ctx, &occi.Change{At: e.now(), Tasks: []*occi.Task{&w}})
 }
 
-// finish writes the end of a task and what it means for its entity. What others
-// changed meanwhile is kept.
-func (e *Engine) finish(ctx context.Context, t *occi.Task, fault error) error {
+// finish writes the end of a task and what it means for its entity, x if that was
+// read before, else nil. What others changed meanwhile is kept.
+func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault error) error {
+	if t.Verb == verbDelete {
+		// It goes with the links that it has by now, whatever their revisions.
+		x = nil
+	}
+	var left *occi.Entity
 	_, err := retry(ctx, func() (*Outcome, error) {
 		p := e.plan(Caller{})
 		w := *t
@@ -60,21 +65,24 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, fault error) error {
 			w.Progress = 100
 		}
 		p.change.Tasks = []*occi.Task{&w}
-		x, err := e.store.EntityAny(ctx, t.Entity)
-		if err != nil && !errors.Is(err, occi.NotFound) {
-			return nil, err
+		if x == nil {
+			var err error
+			if x, err = e.store.EntityAny(ctx, t.Entity); err != nil && !errors.Is(err, occi.NotFound) {
+				return nil, err
+			}
 		}
-		if err == nil {
+		if x != nil {
 			if err := p.ended(ctx, x, &w, fault); err != nil {
 				return nil, err
 			}
 		}
+		x, left = nil, p.puts[t.Entity]
 		return nil, e.store.Commit(ctx, &p.change)
 	})
 	if err == nil {
 		e.waiters.over(t.ID)
 		if h := e.host(t.Host); h != nil {
-			h.over(t, fault)
+			h.over(t, left, fault)
 		}
 		e.wake(t.Host)
 	}

@@ -184,7 +184,9 @@ func (s *survey) repair(ctx context.Context, row differs) error {
 // a State anything may have changed. While a task about it is under way the
 // event is kept for when that is over.
 func (h *host) event(ctx context.Context, ev hypervisor.Event) error {
-	h.keep(ev)
+	if h.keep(ev) {
+		return nil
+	}
 	x, err := h.e.store.Entity(ctx, ev.Domain)
 	if errors.Is(err, occi.NotFound) || err == nil && x.Host != h.name {
 		h.kept(ev.Domain)
@@ -197,18 +199,27 @@ func (h *host) event(ctx context.Context, ev hypervisor.Event) error {
 		return nil
 	}
 	h.kept(ev.Domain)
-	m := h.e.Model()
-	if k := m.Kind(x.Kind); !ev.Gone && k != nil && k.States != nil && stateOf(k, ev.State) == m.State(x) {
+	if tells(h.e.Model(), ev, x) {
 		return nil
 	}
 	return h.check(ctx, x.ID)
 }
 
+// tells reports whether an event says of an entity what its row says.
+func tells(m *occi.Model, ev hypervisor.Event, x *occi.Entity) bool {
+	k := m.Kind(x.Kind)
+	return !ev.Gone && k != nil && k.States != nil && stateOf(k, ev.State) == m.State(x)
+}
+
 // over has what a task was about looked at again, if the host reported something
 // of it meanwhile or the task was not done: one to delete that was refused may
-// show what was never made. A remake that fails is not made again.
-func (h *host) over(t *occi.Task, fault error) {
-	h.renotice(t.Entity)
+// show what was never made. A remake that fails is not made again. left is the
+// entity as the task left it, nil if that is not known.
+func (h *host) over(t *occi.Task, left *occi.Entity, fault error) {
+	h.end(t.Entity)
+	if ev, ok := h.kept(t.Entity); ok && (left == nil || len(left.Tasks) > 0 || !tells(h.e.Model(), ev, left)) {
+		h.notice(ev)
+	}
 	if fault != nil && t.Verb != verbRemake {
 		h.notice(hypervisor.Event{Domain: t.Lane})
 	}
@@ -228,10 +239,26 @@ func (h *host) waiting() []uuid.UUID {
 	return slices.Collect(maps.Keys(h.last))
 }
 
-func (h *host) keep(ev hypervisor.Event) {
+// begin and end enclose the time in which a task about an entity runs here.
+func (h *host) begin(id uuid.UUID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.busy[id] = true
+}
+
+func (h *host) end(id uuid.UUID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.busy, id)
+}
+
+// keep keeps an event and reports whether a task about its subject runs here: the
+// end of that looks at it.
+func (h *host) keep(ev hypervisor.Event) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last[ev.Domain] = ev
+	return h.busy[ev.Domain]
 }
 
 // kept takes out what keep put in.

@@ -178,5 +178,5 @@ func (e *Engine) cancelPending(ctx context.Context, t *occi.Task) (running bool,
 	if t.State != occi.TaskPending {
 		return false, occi.E(occi.Conflict, "the task cannot be cancelled: it is %s", t.State)
 	}
-	return false, e.finish(ctx, t, errCancelled)
+	return false, e.finish(ctx, t, nil, errCancelled)
 }
