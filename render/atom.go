@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/xml"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,9 +31,11 @@ type atomCodec struct{}
 // feed is the head of a feed, with what atom.Feed lacks.
 type feed struct {
 	atom.Feed
-	Total   int `xml:"http://a9.com/-/spec/opensearch/1.1/ totalResults"`
-	Start   int `xml:"http://a9.com/-/spec/opensearch/1.1/ startIndex,omitempty"`
-	PerPage int `xml:"http://a9.com/-/spec/opensearch/1.1/ itemsPerPage,omitempty"`
+	Complete *struct{} `xml:"http://purl.org/syndication/history/1.0 complete"`
+	Archive  *struct{} `xml:"http://purl.org/syndication/history/1.0 archive"`
+	Total    int       `xml:"http://a9.com/-/spec/opensearch/1.1/ totalResults"`
+	Start    int       `xml:"http://a9.com/-/spec/opensearch/1.1/ startIndex,omitempty"`
+	PerPage  int       `xml:"http://a9.com/-/spec/opensearch/1.1/ itemsPerPage,omitempty"`
 }
 
 // serverName is the author of what has no owner.
@@ -77,40 +81,67 @@ func feedHead(v *View, c *Collection) feed {
 		}
 	}
 	f.Updated = moment(updated)
-	// The suffix makes a feed of it for whoever asks, whatever they accept.
-	here += ".atom"
-	link := func(rel, href string) { f.Link = append(f.Link, atom.Link{Rel: rel, Href: href, Type: atomMedia}) }
-	page := func(n int) string {
-		return withQuery(withQuery(here, c.Query), fmt.Sprintf("page=%d&number=%d", n, c.Number))
+	if c.Complete {
+		f.Complete = &struct{}{}
 	}
-	link("search", here+"?q=")
-	if c.Page < 1 || c.Number < 1 {
-		link("self", withQuery(here, c.Query))
-		return f
+	if c.Page > 0 && c.Number > 0 {
+		f.Start, f.PerPage = (c.Page-1)*c.Number+1, c.Number
 	}
-	last := max(1, (c.Total+c.Number-1)/c.Number)
-	f.Start, f.PerPage = (c.Page-1)*c.Number+1, c.Number
-	link("self", page(c.Page))
-	link("first", page(1))
-	if c.Page > 1 {
-		link("previous", page(min(c.Page-1, last)))
+	if c.Archive != nil && c.Archive.Closed {
+		f.Archive = &struct{}{}
 	}
-	if c.Page < last {
-		link("next", page(c.Page+1))
-	}
-	link("last", page(last))
+	f.Link = feedLinks(v, c)
 	return f
 }
 
+// searchMedia is the type of what describes a search (OpenSearch 1.1).
+const searchMedia = "application/opensearchdescription+xml"
+
+// feedLinks lead to the parts of a feed (RFC 5005) and to how it is searched.
+func feedLinks(v *View, c *Collection) []atom.Link {
+	// The suffix makes a feed of it for whoever asks, whatever they accept.
+	here := withQuery(v.Base+c.Path+".atom", c.Query)
+	links := []atom.Link{{Rel: "search", Href: v.Base + "/-/opensearch?collection=" + url.QueryEscape(c.Path), Type: searchMedia}}
+	link := func(rel, query string) {
+		links = append(links, atom.Link{Rel: rel, Href: withQuery(here, query), Type: atomMedia})
+	}
+	page := func(n int) string { return fmt.Sprintf("page=%d&number=%d", n, c.Number) }
+	switch a := c.Archive; {
+	case a != nil:
+		link("self", "archive="+a.Name)
+		link("current", "archive="+CurrentArchive)
+		if a.Previous != "" {
+			link("prev-archive", "archive="+a.Previous)
+		}
+		if a.Next != "" {
+			link("next-archive", "archive="+a.Next)
+		}
+	case c.Page < 1 || c.Number < 1:
+		link("self", "")
+	default:
+		last := max(1, (c.Total+c.Number-1)/c.Number)
+		link("self", page(c.Page))
+		link("first", page(1))
+		if c.Page > 1 {
+			link("previous", page(min(c.Page-1, last)))
+		}
+		if c.Page < last {
+			link("next", page(c.Page+1))
+		}
+		link("last", page(last))
+	}
+	return links
+}
+
 // withQuery adds a query to a URL that may have one.
-func withQuery(url, query string) string {
+func withQuery(to, query string) string {
 	switch {
 	case query == "":
-		return url
-	case bytes.IndexByte([]byte(url), '?') >= 0:
-		return url + "&" + query
+		return to
+	case strings.Contains(to, "?"):
+		return to + "&" + query
 	}
-	return url + "?" + query
+	return to + "?" + query
 }
 
 // urlID is an identifier that lasts as long as the URL.

@@ -35,8 +35,10 @@ type atomEntry struct {
 
 type atomFeed struct {
 	atom.Feed
-	Total int         `xml:"http://a9.com/-/spec/opensearch/1.1/ totalResults"`
-	Entry []atomEntry `xml:"entry"`
+	Total    int         `xml:"http://a9.com/-/spec/opensearch/1.1/ totalResults"`
+	Complete *struct{}   `xml:"http://purl.org/syndication/history/1.0 complete"`
+	Archive  *struct{}   `xml:"http://purl.org/syndication/history/1.0 archive"`
+	Entry    []atomEntry `xml:"entry"`
 }
 
 func writeFeed(t *testing.T, v *render.View, c *render.Collection) (atomFeed, []byte) {
@@ -73,7 +75,7 @@ func TestFeed(t *testing.T) {
 	if f.Title != "A & B" || f.Total != 1 || f.Updated != "2026-01-02T04:04:05.6Z" {
 		t.Errorf("head %+v", f.Feed)
 	}
-	want := map[string]string{"self": v.Base + "/compute/.atom?a=1&b=%22", "search": v.Base + "/compute/.atom?q="}
+	want := map[string]string{"self": v.Base + "/compute/.atom?a=1&b=%22", "search": v.Base + "/-/opensearch?collection=%2Fcompute%2F"}
 	if diff := gocmp.Diff(want, links(f.Link)); diff != "" {
 		t.Error(diff)
 	}
@@ -161,9 +163,34 @@ func TestFeedPages(t *testing.T) {
 	} {
 		f, _ := writeFeed(t, v, &render.Collection{Path: "/", Query: "x=1", Title: "All", Total: tt.total, Page: tt.page, Number: 10, Updated: epoch})
 		valid(t, f)
-		tt.want["search"] = "http://a/.atom?q="
+		tt.want["search"] = "http://a/-/opensearch?collection=%2F"
 		if diff := gocmp.Diff(tt.want, links(f.Link)); diff != "" {
 			t.Errorf("page %d of %d: %s", tt.page, tt.total, diff)
+		}
+	}
+}
+
+// TestFeedParts marks feeds as RFC 5005 has it, and leads from archive to archive.
+func TestFeedParts(t *testing.T) {
+	t.Parallel()
+	v := &render.View{Model: builtin(t), Base: "http://a"}
+	at := func(name string) string { return "http://a/.atom?x=1&archive=" + name }
+	for name, tt := range map[string]struct {
+		complete bool
+		archive  *render.Archive
+		want     map[string]string
+	}{
+		"complete": {true, nil, map[string]string{"self": "http://a/.atom?x=1"}},
+		"current":  {false, &render.Archive{Name: "current", Previous: "2025-12"}, map[string]string{"self": at("current"), "current": at("current"), "prev-archive": at("2025-12")}},
+		"middle": {false, &render.Archive{Name: "2025-12", Closed: true, Previous: "2025-10", Next: "2026-01"},
+			map[string]string{"self": at("2025-12"), "current": at("current"), "prev-archive": at("2025-10"), "next-archive": at("2026-01")}},
+		"first": {false, &render.Archive{Name: "2025-10", Closed: true}, map[string]string{"self": at("2025-10"), "current": at("current")}},
+	} {
+		f, _ := writeFeed(t, v, &render.Collection{Path: "/", Query: "x=1", Title: "All", Updated: epoch, Complete: tt.complete, Archive: tt.archive})
+		valid(t, f)
+		tt.want["search"] = "http://a/-/opensearch?collection=%2F"
+		if diff := gocmp.Diff(tt.want, links(f.Link)); diff != "" || (f.Complete != nil) != tt.complete || (f.Archive != nil) != (tt.archive != nil && tt.archive.Closed) {
+			t.Errorf("%s: complete %v, archive %v\n%s", name, f.Complete, f.Archive, diff)
 		}
 	}
 }

@@ -76,7 +76,23 @@ type Collection struct {
 	Page     int // from 1; 0 if not paged
 	Number   int // entities on a page
 	Updated  time.Time
+	// Complete tells that these are all there are (RFC 5005 section 2).
+	Complete bool
+	Archive  *Archive // nil for what is no part of an archive
 }
+
+// Archive is a part of a collection that is told apart by when its members changed
+// last (RFC 5005 section 4). Parts are named by the value of a URL's parameter
+// "archive".
+type Archive struct {
+	Name string
+	// Closed parts get no new members.
+	Closed         bool
+	Previous, Next string // names of the parts around it, empty for none
+}
+
+// CurrentArchive names the part that is not yet closed.
+const CurrentArchive = "current"
 
 // Categories is a selection of the registry: the query interface.
 type Categories struct {

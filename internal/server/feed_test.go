@@ -1,11 +1,17 @@
 package server_test
 
 import (
+	"context"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
+	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -98,10 +104,133 @@ func TestFeedReaders(t *testing.T) {
 			t.Fatalf("%s: %+v", next, f)
 		}
 		seen++
-		c.feeds(f.Links["self"], f.Links["first"], f.Links["last"], f.Links["search"])
+		c.feeds(f.Links["self"], f.Links["first"], f.Links["last"])
 		next = f.Links["next"]
 	}
 	if next != "" {
 		t.Errorf("the last page has a next one, %s", next)
+	}
+}
+
+// TestFeedArchives follows a feed back through its archives.
+func TestFeedArchives(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	path := c.create("/compute/", `{"title":"old"}`)
+	c.create("/network/", `{"title":"n"}`)
+	if f := c.feeds(c.url + "/compute/.atom?archive=current")[0]; len(f.Entries) != 1 || f.Links["current"] == "" || f.Links["prev-archive"] != "" {
+		t.Errorf("in the month of the change: %+v", f)
+	}
+	changed, err := http.ParseTime(c.do("GET", path, "").Header.Get("Last-Modified"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	month := changed.UTC().Format("2006-01")
+	tag := c.do("GET", "/compute/.atom?archive="+month, "").want(t, 200).Header.Get("ETag")
+	c.later.Store(int64(100 * 24 * time.Hour))
+	current := c.do("GET", "/compute/.atom?archive=current", "").want(t, 200)
+	f := c.feeds(c.url + "/compute/.atom?archive=current")[0]
+	if len(f.Entries) != 0 || strings.Contains(current.text, "archive xmlns") || f.Links["prev-archive"] != c.url+"/compute/.atom?archive="+month {
+		t.Fatalf("three months later: %+v", f)
+	}
+	closed := c.do("GET", "/compute/.atom?archive="+month, "", "If-None-Match: "+tag).want(t, 200, "<archive xmlns", `rel="next-archive"`)
+	old := c.feeds(f.Links["prev-archive"])[0]
+	if len(old.Entries) != 1 || old.Entries[0].Title != "old" || old.ID != f.ID || old.Links["current"] != f.Links["current"] {
+		t.Errorf("the archive: %+v\n%s", old, closed.text)
+	}
+	if none := c.feeds(c.url + "/compute/.atom?archive=current&title=other")[0]; none.Links["prev-archive"] != "" {
+		t.Errorf("a filter that nothing passes has an archive: %+v", none)
+	}
+	c.do("GET", "/compute/.atom", "").want(t, 200, "<complete xmlns")
+	if page := c.do("GET", "/compute/.atom?page=1", "").want(t, 200); strings.Contains(page.text, "<complete") {
+		t.Error("a page is said to be all")
+	}
+	for query, want := range map[string]int{"updated.ge=" + changed.Format("2006-01-02"): 1, "created<2020-01-01": 0, "updated=" + changed.Format(time.RFC3339): 0,
+		"created.lt=" + changed.Add(time.Hour).Format(time.RFC3339): 1} {
+		if got := c.paths("/compute/?" + query); len(got) != want {
+			t.Errorf("%s: %v", query, got)
+		}
+	}
+}
+
+// TestOpenSearch searches as what describes the search says.
+func TestOpenSearch(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.create("/compute/", `{"title":"web server"}`)
+	c.create("/compute/", `{"title":"mail server"}`)
+	c.create("/storage/", `{"title":"web pages","size":1}`)
+	for path, want := range map[string]int{"/compute/": 1, "/": 2, "/compute/?page=1": 1} {
+		from, _, _ := strings.Cut(path, "?")
+		where := c.feeds(c.url + strings.Replace(path, "?", ".atom?", 1))[0].Links["search"]
+		r := c.do("GET", strings.TrimPrefix(where, c.url), "").want(t, 200)
+		var d struct {
+			XMLName   xml.Name `xml:"http://a9.com/-/spec/opensearch/1.1/ OpenSearchDescription"`
+			ShortName string
+			URL       []struct {
+				Type     string `xml:"type,attr"`
+				Template string `xml:"template,attr"`
+			} `xml:"Url"`
+		}
+		if err := xml.Unmarshal([]byte(r.text), &d); err != nil || r.Header.Get("Content-Type") != "application/opensearchdescription+xml" || len(d.ShortName) > 16 {
+			t.Fatalf("%s: %v\n%s", where, err, r.text)
+		}
+		feeds := 0
+		for _, u := range d.URL {
+			to := strings.NewReplacer("{searchTerms}", "WEB", "{startPage}", "1", "{count}", "20").Replace(u.Template)
+			got := c.do("GET", strings.TrimPrefix(to, c.url), "").want(t, 200)
+			if media, _, _ := strings.Cut(got.Header.Get("Content-Type"), ";"); media != u.Type {
+				t.Errorf("%s is %s, not %s", to, media, u.Type)
+			}
+			if u.Type == "application/atom+xml" {
+				feeds++
+				if f := c.feeds(to)[0]; len(f.Entries) != want {
+					t.Errorf("%s: %+v", to, f)
+				}
+			}
+		}
+		if feeds != 2 {
+			t.Errorf("%s: %d feeds of %s", where, feeds, from)
+		}
+	}
+}
+
+// TestNewsboat reads a feed with a person's reader: the list of feeds, the entries
+// of the first, the first of those.
+func TestNewsboat(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	for _, title := range []string{"web-1", "größe <b> & co"} {
+		c.create("/compute/", fmt.Sprintf(`{"title":%q,"cores":3}`, title))
+	}
+	home := t.TempDir()
+	for name, text := range map[string]string{"urls": c.url + "/compute/.atom?content=text\n", "config": "auto-reload no\n"} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const newsboat = "newsboat -u urls -C config -c cache.db"
+	run := func(keys string, command ...string) string {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+		cmd.Dir, cmd.Env = home, append(os.Environ(), "HOME="+home, "TERM=vt100", "LC_ALL=C.UTF-8")
+		cmd.Stdin = strings.NewReader(keys)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", command, err, out)
+		}
+		return string(out)
+	}
+	run("", "sh", "-c", newsboat+" -x reload")
+	if out := run("", "sh", "-c", newsboat+" -x print-unread"); !strings.HasPrefix(out, "2 unread") {
+		t.Errorf("print-unread: %s", out)
+	}
+	// A terminal is what it shows things in.
+	shown := run("\n\nqqq", "script", "-qec", "stty rows 40 cols 120; "+newsboat, "/dev/null")
+	for _, words := range []string{"Compute Resource", "web-1", "größe <b> & co", "cores 3", c.url + "/compute/"} {
+		if !strings.Contains(shown, words) {
+			t.Errorf("it does not show %q:\n%q", words, shown)
+		}
 	}
 }

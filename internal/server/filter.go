@@ -24,7 +24,9 @@ type selection struct {
 	query occi.Query
 	// page and number are 0 when the collection is not paged.
 	page, number int
-	// rest is the query without page and number, raw.
+	// archive is the part of the collection that is selected, nil for no such.
+	archive *render.Archive
+	// rest is the query without page, number and archive, raw.
 	rest string
 	// described is the text of what the request describes of its members.
 	described string
@@ -59,6 +61,9 @@ func (c *call) selects() (*selection, error) {
 		s.described = text
 	}
 	if err := s.paging(c.params); err != nil {
+		return nil, err
+	}
+	if err := s.archived(c.params, c.s.now()); err != nil {
 		return nil, err
 	}
 	for _, p := range c.params {
@@ -142,7 +147,7 @@ var unsafeInURL = strings.NewReplacer("<", "%3C", ">", "%3E", `"`, "%22")
 func withoutPaging(raw string) string {
 	var kept []string
 	for _, piece := range strings.FieldsFunc(unsafeInURL.Replace(raw), func(r rune) bool { return r == '&' || r == ';' }) {
-		if name, _, _ := strings.Cut(piece, "="); name != "page" && name != "number" {
+		if name, _, _ := strings.Cut(piece, "="); name != "page" && name != "number" && name != "archive" {
 			kept = append(kept, piece)
 		}
 	}
@@ -216,7 +221,7 @@ func (c *call) filter() (*render.Filter, string, error) {
 // param reads one query parameter.
 func (f *filters) param(p param) error {
 	switch p.name {
-	case "page", "number", "content", "category":
+	case "page", "number", "archive", "content", "category":
 		return nil
 	case "action":
 		return badParam(p.name, "only POST invokes actions")
@@ -232,6 +237,9 @@ func (f *filters) param(p param) error {
 		return f.id(p.value)
 	case "sort":
 		return f.sort(p.value)
+	}
+	if moment, op := momentOf(p); moment != "" {
+		return f.moment(p, moment, op)
 	}
 	return f.attribute(p.name, p)
 }
@@ -312,7 +320,7 @@ func (f *filters) attribute(shown string, p param) error {
 		as = f.meant(p.name)
 	}
 	if len(as) == 0 {
-		return badParam(shown, "unknown parameter: it is neither page, number, sort, q, id, category nor an attribute")
+		return badParam(shown, "unknown parameter: it is neither page, number, archive, sort, q, id, category, created, updated nor an attribute")
 	}
 	var conds []occi.Cond
 	var refused error
@@ -380,7 +388,7 @@ func (f *filters) sort(value string) error {
 		s = strings.TrimSpace(s)
 		name, desc := strings.CutPrefix(s, "-")
 		o := occi.Order{Name: name, Desc: desc}
-		if name != "created" && name != "updated" {
+		if name != occi.Created && name != occi.Updated {
 			as := f.meant(name)
 			if len(as) == 0 {
 				return badParam("sort", "%q is not an attribute", name)

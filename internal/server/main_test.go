@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
@@ -85,6 +87,8 @@ type cloud struct {
 	log    *record
 	// statements are the SQL statements run.
 	statements *counter
+	// later is how far the server's clock is ahead, in nanoseconds.
+	later atomic.Int64
 	// judge sees every answer.
 	judge *schematest.Judge
 }
@@ -132,7 +136,8 @@ func newCloudOf(t testing.TB, dsn string, m *occi.Model) *cloud {
 	if _, ok := t.(*testing.B); ok {
 		log = io.Discard
 	}
-	c.server = server.New(server.Config{Engine: c.engine, Version: "test", Schemas: spec.Schemas(), Logger: slog.New(slog.NewJSONHandler(log, nil))})
+	c.server = server.New(server.Config{Engine: c.engine, Version: "test", Schemas: spec.Schemas(),
+		Now: func() time.Time { return time.Now().Add(time.Duration(c.later.Load())) }, Logger: slog.New(slog.NewJSONHandler(log, nil))})
 	web := httptest.NewServer(c.server)
 	t.Cleanup(web.Close)
 	c.url = web.URL

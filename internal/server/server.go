@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -59,6 +60,8 @@ type Config struct {
 	// Logger gets one record for each request, and the text of internal faults;
 	// nil means slog's default.
 	Logger *slog.Logger
+	// Now tells the time; nil means time.Now.
+	Now func() time.Time
 	// Schemas are the files of /schema/; nil means none.
 	Schemas fs.FS
 }
@@ -67,6 +70,7 @@ type Config struct {
 type Server struct {
 	engine  Engine
 	log     *slog.Logger
+	now     func() time.Time
 	version string
 	routes  http.Handler
 	fixed   []string // paths that are the server's own
@@ -94,11 +98,14 @@ type commonFields struct {
 
 // New makes a Server.
 func New(c Config) *Server {
-	s := &Server{engine: c.Engine, log: c.Logger, version: c.Version, bodies: newBodies(),
+	s := &Server{engine: c.Engine, log: c.Logger, now: c.Now, version: c.Version, bodies: newBodies(),
 		browser: http.NewCrossOriginProtection()}
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	if s.now == nil {
+		s.now = time.Now
 	}
 	var random [4]byte
 	rand.Read(random[:])
@@ -133,6 +140,7 @@ func (s *Server) router(schemas fs.FS) http.Handler {
 		"/-":                          categoryVerbs,
 		"/.well-known/org/ogf/occi/-": categoryVerbs,
 		"/-/states":                   stateVerbs,
+		"/-/opensearch":               searchVerbs,
 		"/healthz":                    healthVerbs,
 		"/readyz":                     readyVerbs,
 	} {

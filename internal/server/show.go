@@ -187,11 +187,15 @@ func (c *call) getReverse() error {
 
 // pageKey names the rendering of a selection.
 func (c *call) pageKey(s *selection, now occi.Count) bodyKey {
-	path := c.to.path
+	path, filter := c.to.path, s.described
 	if c.r.URL.RawQuery != "" {
 		path += "?" + c.r.URL.RawQuery
 	}
-	return bodyKey{path: path, filter: s.described, revision: now.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
+	if s.archive != nil {
+		// What the same URL shows changes with time.
+		filter += "\n" + s.query.Since.String() + strconv.FormatBool(s.archive.Closed) + s.archive.Next
+	}
+	return bodyKey{path: path, filter: filter, revision: now.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
 }
 
 // page renders a page of a selection, and notes the links to those around it.
@@ -199,7 +203,12 @@ func (c *call) page(dst []byte, v *render.View, s *selection, page *occi.Page) (
 	if s.page > 0 && !c.format.Standard {
 		c.links = c.neighbours(s, page.Total)
 	}
-	return c.format.Collection(dst, v, c.collection(s, page, page.Count.Updated))
+	col := c.collection(s, page, page.Count.Updated)
+	col.Complete = s.page == 0 && s.archive == nil
+	if s.archive != nil {
+		col.Archive = before(s.archive, page.Earlier)
+	}
+	return c.format.Collection(dst, v, col)
 }
 
 // list runs the query of a selection.
@@ -209,7 +218,7 @@ func (c *call) list(s *selection) (*occi.Page, error) {
 
 func (c *call) collection(s *selection, page *occi.Page, updated time.Time) *render.Collection {
 	col := &render.Collection{Path: c.to.path, Query: s.rest, Title: c.title(), Entities: page.Entities, Total: page.Total,
-		Page: s.page, Number: s.number, Updated: updated}
+		Page: s.page, Number: s.number, Updated: updated, Archive: s.archive}
 	if c.to.kind != nil && !c.to.kind.Abstract {
 		col.Kind = c.to.kind
 	}
