@@ -240,25 +240,28 @@ func (g *group) statements() []statement {
 			out = append(out, g.d.insert(t, rows)...)
 		}
 	}
-	var entities, attributes [][]any
+	var entities, entitiesAgain, attributes, attributesAgain [][]any
 	for _, x := range g.changed {
 		switch {
-		case x.stored != nil:
+		case x.stored != nil && (x.removed || x.content == nil):
 			out = append(out, x.rewrite()...)
+		case x.stored != nil:
+			entitiesAgain = append(entitiesAgain, x.values())
 		case !x.removed:
-			entities = append(entities, x.insert())
+			entities = append(entities, x.values())
 		}
-		changes, rows := x.reindex()
-		out = append(out, changes...)
-		attributes = append(attributes, rows...)
+		gone, changed, added := x.reindex()
+		out = append(out, gone...)
+		attributesAgain = append(attributesAgain, changed...)
+		attributes = append(attributes, added...)
 	}
-	var tasks, after, kinds [][]any
+	var tasks, tasksAgain, after, kinds [][]any
 	for _, x := range g.changedTasks {
 		if x.stored {
-			out = append(out, x.update())
+			tasksAgain = append(tasksAgain, x.values())
 			continue
 		}
-		tasks = append(tasks, x.insert())
+		tasks = append(tasks, x.values())
 		after = append(after, x.after()...)
 	}
 	for kind := range g.counted {
@@ -268,8 +271,11 @@ func (g *group) statements() []statement {
 	changes, mixins := g.mixinStatements()
 	out = append(out, changes...)
 	insert(mixinsTable, mixins)
+	insert(changedEntities, entitiesAgain)
 	insert(entitiesTable, entities)
+	insert(changedAttributes, attributesAgain)
 	insert(attributesTable, attributes)
+	insert(changedTasks, tasksAgain)
 	insert(tasksTable, tasks)
 	insert(afterTable, after)
 	insert(keysTable, g.newKeys)

@@ -137,14 +137,14 @@ func live(e *occi.Entity) int64 {
 	return 1
 }
 
-// insert gives the values of a new row.
-func (x *entityRow) insert() []any {
+// values gives the values of a row that has content.
+func (x *entityRow) values() []any {
 	e := x.e
 	return []any{x.seq, e.ID, e.Kind, x.serial, x.revision, x.created, x.updated, e.Deleted, indexed(e.Host),
 		orNull(e.Source.ID), orNull(e.Target.ID), x.content.words, x.content.doc}
 }
 
-// rewrite changes or deletes a row that was there.
+// rewrite deletes a row that was there, or changes it without its content.
 func (x *entityRow) rewrite() []statement {
 	if x.removed {
 		return []statement{
@@ -152,20 +152,14 @@ func (x *entityRow) rewrite() []statement {
 			{`DELETE FROM attributes WHERE entity = $1`, []any{x.seq}},
 		}
 	}
-	if x.content == nil {
-		return []statement{{`UPDATE entities SET revision = $2, updated = $3 WHERE seq = $1`, []any{x.seq, x.revision, x.updated}}}
-	}
-	e := x.e
-	return []statement{{`UPDATE entities SET revision = $2, updated = $3, deleted = $4, host = $5, source = $6, target = $7,
-		words = $8, doc = $9 WHERE seq = $1`,
-		[]any{x.seq, x.revision, x.updated, e.Deleted, indexed(e.Host), orNull(e.Source.ID), orNull(e.Target.ID), x.content.words, x.content.doc}}}
+	return []statement{{`UPDATE entities SET revision = $2, updated = $3 WHERE seq = $1`, []any{x.seq, x.revision, x.updated}}}
 }
 
 // reindex brings the keys of a row whose content changed from those it had to
-// those it has: statements for what is there already, and rows of attributes.
-func (x *entityRow) reindex() (changes []statement, rows [][]any) {
+// those it has: what goes, and the rows of attributes that change and that come.
+func (x *entityRow) reindex() (gone []statement, changed, added [][]any) {
 	if x.removed || x.content == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	var had map[string]string
 	if x.stored != nil {
@@ -173,20 +167,19 @@ func (x *entityRow) reindex() (changes []statement, rows [][]any) {
 	}
 	for name := range had {
 		if _, ok := x.content.keys[name]; !ok {
-			changes = append(changes, statement{`DELETE FROM attributes WHERE entity = $1 AND name = $2`, []any{x.seq, indexed(name)}})
+			gone = append(gone, statement{`DELETE FROM attributes WHERE entity = $1 AND name = $2`, []any{x.seq, indexed(name)}})
 		}
 	}
 	for name, key := range x.content.keys {
-		old, ok := had[name]
-		switch {
+		row := []any{x.seq, indexed(name), []byte(key)}
+		switch old, ok := had[name]; {
 		case !ok:
-			rows = append(rows, []any{x.seq, indexed(name), []byte(key)})
+			added = append(added, row)
 		case old != key:
-			changes = append(changes, statement{`UPDATE attributes SET key = $3 WHERE entity = $1 AND name = $2`,
-				[]any{x.seq, indexed(name), []byte(key)}})
+			changed = append(changed, row)
 		}
 	}
-	return changes, rows
+	return gone, changed, added
 }
 
 func orNull(id uuid.UUID) any {

@@ -14,12 +14,30 @@ type table struct {
 }
 
 var (
-	entitiesTable = newTable("entities", "", "seq bigint", "id uuid", "kind text", "serial bigint", "revision bigint",
-		"created bigint", "updated bigint", "deleted boolean", "host bytea", "source uuid", "target uuid", "words bytea", "doc bytea")
-	attributesTable = newTable("attributes", "", "entity bigint", "name bytea", "key bytea")
-	tasksTable      = newTable("tasks", "", "seq bigint", "id uuid", "entity uuid", "lane uuid", "host bytea", "state text", "finished bigint",
+	entityRowColumns = []string{"seq bigint", "id uuid", "kind text", "serial bigint", "revision bigint", "created bigint", "updated bigint",
+		"deleted boolean", "host bytea", "source uuid", "target uuid", "words bytea", "doc bytea"}
+	attributeColumns = []string{"entity bigint", "name bytea", "key bytea"}
+	taskRowColumns   = []string{"seq bigint", "id uuid", "entity uuid", "lane uuid", "host bytea", "state text", "finished bigint",
 		"over boolean", "progress bigint", "attempts bigint", "started bigint", "not_before bigint", "worker bytea", "lease bigint",
-		"until bigint", "doc bytea")
+		"until bigint", "doc bytea"}
+
+	entitiesTable   = newTable("entities", "", entityRowColumns...)
+	attributesTable = newTable("attributes", "", attributeColumns...)
+	tasksTable      = newTable("tasks", "", taskRowColumns...)
+
+	// These write over rows that are there: found by their key whatever the plan,
+	// and all with one statement where that costs least.
+	changedEntities = newTable("entities", `ON CONFLICT (seq) DO UPDATE SET revision = excluded.revision, updated = excluded.updated,
+		deleted = excluded.deleted, host = excluded.host, source = excluded.source, target = excluded.target,
+		words = excluded.words, doc = excluded.doc`, entityRowColumns...)
+	changedAttributes = newTable("attributes", "ON CONFLICT (entity, name) DO UPDATE SET key = excluded.key", attributeColumns...)
+	// While a task runs its claim is kept and its lease renewed.
+	changedTasks = newTable("tasks", `ON CONFLICT (seq) DO UPDATE SET state = excluded.state, over = excluded.over,
+		progress = excluded.progress, attempts = excluded.attempts, started = excluded.started, finished = excluded.finished,
+		not_before = excluded.not_before, doc = excluded.doc,
+		worker = CASE WHEN excluded.state = 'running' THEN tasks.worker ELSE excluded.worker END,
+		until = CASE WHEN excluded.state = 'running' THEN excluded.until + tasks.lease ELSE 0 END`, taskRowColumns...)
+
 	afterTable  = newTable("task_after", "ON CONFLICT DO NOTHING", "task bigint", "after uuid")
 	keysTable   = newTable("keys", "", "id text", "created bigint", "doc bytea")
 	mixinsTable = newTable("mixins", "", "id text", "location text", "seq bigint", "doc bytea")

@@ -59,11 +59,16 @@ func (g *group) putTask(p *taskPut, at int64) {
 	p.seq = x.seq
 }
 
-// insert gives the values of a new row: nobody has claimed it.
-func (x *taskRow) insert() []any {
+// values gives the values of a row. Nobody has claimed one that is new; the lease
+// of another begins anew.
+func (x *taskRow) values() []any {
 	t := x.content.t
+	var until int64
+	if x.stored {
+		until = x.at
+	}
 	return []any{x.seq, t.ID, t.Entity, t.Lane, indexed(t.Host), string(t.State), micros(t.Finished), x.over, t.Progress, t.Attempts,
-		micros(t.Started), micros(t.NotBefore), []byte{}, 0, 0, x.content.doc}
+		micros(t.Started), micros(t.NotBefore), []byte{}, 0, until, x.content.doc}
 }
 
 // after gives the rows of task_after of a new row.
@@ -73,14 +78,4 @@ func (x *taskRow) after() [][]any {
 		rows = append(rows, []any{x.seq, id})
 	}
 	return rows
-}
-
-// update changes a row. While the task runs its claim is kept and its lease
-// renewed.
-func (x *taskRow) update() statement {
-	t := x.content.t
-	return statement{`UPDATE tasks SET state = $2, over = $3, progress = $4, attempts = $5, started = $6, finished = $7, not_before = $8,
-		doc = $9, worker = CASE WHEN $10 THEN worker ELSE $11 END, until = CASE WHEN $10 THEN $12 + lease ELSE 0 END WHERE seq = $1`,
-		[]any{x.seq, string(t.State), x.over, t.Progress, t.Attempts, micros(t.Started), micros(t.Finished), micros(t.NotBefore),
-			x.content.doc, t.State == occi.TaskRunning, []byte{}, x.at}}
 }
