@@ -1,6 +1,9 @@
 package occi
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Schemes of the OCCI core (GFD.221 section 5).
 const (
@@ -137,9 +140,11 @@ type States struct {
 	Failed    string // the state after a failed transition
 	// Auto is the term of the action that the server invokes on every new entity,
 	// empty for none.
-	Auto        string
-	Values      []string
-	Aliases     map[string]string // other names of states in filters and descriptors
+	Auto   string
+	Values []string
+	// Aliases are other names of states in filters and descriptors. One of nothing
+	// names a state that nothing is in that is there to be found.
+	Aliases     map[string]string
 	Transitions []Transition
 }
 
@@ -180,6 +185,11 @@ func (s *States) Canonical(name string) string {
 		return name
 	}
 	return s.Aliases[name]
+}
+
+// Passes reports whether a transition has this name while it is under way.
+func (s *States) Passes(name string) bool {
+	return slices.ContainsFunc(s.Transitions, func(t Transition) bool { return t.Through != "" && t.Through == name })
 }
 
 func contains(list []string, s string) bool {

@@ -180,7 +180,7 @@ func (m *Model) checkKind(k *Kind, bad func(string, string, ...any)) {
 		bad(k.ID(), "initial or failed state is not among the states")
 	}
 	for alias, v := range s.Aliases {
-		if !contains(s.Values, v) {
+		if v != "" && !contains(s.Values, v) {
 			bad(k.ID(), "alias %q stands for unknown state %q", alias, v)
 		}
 	}

@@ -115,7 +115,7 @@ func (b *builder) checkAliases(at *statesAt, s *occi.States) {
 		if has(s.Values, name) {
 			b.bad(at.aliases[name], "alias %q is a state itself", name)
 		}
-		if !has(s.Values, s.Aliases[name]) {
+		if to := s.Aliases[name]; to != "" && !has(s.Values, to) {
 			b.bad(at.aliases[name], "alias %q stands for unknown state %q", name, s.Aliases[name])
 		}
 	}

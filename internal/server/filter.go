@@ -43,7 +43,7 @@ func (c *call) selects() (*selection, error) {
 	if c.to.mixin != nil {
 		s.query.Mixins = []string{c.to.mixin.ID()}
 	}
-	s.query.AnyMixins = c.to.under
+	s.query.AnyMixins, s.query.Categories = c.to.under, c.to.search
 	s.query.LinkedTo = c.linkedTo()
 	f := filters{m: c.reg.model, s: s}
 	if err := f.categories(c.params); err != nil {
@@ -244,10 +244,22 @@ func (f *filters) param(p param) error {
 	return f.attribute(p.name, p)
 }
 
-// text adds words to look for. None select all, as search forms and the search
-// links of feeds ask for.
+// text adds words to look for. None select all, as search forms ask for. A word
+// such as "cores:2" is a condition on an attribute, if there is one of that name;
+// what stands before the name, as in "cpu.cores:2", is not looked at if the whole is
+// none.
 func (f *filters) text(value string) error {
-	f.s.query.Text = append(f.s.query.Text, strings.Fields(value)...)
+	for _, word := range strings.Fields(value) {
+		name, wanted, ok := strings.Cut(word, ":")
+		if short := name[strings.LastIndexByte(name, '.')+1:]; ok && len(f.meant(name)) == 0 {
+			name = short
+		}
+		if !ok || wanted == "" || len(f.meant(name)) == 0 {
+			f.s.query.Text = append(f.s.query.Text, word)
+		} else if err := f.attribute("q="+word, param{name: name, op: occi.Eq, value: wanted}); err != nil {
+			return err
+		}
+	}
 	if len(f.s.query.Text) > maxWords {
 		return badParam("q", "names more than %d words", maxWords)
 	}
@@ -267,28 +279,16 @@ func (f *filters) id(value string) error {
 
 // category restricts to a kind or mixin, named by identifier or term.
 func (f *filters) category(param, name string) error {
-	var found []any
-	for _, k := range f.m.Kinds {
-		if k.ID() == name || k.Term == name {
-			found = append(found, k)
-		}
-	}
-	for _, x := range f.m.Mixins {
-		if x.ID() == name || x.Term == name {
-			found = append(found, x)
-		}
-	}
-	if len(found) == 0 {
+	kind, mixin, err := named(f.m, name)
+	switch {
+	case err != nil:
+		return badParam(param, "%v", err)
+	case mixin != nil:
+		f.s.query.Mixins = append(f.s.query.Mixins, mixin.ID())
+	case kind != nil:
+		f.restrict(kind)
+	default:
 		return badParam(param, "there is no kind or mixin %q", name)
-	}
-	if len(found) > 1 {
-		return badParam(param, "%q stands for several categories; name one by its identifier", name)
-	}
-	switch x := found[0].(type) {
-	case *occi.Mixin:
-		f.s.query.Mixins = append(f.s.query.Mixins, x.ID())
-	case *occi.Kind:
-		f.restrict(x)
 	}
 	return nil
 }
@@ -325,12 +325,12 @@ func (f *filters) attribute(shown string, p param) error {
 	var conds []occi.Cond
 	var refused error
 	for _, a := range as {
-		v, err := f.value(a, p.value)
+		cond, err := f.cond(a, p)
 		if err != nil {
 			refused = err
 			continue
 		}
-		conds = append(conds, occi.Cond{Name: a.Name, Op: p.op, Value: v})
+		conds = append(conds, cond)
 	}
 	if len(conds) == 0 {
 		return badParam(shown, "%v", refused)
@@ -345,17 +345,32 @@ var words = map[string]occi.Op{
 	"eq": occi.Eq, "ne": occi.Ne, "lt": occi.Lt, "le": occi.Le, "gt": occi.Gt, "ge": occi.Ge,
 }
 
-// value reads what an attribute is compared with. A bound may lie outside what an
-// entity may have, and a state go by another name.
-func (f *filters) value(a *occi.Attribute, text string) (occi.Value, error) {
+// cond makes a condition on an attribute. A bound may lie outside what an entity
+// may have. A state goes by other names too: those of what it is passing through are
+// in the message of the state.
+func (f *filters) cond(a *occi.Attribute, p param) (occi.Cond, error) {
+	c := occi.Cond{Name: a.Name, Op: p.op}
 	for _, k := range f.m.Kinds {
-		if k.States != nil && k.States.Attribute == a.Name && k.States.Aliases[text] != "" {
-			text = k.States.Aliases[text]
+		if k.States == nil || k.States.Attribute != a.Name {
+			continue
+		}
+		to, alias := k.States.Aliases[p.value]
+		switch {
+		case alias && to == "":
+			c.Value = occi.Str(p.value)
+			return c, nil
+		case alias:
+			p.value = to
+		case p.op == occi.Eq && k.States.Canonical(p.value) == "" && k.States.Passes(p.value):
+			c.Name, c.Value = k.States.Message, occi.Str(p.value)
+			return c, nil
 		}
 	}
 	wide := *a
 	wide.Min, wide.Max = nil, nil
-	return wide.Check(occi.Str(text))
+	var err error
+	c.Value, err = wide.Check(occi.Str(p.value))
+	return c, err
 }
 
 // meant lists the attributes, by name or short name, that a name means among the

@@ -42,7 +42,10 @@ func (c *call) getSearch() error {
 	if !given {
 		path = "/"
 	}
-	in, err := resolve(c.reg.model, path)
+	in, err := target{}, error(nil)
+	if u, bad := url.Parse(path); bad == nil {
+		in, err = resolve(c.reg.model, u.Path)
+	}
 	if err != nil || !in.lists() {
 		return badParam("collection", "there is no collection at %.200s", path)
 	}
@@ -54,12 +57,14 @@ func (c *call) getSearch() error {
 }
 
 // lists reports whether a target is a collection.
-func (t target) lists() bool { return t.verbs.get != nil && (t.id == uuid.Nil || t.of != nil) }
+func (t target) lists() bool {
+	return t.verbs != nil && t.verbs.get != nil && (t.id == uuid.Nil || t.of != nil)
+}
 
 // search describes the search of a collection, with and without pages in each
 // format that a suffix selects.
 func (c *call) search(in target) *search {
-	path := c.base() + (&url.URL{Path: in.path}).EscapedPath()
+	path := c.base() + in.path
 	out := &search{ShortName: "occid", Description: "Words in the titles, summaries and texts of " + in.path,
 		Language: "*", Input: "UTF-8", Output: "UTF-8"}
 	for _, suffix := range []string{".atom", ".json", ".xml", ".yaml", ".txt", ".uri"} {

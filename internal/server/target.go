@@ -16,10 +16,11 @@ type target struct {
 	path string
 	// suffix is the format that the path's extension selects, nil for none.
 	suffix *render.Format
-	kind   *occi.Kind  // of an entity or of a collection; nil for mixed ones
-	mixin  *occi.Mixin // of a mixin's collection
-	under  []string    // mixins below a path that is none's own
-	id     uuid.UUID   // of an entity, or of what a reverse look-up begins at
+	kind   *occi.Kind    // of an entity or of a collection; nil for mixed ones
+	mixin  *occi.Mixin   // of a mixin's collection
+	under  []string      // mixins below a path that is none's own
+	search []occi.Either // what a search by categories asks for
+	id     uuid.UUID     // of an entity, or of what a reverse look-up begins at
 	// of is the kind of what a reverse look-up begins at.
 	of *occi.Kind
 }
@@ -29,6 +30,9 @@ const idLen = 36
 
 // resolve finds what a path means; NotFound if nothing.
 func resolve(m *occi.Model, path string) (target, error) {
+	if categories, ok := strings.CutPrefix(path, searchPath); ok && categories != "" {
+		return searchAt(m, categories)
+	}
 	i := strings.LastIndexByte(path, '/')
 	if i < 0 {
 		return target{}, nothingAt(path)

@@ -29,6 +29,7 @@ var (
 	taskLinkVerbs   = &verbs{get: (*call).getTaskLink}
 	categoryVerbs   = &verbs{get: (*call).getCategories, post: (*call).defineMixins, del: (*call).removeMixins}
 	stateVerbs      = &verbs{get: (*call).getStates}
+	foundVerbs      = &verbs{get: (*call).getCollection}
 	searchVerbs     = &verbs{get: (*call).getSearch, plain: true}
 	healthVerbs     = &verbs{get: (*call).getHealth, plain: true}
 	readyVerbs      = &verbs{get: (*call).getReady, plain: true}
