@@ -87,6 +87,10 @@ type Driver interface {
 	// CreateVolume makes a qcow2 volume, or grows an existing one to
 	// v.SizeBytes. Shrinking is ErrInvalid.
 	CreateVolume(ctx context.Context, v Volume) error
+	// CopyVolume makes volume to an independent copy of another, in place of what is
+	// left of an earlier attempt; nothing may use it. A running domain may go on
+	// writing to the original: the copy is as that was at one moment.
+	CopyVolume(ctx context.Context, from, to uuid.UUID) error
 	// DeleteVolume removes it.
 	DeleteVolume(ctx context.Context, id uuid.UUID) error
 	// Volumes lists the volumes that a Driver made on this host.

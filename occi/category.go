@@ -130,6 +130,9 @@ type Action struct {
 	Category
 	// Do names the operation of the host that carries it out, "domain.start".
 	Do string
+	// Makes is the identifier of the mixin that what the action makes is marked with;
+	// empty for none.
+	Makes string
 }
 
 // States is the state machine of a kind.

@@ -58,6 +58,11 @@ func (b *builder) check() {
 			}
 		}
 	}
+	for _, a := range b.actions {
+		if a.Makes != "" && b.mixinOf[a.Makes] == nil {
+			b.bad(b.byID[a.ID()], "makes what has the unknown mixin %s", a.Makes)
+		}
+	}
 	for _, k := range b.kinds {
 		b.checkStates(k)
 		b.checkTerms(k)

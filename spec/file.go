@@ -73,6 +73,7 @@ type actDef struct {
 	ID         string     `yaml:"id"`
 	Title      string     `yaml:"title"`
 	Do         string     `yaml:"do"`
+	Makes      string     `yaml:"makes"`
 	Attributes []*attrDef `yaml:"attributes"`
 	node       *yaml.Node
 }

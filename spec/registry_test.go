@@ -65,6 +65,9 @@ var standard = map[string][]string{
 		"occid.task.who string ro", "occid.task.created string ro", "occid.task.started string ro",
 		"occid.task.finished string ro"},
 	occid + "tasklink":    nil,
+	"http://schemas.occid.org/occi/storage#copy":     {"occid.copy.of string ro", "occid.copy.taken string ro"},
+	"http://schemas.occid.org/occi/storage#backup":   nil,
+	"http://schemas.occid.org/occi/storage#snapshot": nil,
 	occid + "direct_boot": {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
 }
 
@@ -211,7 +214,8 @@ func TestStates(t *testing.T) {
 			"suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive",
 		"network": "inactive-up>active active-down>inactive error-up>active error-down>inactive",
 		"storage": "offline-online>online online-offline>offline error-online>online error-offline>offline " +
-			"offline-resize>offline online-resize>online",
+			"offline-resize>offline online-resize>online " +
+			"offline-backup>offline online-backup>online offline-snapshot>offline online-snapshot>online",
 		"networkinterface": "inactive->active active->inactive error->active error->inactive",
 		"storagelink":      "inactive->active active->inactive error->active error->inactive",
 	}
@@ -269,7 +273,7 @@ func TestMixins(t *testing.T) {
 			t.Errorf("%s applies to %v", x.ID(), x.Applies)
 		}
 		wantDeps := 0
-		if x.Scheme == crtp {
+		if x.Scheme == crtp || x.Term == "backup" || x.Term == "snapshot" {
 			wantDeps = 1
 		}
 		if len(x.Depends) != wantDeps {

@@ -231,3 +231,51 @@ func (s *suite) volumeInUse() {
 	s.wantState("growing its disk", d.ID, hypervisor.Running)
 	s.wantDevices("growing its disk", d.ID, []hypervisor.Disk{disk}, nil)
 }
+
+// copies makes a copy of a volume that is removed when the test ends, twice, and
+// checks it.
+func (s *suite) copies(v hypervisor.Volume) {
+	s.Helper()
+	to := uuid.New()
+	for range 2 {
+		s.ok("copy", s.drv.CopyVolume(s.ctx(), v.ID, to))
+		s.wantSize("copying", to, v.SizeBytes)
+	}
+	if s.traits.Holds != nil && !s.traits.Holds(s.T, to) {
+		s.Error("the copy lacks what the original holds")
+	}
+	s.ok("grow the copy", s.drv.CreateVolume(s.ctx(), hypervisor.Volume{ID: to, SizeBytes: 2 * v.SizeBytes}))
+	s.wantSize("growing the copy", v.ID, v.SizeBytes)
+	s.ok("delete the copy", s.drv.DeleteVolume(s.ctx(), to))
+	s.wantSize("deleting the copy", v.ID, v.SizeBytes)
+}
+
+func (s *suite) copyVolume() {
+	v := s.newVolume()
+	if s.traits.Write != nil {
+		s.traits.Write(s.T, v.ID)
+	}
+	s.copies(v)
+	missing := uuid.New()
+	s.is("copy what is missing", s.drv.CopyVolume(s.ctx(), missing, uuid.New()), hypervisor.ErrNotFound)
+	if s.lookVolume(missing) != nil {
+		s.Error("the missing volume is there")
+	}
+}
+
+// copyVolumeInUse copies a volume while a domain runs with it, or is paused.
+func (s *suite) copyVolumeInUse() {
+	d, v := s.domain(), s.newVolume()
+	if s.traits.Write != nil {
+		s.traits.Write(s.T, v.ID)
+	}
+	other := s.newDisk("vdb")
+	s.ok("attach", s.drv.AttachDisk(s.ctx(), d.ID, hypervisor.Disk{ID: uuid.New(), Volume: v.ID, Target: "vda"}))
+	s.ok("attach another", s.drv.AttachDisk(s.ctx(), d.ID, other))
+	s.ok("start", s.drv.StartDomain(s.ctx(), d.ID))
+	s.copies(v)
+	s.wantState("copying its disk", d.ID, hypervisor.Running)
+	s.ok("suspend", s.drv.SuspendDomain(s.ctx(), d.ID, hypervisor.SuspendRAM))
+	s.copies(v)
+	s.wantState("copying its disk", d.ID, hypervisor.Paused)
+}

@@ -27,6 +27,10 @@ type Traits struct {
 	// Up waits until the guest of a domain that was started once lets go of
 	// devices; nil if it does so at once.
 	Up func(t *testing.T, domain uuid.UUID)
+	// Write puts something into a volume that nothing uses, and Holds tells whether it
+	// is there; nil on a host whose volumes hold nothing.
+	Write func(t *testing.T, volume uuid.UUID)
+	Holds func(t *testing.T, volume uuid.UUID) bool
 	// Foreign makes a domain that is not a Driver's, removes it when the test
 	// ends, and gives its UUID.
 	Foreign func(t *testing.T) uuid.UUID
@@ -63,6 +67,8 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 		{"InvalidNetwork", (*suite).invalidNetwork},
 		{"Volume", (*suite).volume},
 		{"VolumeInUse", (*suite).volumeInUse},
+		{"CopyVolume", (*suite).copyVolume},
+		{"CopyVolumeInUse", (*suite).copyVolumeInUse},
 		{"Events", (*suite).events},
 		{"Ended", (*suite).ended},
 		{"Closed", (*suite).closed},

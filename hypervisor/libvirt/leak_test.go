@@ -41,6 +41,7 @@ func everyCall(t *testing.T, d *Driver) {
 	ctx := t.Context()
 	volume, network := hypervisor.Volume{ID: uuid.New(), SizeBytes: 1 << 20}, hypervisor.Network{ID: uuid.New()}
 	domain := hypervisor.Domain{ID: uuid.New(), VCPUs: 1, MemoryBytes: 1 << 20}
+	copied := uuid.New()
 	disk := hypervisor.Disk{ID: uuid.New(), Volume: volume.ID, Target: "vda"}
 	nic := hypervisor.NIC{ID: uuid.New(), Network: network.ID, MAC: "02:00:00:00:00:01"}
 	lists := func() error {
@@ -60,7 +61,7 @@ func everyCall(t *testing.T, d *Driver) {
 		for i, err := range []error{
 			d.CreateVolume(ctx, volume), d.DefineNetwork(ctx, network), d.StartNetwork(ctx, network.ID),
 			d.DefineDomain(ctx, domain), d.DefineDomain(ctx, domain), d.AttachDisk(ctx, domain.ID, disk), d.StartDomain(ctx, domain.ID),
-			d.AttachNIC(ctx, domain.ID, nic), d.AdjustDomain(ctx, domain.ID), d.CreateVolume(ctx, hypervisor.Volume{ID: volume.ID, SizeBytes: 2 << 20}), lists(),
+			d.AttachNIC(ctx, domain.ID, nic), d.AdjustDomain(ctx, domain.ID), d.CopyVolume(ctx, volume.ID, copied), d.DeleteVolume(ctx, copied), d.CreateVolume(ctx, hypervisor.Volume{ID: volume.ID, SizeBytes: 2 << 20}), lists(),
 			d.SuspendDomain(ctx, domain.ID, hypervisor.SuspendDisk), d.RestartDomain(ctx, domain.ID, hypervisor.RestartWarm),
 			d.DetachDisk(ctx, domain.ID, disk.ID), d.DetachNIC(ctx, domain.ID, nic.ID), d.StopNetwork(ctx, network.ID),
 			deletes(), deletes(), lists(),

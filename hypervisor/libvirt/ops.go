@@ -35,6 +35,8 @@ const (
 	opPoolAutostart = "pool.autostart"
 
 	opVolumeCreate = "volume.create"
+	opVolumeClone  = "volume.clone"
+	opVolumeBackup = "volume.backup" // by the domain that runs with it
 	opVolumeResize = "volume.resize"
 	opVolumeDelete = "volume.delete"
 )
@@ -46,7 +48,7 @@ var ops = []string{
 	opDeviceAttach, opDeviceDetach, opDeviceDefine,
 	opNetworkDefine, opNetworkUndefine, opNetworkCreate, opNetworkDestroy, opNetworkAutostart,
 	opPoolDefine, opPoolBuild, opPoolCreate, opPoolAutostart,
-	opVolumeCreate, opVolumeResize, opVolumeDelete,
+	opVolumeCreate, opVolumeClone, opVolumeBackup, opVolumeResize, opVolumeDelete,
 }
 
 // Ops lists every name that Config.Trace may be called with.

@@ -84,7 +84,15 @@ func (d *Driver) CreateVolume(ctx context.Context, spec hypervisor.Volume) error
 	})
 }
 
+// makeVolume makes an empty volume.
 func (s *session) makeVolume(ctx context.Context, id uuid.UUID, size uint64) error {
+	return s.addVolume(ctx, opVolumeCreate, id, size, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
+		return pool.StorageVolCreateXML(doc, 0)
+	})
+}
+
+// addVolume has add make a volume that it describes to the pool.
+func (s *session) addVolume(ctx context.Context, op string, id uuid.UUID, size uint64, add func(*libvirt.StoragePool, string) (*libvirt.StorageVol, error)) error {
 	x := libvirtxml.StorageVolume{
 		Name:       volumeName(id),
 		Capacity:   &libvirtxml.StorageVolumeSize{Unit: "bytes", Value: size},
@@ -103,8 +111,8 @@ func (s *session) makeVolume(ctx context.Context, id uuid.UUID, size uint64) err
 	if err := holdsFiles(pool); err != nil {
 		return err
 	}
-	return s.change(ctx, opVolumeCreate, func() error {
-		v, err := pool.StorageVolCreateXML(doc, 0)
+	return s.change(ctx, op, func() error {
+		v, err := add(pool, doc)
 		if err != nil {
 			return err
 		}
@@ -193,17 +201,21 @@ func (m *machine) diskOn(file string) (string, error) {
 // DeleteVolume implements hypervisor.Driver.
 func (d *Driver) DeleteVolume(ctx context.Context, id uuid.UUID) error {
 	return d.do(ctx, "delete volume", id, func(ctx context.Context, s *session) error {
-		v, err := s.findVolume(ctx, id)
-		if err != nil {
-			return forgiveMissing(err)
-		}
-		defer func() { _ = v.Free() }()
-		err = s.change(ctx, opVolumeDelete, func() error { return v.Delete(libvirt.STORAGE_VOL_DELETE_NORMAL) })
-		if code(err, libvirt.ERR_NO_STORAGE_VOL) {
-			return nil
-		}
-		return err
+		return s.dropVolume(ctx, id)
 	})
+}
+
+func (s *session) dropVolume(ctx context.Context, id uuid.UUID) error {
+	v, err := s.findVolume(ctx, id)
+	if err != nil {
+		return forgiveMissing(err)
+	}
+	defer func() { _ = v.Free() }()
+	err = s.change(ctx, opVolumeDelete, func() error { return v.Delete(libvirt.STORAGE_VOL_DELETE_NORMAL) })
+	if code(err, libvirt.ERR_NO_STORAGE_VOL) {
+		return nil
+	}
+	return err
 }
 
 // forgiveMissing takes what is missing for removed.

@@ -64,6 +64,9 @@ func (a *acts) done(ctx context.Context, o Options) (*Outcome, error) {
 		}
 	}
 	out.Tasks = append(a.waitFor, out.Tasks...)
+	for _, id := range a.made {
+		out.Made = append(out.Made, a.puts[id])
+	}
 	return out, nil
 }
 
@@ -73,6 +76,7 @@ type acts struct {
 	pending   map[uuid.UUID][]*occi.Task // by entity, oldest first
 	waitFor   []*occi.Task
 	free      []uuid.UUID // no machine at work may use them
+	made      []uuid.UUID // new entities
 	conflicts []occi.Problem
 }
 
@@ -143,9 +147,14 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 	if err := a.allowed(x, op, params); err != nil {
 		return err
 	}
-	w := a.put(x)
-	a.task(w, x.Host, action.Term, params, nil)
-	a.say(w, through)
+	if op.copies != nil {
+		if _, err := a.copied(x, action, params); err != nil {
+			return err
+		}
+	} else {
+		a.task(a.put(x), x.Host, action.Term, params, nil)
+	}
+	a.say(a.put(x), through)
 	return nil
 }
 

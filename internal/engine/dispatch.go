@@ -156,7 +156,11 @@ func (h *host) run(ctx context.Context, a attempt) {
 	t := a.task
 	defer h.e.running.drop(t.ID)
 	defer a.stop(nil)
-	bounded, cancel := context.WithTimeout(a.work, taskTime+h.e.cfg.StopTimeout)
+	limit := taskTime + h.e.cfg.StopTimeout
+	if !t.Attributes.Get(paramTo).IsZero() {
+		limit = copyTime
+	}
+	bounded, cancel := context.WithTimeout(a.work, limit)
 	defer cancel()
 	renewed := h.renew(bounded, a)
 	h.begin(t.Entity)
@@ -277,6 +281,9 @@ func (h *host) carryOut(ctx context.Context, j *job, t *occi.Task) error {
 	case t.Verb != verbCreate && t.Verb != verbRemake:
 		return h.operate(ctx, j, t.Verb, t.Attributes)
 	}
+	if copying := t.Attributes.Get(paramCopy).Text; copying != "" {
+		return h.outcomeOf(ctx, copying)
+	}
 	if err := h.mended(ctx, j, ops.define); err != nil {
 		return err
 	}
@@ -316,7 +323,15 @@ func (h *host) operate(ctx context.Context, j *job, term string, params occi.Att
 	}
 	own := *j
 	own.params = params
-	return h.mended(ctx, &own, operations[action.Do].run)
+	op := operations[action.Do]
+	if op.copies == nil {
+		return h.mended(ctx, &own, op.run)
+	}
+	// What is missing on the host would only be made without its content.
+	if err := h.wanted(ctx, params); err != nil {
+		return err
+	}
+	return op.run(ctx, &own)
 }
 
 func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {

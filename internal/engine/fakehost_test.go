@@ -348,6 +348,17 @@ func (f *fakeHost) CreateVolume(ctx context.Context, v hypervisor.Volume) error 
 	})
 }
 
+func (f *fakeHost) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
+	return f.change(ctx, "copy volume "+from.String(), to, func() error {
+		v := f.volumes[from]
+		if v == nil {
+			return fmt.Errorf("volume %s: %w", from, hypervisor.ErrNotFound)
+		}
+		f.volumes[to] = &hypervisor.VolumeStatus{ID: to, SizeBytes: v.SizeBytes}
+		return nil
+	})
+}
+
 func (f *fakeHost) DeleteVolume(ctx context.Context, id uuid.UUID) error {
 	return f.change(ctx, "delete volume", id, func() error {
 		delete(f.volumes, id)

@@ -126,6 +126,9 @@ func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault er
 		return err
 	}
 	p.setState(k, w, state)
+	if !t.Attributes.Get(paramCopy).IsZero() {
+		p.measure(ctx, w)
+	}
 	if part(p.m, w).machine && (t.Verb == verbUpdate || !role(p.m, w, rolePending).IsZero()) {
 		if d, ok := p.e.machine(ctx, w); ok {
 			p.pend(w, d)

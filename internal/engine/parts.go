@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/occi"
 )
@@ -61,6 +63,9 @@ type operation struct {
 	// sets names the role whose attribute the action's parameter of the same
 	// short name sets.
 	sets, param string
+	// copies, when set, tells which volume the action copies: the operation makes a
+	// new entity of a kind, of about a size. Its error is why it cannot.
+	copies func(m *occi.Model, x *occi.Entity) (from uuid.UUID, kind string, size occi.Value, err error)
 	// restores: it mends the failed state, so failing itself means that state.
 	restores bool
 }
@@ -76,6 +81,7 @@ var operations = map[string]*operation{
 	"volume.online":  {run: defineVolume, restores: true},
 	"volume.offline": {run: keepVolume, free: true},
 	"volume.resize":  {run: resizeVolume, sets: roleSize, param: "size"},
+	"volume.copy":    {run: runCopy, copies: wholeVolume},
 }
 
 func defineDomain(ctx context.Context, j *job) error {

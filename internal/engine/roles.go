@@ -22,6 +22,8 @@ const (
 	roleEphemeralD = "domain.ephemeral.target"
 	rolePending    = "domain.pending"
 	roleSize       = "volume.size"
+	roleCopyOf     = "copy.of"
+	roleCopyTaken  = "copy.taken"
 	roleVLAN       = "network.vlan"
 	roleCIDR       = "network.cidr"
 	roleGateway    = "network.gateway"

@@ -43,6 +43,8 @@ type Outcome struct {
 	// Tasks are those the write left for the hosts, in order; their outcome can
 	// be waited for. Empty when the hosts have nothing to do.
 	Tasks []*occi.Task
+	// Made are entities that an action made beside those it was invoked on.
+	Made []*occi.Entity
 	// Created tells that an entity did not exist before.
 	Created bool
 	// Repeated tells that an earlier request under the same key had done it.

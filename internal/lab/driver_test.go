@@ -3,6 +3,7 @@ package lab_test
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -30,14 +31,28 @@ func TestDriver(t *testing.T) {
 			t.Cleanup(func() { d.Close() })
 			return d
 		}, hypertest.Traits{
-			Guest:   hypervisor.Domain{Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: lab.Cmdline, MemoryBytes: 128 << 20},
-			Up:      func(t *testing.T, domain uuid.UUID) { up(ctx, t, h, domain) },
+			Guest: hypervisor.Domain{Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: lab.Cmdline, MemoryBytes: 128 << 20},
+			Up:    func(t *testing.T, domain uuid.UUID) { up(ctx, t, h, domain) },
+			Write: func(t *testing.T, volume uuid.UUID) { qemuIO(ctx, t, h, volume, "write -P 0xab 1M 64k") },
+			Holds: func(t *testing.T, volume uuid.UUID) bool {
+				return !strings.Contains(qemuIO(ctx, t, h, volume, "read -P 0xab 1M 64k"), "failed")
+			},
 			Foreign: func(t *testing.T) uuid.UUID { return foreign(t, h, guest) },
 		})
 	})
 	if err := h.Empty(ctx); err != nil {
 		t.Error(err)
 	}
+}
+
+// qemuIO writes to a volume, or reads it, and gives what the program says.
+func qemuIO(ctx context.Context, t *testing.T, h *lab.Host, volume uuid.UUID, command string) string {
+	t.Helper()
+	text, err := h.Run(ctx, "qemu-io", "-f", "qcow2", "-c", command, "/var/lib/libvirt/images/occid/"+volume.String()+".qcow2")
+	if err != nil {
+		t.Fatalf("%s: %v: %s", command, err, text)
+	}
+	return string(text)
 }
 
 // up waits until the guest of a domain is up.

@@ -180,7 +180,7 @@ func (c *call) changed(w write, out *engine.Outcome) error {
 		return c.accepted(out)
 	}
 	es[0] = c.showLinked(es[0])
-	c.locate(es[0])
+	c.locate(append(out.Made, es[0])[0])
 	c.identify(es[0])
 	c.answer(http.StatusOK, func(f *render.Format, v *render.View) ([]byte, error) { return f.Entity(nil, v, es[0]) })
 	return nil

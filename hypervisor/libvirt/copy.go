@@ -1,0 +1,116 @@
+package libvirt
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// backupLook is how often a copy by a running domain is looked at.
+const backupLook = 100 * time.Millisecond
+
+// CopyVolume implements hypervisor.Driver. A domain that holds the original open
+// makes the copy itself.
+func (d *Driver) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
+	return d.do(ctx, "copy volume", from, func(ctx context.Context, s *session) error {
+		v, err := s.findVolume(ctx, from)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = v.Free() }()
+		if err := s.dropVolume(ctx, to); err != nil {
+			return err
+		}
+		info, err := v.GetInfo()
+		if err != nil {
+			return err
+		}
+		file, err := v.GetPath()
+		if err != nil {
+			return err
+		}
+		user, target, err := s.userOf(file)
+		if err != nil {
+			return err
+		}
+		if user != nil {
+			defer user.free()
+		}
+		if user != nil && !s.simulated {
+			return user.backup(ctx, target, to, info.Capacity)
+		}
+		return s.addVolume(ctx, opVolumeClone, to, info.Capacity, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
+			return pool.StorageVolCreateXMLFrom(doc, v, 0)
+		})
+	})
+}
+
+// backup has a running domain copy one of its disks into a new volume, and removes
+// that if it does not succeed.
+func (m *machine) backup(ctx context.Context, target string, to uuid.UUID, size uint64) (err error) {
+	if err := m.makeVolume(ctx, to, size); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			// What stays all the same is replaced by the next attempt.
+			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), unplugTime)
+			defer cancel()
+			_ = m.dropVolume(clean, to)
+		}
+	}()
+	file, err := m.volumeFile(ctx, to)
+	if err != nil {
+		return err
+	}
+	doc, err := (&libvirtxml.DomainBackup{Push: &libvirtxml.DomainBackupPush{Disks: &libvirtxml.DomainBackupPushDisks{
+		Disks: []libvirtxml.DomainBackupPushDisk{{Name: target, Backup: "yes",
+			Driver: &libvirtxml.DomainBackupDiskDriver{Type: "qcow2"},
+			Target: &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: file}}}},
+	}}}).Marshal()
+	if err != nil {
+		return err
+	}
+	err = m.change(ctx, opVolumeBackup, func() error {
+		return m.dom.BackupBegin(doc, "", libvirt.DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL)
+	})
+	if err != nil {
+		return err
+	}
+	return m.backedUp(ctx)
+}
+
+// backedUp waits for the end of the domain's backup, and ends it itself if ctx
+// ends first.
+func (m *machine) backedUp(ctx context.Context) error {
+	tick := time.NewTicker(backupLook)
+	defer tick.Stop()
+	for {
+		job, err := m.dom.GetJobStats(0)
+		if err != nil {
+			return err
+		}
+		if job.Type == libvirt.DOMAIN_JOB_NONE {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			_ = m.dom.AbortJob()
+			return ctx.Err()
+		}
+	}
+	job, err := m.dom.GetJobStats(libvirt.DOMAIN_JOB_STATS_COMPLETED)
+	if err != nil {
+		return err
+	}
+	if job.Operation != libvirt.DOMAIN_JOB_OPERATION_BACKUP || job.Type != libvirt.DOMAIN_JOB_COMPLETED {
+		return fmt.Errorf("the domain did not finish the copy: %s", cmp.Or(job.ErrorMessage, "it was stopped"))
+	}
+	return nil
+}
