@@ -64,11 +64,11 @@ var standard = map[string][]string{
 		"occid.task.attempts integer ro", "occid.task.error string ro", "occid.task.entity string ro",
 		"occid.task.who string ro", "occid.task.created string ro", "occid.task.started string ro",
 		"occid.task.finished string ro"},
-	occid + "tasklink":    nil,
+	occid + "tasklink":                               nil,
 	"http://schemas.occid.org/occi/storage#copy":     {"occid.copy.of string ro", "occid.copy.taken string ro"},
 	"http://schemas.occid.org/occi/storage#backup":   nil,
 	"http://schemas.occid.org/occi/storage#snapshot": nil,
-	occid + "direct_boot": {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
+	occid + "direct_boot":                            {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
 }
 
 func describeAttr(a *occi.Attribute) string {
