@@ -42,7 +42,7 @@ lab: setup-test build
 lab-test: setup-test
 	$(GO) test -count 1 -v -timeout 10m ./internal/lab/...
 
-bench: setup-test
+bench: setup-test build
 	$(GO) run ./internal/bench
 
 update: setup-test
