@@ -6,6 +6,7 @@ import "github.com/occid/occid/occi"
 // described last.
 type describer struct {
 	x     *index
+	v     *View
 	base  string
 	t     tree
 	shown []bool // of the attributes of the entity at hand, those that are in the tree
@@ -14,7 +15,7 @@ type describer struct {
 	portable bool
 }
 
-func newDescriber(v *View) *describer { return &describer{x: indexOf(v.Model), base: v.Base} }
+func newDescriber(v *View) *describer { return &describer{x: indexOf(v.Model), v: v, base: v.Base} }
 
 // describe gives the descriptor of an entity.
 func (d *describer) describe(e *occi.Entity) *tree {
@@ -25,7 +26,11 @@ func (d *describer) describe(e *occi.Entity) *tree {
 
 // entity adds an entity as a dict. An inline link is without its source, which
 // is what it is in.
-func (d *describer) entity(e *occi.Entity, inline bool) {
+func (d *describer) entity(whole *occi.Entity, inline bool) {
+	e, part := whole, !inline && !d.portable
+	if part {
+		e = d.v.project(whole)
+	}
 	t, k := &d.t, d.x.kind(e.Kind)
 	i := t.open("", dictShape)
 	if k.kind == nil {
@@ -41,7 +46,7 @@ func (d *describer) entity(e *occi.Entity, inline bool) {
 	}
 	d.shown = append(d.shown[:0], make([]bool, len(e.Attributes))...)
 	d.attributes(e, k.keys)
-	for _, id := range e.Mixins {
+	for _, id := range whole.Mixins {
 		d.attributes(e, d.x.mixin(id).keys)
 	}
 	from := len(t.buf)
@@ -53,8 +58,8 @@ func (d *describer) entity(e *occi.Entity, inline bool) {
 	d.unnamed(e)
 	d.links(k, e)
 	d.mixins(e)
-	if !d.portable {
-		d.actions(k, e)
+	if !d.portable && (!part || d.v.shows(FieldActions)) {
+		d.actions(k, whole)
 	}
 	t.close(i)
 }

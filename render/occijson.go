@@ -14,11 +14,21 @@ import (
 type occiJSON struct{}
 
 func (occiJSON) entity(dst []byte, v *View, e *occi.Entity) ([]byte, error) {
-	return append(appendEntityJSON(dst, indexOf(v.Model), e), '\n'), nil
+	return append(appendViewJSON(dst, v, indexOf(v.Model), e), '\n'), nil
 }
 
-// appendEntityJSON adds a Resource or Link object (GFD.226 sections 5.1, 5.2).
+// appendViewJSON adds what a view shows of an entity.
+func appendViewJSON(dst []byte, v *View, x *index, e *occi.Entity) []byte {
+	return appendPartsJSON(dst, x, v.project(e), v.actions(x, e))
+}
+
+// appendEntityJSON adds a whole entity.
 func appendEntityJSON(dst []byte, x *index, e *occi.Entity) []byte {
+	return appendPartsJSON(dst, x, e, x.actions(x.kind(e.Kind), e))
+}
+
+// appendPartsJSON adds a Resource or Link object (GFD.226 sections 5.1, 5.2).
+func appendPartsJSON(dst []byte, x *index, e *occi.Entity, actions []actionIndex) []byte {
 	k := x.kind(e.Kind)
 	dst = append(append(dst, `{"kind":`...), k.json...)
 	dst = append(appendURN(append(dst, `,"id":"`...), e.ID), '"')
@@ -42,7 +52,6 @@ func appendEntityJSON(dst []byte, x *index, e *occi.Entity) []byte {
 		dst = appendJSONValue(dst, a.Value)
 	}
 	dst = append(dst, '}')
-	actions := x.actions(k, e)
 	for i := range actions {
 		dst = append(openArray(dst, i, `,"actions":[`), actions[i].json...)
 	}
@@ -96,14 +105,14 @@ func (occiJSON) collection(dst []byte, v *View, c *Collection) ([]byte, error) {
 	dst = append(dst, '{')
 	before := len(dst)
 	if c.Kind == nil || !c.Kind.Link {
-		dst = appendMembersJSON(dst, x, `"resources":[`, c.Entities, func(k *kindIndex) bool { return k.kind == nil || !k.kind.Link })
+		dst = appendMembersJSON(dst, v, x, `"resources":[`, c.Entities, func(k *kindIndex) bool { return k.kind == nil || !k.kind.Link })
 	}
 	if c.Kind == nil || c.Kind.Link {
 		separate := `"links":[`
 		if len(dst) > before {
 			separate = `,"links":[`
 		}
-		dst = appendMembersJSON(dst, x, separate, c.Entities, func(k *kindIndex) bool { return k.kind != nil && k.kind.Link })
+		dst = appendMembersJSON(dst, v, x, separate, c.Entities, func(k *kindIndex) bool { return k.kind != nil && k.kind.Link })
 	}
 	if len(dst) == before {
 		empty := `"resources":[]`
@@ -117,11 +126,11 @@ func (occiJSON) collection(dst []byte, v *View, c *Collection) ([]byte, error) {
 
 // appendMembersJSON adds the entities whose kind is wanted, nothing if there are
 // none.
-func appendMembersJSON(dst []byte, x *index, open string, es []*occi.Entity, want func(*kindIndex) bool) []byte {
+func appendMembersJSON(dst []byte, v *View, x *index, open string, es []*occi.Entity, want func(*kindIndex) bool) []byte {
 	n := 0
 	for _, e := range es {
 		if want(x.kind(e.Kind)) {
-			dst = appendEntityJSON(append(openArray(dst, n, open), '\n'), x, e)
+			dst = appendViewJSON(append(openArray(dst, n, open), '\n'), v, x, e)
 			n++
 		}
 	}

@@ -59,17 +59,18 @@ func (w *fields) end(before int) ([]byte, error) {
 	return w.dst, nil
 }
 
-func (c textCodec) entity(dst []byte, v *View, e *occi.Entity) ([]byte, error) {
+func (c textCodec) entity(dst []byte, v *View, whole *occi.Entity) ([]byte, error) {
 	x := indexOf(v.Model)
 	w := fields{dst: dst, joined: c.joined}
-	k := x.kind(e.Kind)
+	k := x.kind(whole.Kind)
+	e := v.project(whole)
 	w.start(fieldCategory)
 	w.dst = append(w.dst, k.text...)
 	for _, id := range e.Mixins {
 		w.start(fieldCategory)
 		w.dst = append(w.dst, x.mixin(id).text...)
 	}
-	for _, a := range x.actions(k, e) {
+	for _, a := range v.actions(x, whole) {
 		w.start(fieldLink)
 		w.dst = appendID(append(append(w.dst, '<'), k.location...), e.ID)
 		w.dst = append(w.dst, a.text...)

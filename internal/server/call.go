@@ -31,9 +31,11 @@ type call struct {
 	filtered bool
 	// content is the rendering embedded in Atom entries.
 	content string
-	linked  linked
-	links   []string // to the pages around the one shown
-	body    []byte   // of the request, once read
+	// fields are what is shown of entities, nil for all.
+	fields []string
+	linked linked
+	links  []string // to the pages around the one shown
+	body   []byte   // of the request, once read
 }
 
 // recorder notes what was answered, for the log.
@@ -197,7 +199,7 @@ func (c *call) base() string {
 }
 
 func (c *call) view() *render.View {
-	return &render.View{Model: c.reg.model, Base: c.base(), Content: c.content, Targets: c.linked.targets}
+	return &render.View{Model: c.reg.model, Base: c.base(), Content: c.content, Fields: c.fields, Targets: c.linked.targets}
 }
 
 // send writes an answer whose content is a body.

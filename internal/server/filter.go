@@ -60,6 +60,9 @@ func (c *call) selects() (*selection, error) {
 		}
 		s.described = text
 	}
+	if err := f.shownOnly(c); err != nil {
+		return nil, err
+	}
 	if err := s.paging(c.params); err != nil {
 		return nil, err
 	}
@@ -221,7 +224,7 @@ func (c *call) filter() (*render.Filter, string, error) {
 // param reads one query parameter.
 func (f *filters) param(p param) error {
 	switch p.name {
-	case "page", "number", "archive", "content", "category":
+	case "page", "number", "archive", "attributes", "content", "category":
 		return nil
 	case "action":
 		return badParam(p.name, "only POST invokes actions")
@@ -320,7 +323,7 @@ func (f *filters) attribute(shown string, p param) error {
 		as = f.meant(p.name)
 	}
 	if len(as) == 0 {
-		return badParam(shown, "unknown parameter: it is neither page, number, archive, sort, q, id, category, created, updated nor an attribute")
+		return badParam(shown, "unknown parameter: it is neither page, number, archive, attributes, sort, q, id, category, created, updated nor an attribute")
 	}
 	var conds []occi.Cond
 	var refused error

@@ -26,13 +26,8 @@ func (c *call) entity() (*occi.Entity, error) {
 }
 
 func (c *call) getEntity() error {
-	if c.params != nil {
-		if err := c.params.only("content"); err != nil {
-			return err
-		}
-		if err := c.embedded(); err != nil {
-			return err
-		}
+	if err := c.oneShown(); err != nil {
+		return err
 	}
 	e, err := c.entityShown()
 	if err != nil {
@@ -44,7 +39,11 @@ func (c *call) getEntity() error {
 }
 
 func (c *call) entityKey(e *occi.Entity) bodyKey {
-	return bodyKey{id: e.ID, filter: c.linked.tag, revision: e.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
+	filter := c.linked.tag
+	if c.fields != nil {
+		filter += "?" + strings.Join(c.fields, ",")
+	}
+	return bodyKey{id: e.ID, filter: filter, revision: e.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
 }
 
 // show answers a GET with what key names: with nothing if the client has it

@@ -151,10 +151,7 @@ func (c *call) getTaskLink() error {
 
 // showOne shows a task or its link.
 func (c *call) showOne(e *occi.Entity) error {
-	if err := c.params.only("content"); err != nil {
-		return err
-	}
-	if err := c.embedded(); err != nil {
+	if err := c.oneShown(); err != nil {
 		return err
 	}
 	return c.showText(func(v *render.View) ([]byte, error) { return c.format.Entity(nil, v, e) })
