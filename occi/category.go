@@ -133,6 +133,9 @@ type Action struct {
 	// Makes is the identifier of the mixin that what the action makes is marked with;
 	// empty for none.
 	Makes string
+	// Template is the identifier of the mixin that a template which the action makes
+	// depends on; empty if it makes none.
+	Template string
 }
 
 // States is the state machine of a kind.

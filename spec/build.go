@@ -218,7 +218,7 @@ func (b *builder) acts(src *source, defs []*actDef) []*occi.Action {
 		if !ok {
 			continue
 		}
-		a := &occi.Action{Category: c, Do: d.Do, Makes: d.Makes}
+		a := &occi.Action{Category: c, Do: d.Do, Makes: d.Makes, Template: d.Template}
 		seen := map[string]bool{}
 		for _, p := range d.Attributes {
 			if seen[p.Name] {

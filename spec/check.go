@@ -62,6 +62,9 @@ func (b *builder) check() {
 		if a.Makes != "" && b.mixinOf[a.Makes] == nil {
 			b.bad(b.byID[a.ID()], "makes what has the unknown mixin %s", a.Makes)
 		}
+		if a.Template != "" && b.mixinOf[a.Template] == nil {
+			b.bad(b.byID[a.ID()], "makes templates that depend on the unknown mixin %s", a.Template)
+		}
 	}
 	for _, k := range b.kinds {
 		b.checkStates(k)

@@ -74,6 +74,7 @@ type actDef struct {
 	Title      string     `yaml:"title"`
 	Do         string     `yaml:"do"`
 	Makes      string     `yaml:"makes"`
+	Template   string     `yaml:"template"`
 	Attributes []*attrDef `yaml:"attributes"`
 	node       *yaml.Node
 }

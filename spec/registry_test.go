@@ -25,7 +25,8 @@ var standard = map[string][]string{
 		"occi.core.target string init", "occi.core.target.kind string init"},
 	infra + "compute": {"occi.compute.architecture string rw", "occi.compute.cores integer rw =1",
 		"occi.compute.hostname string rw", "occi.compute.share integer rw", "occi.compute.speed number rw",
-		"occi.compute.memory number rw =1.0", "occi.compute.state string ro", "occi.compute.state.message string ro", "occid.compute.pending string ro"},
+		"occi.compute.memory number rw =1.0", "occi.compute.state string ro", "occi.compute.state.message string ro", "occid.compute.pending string ro",
+		"occid.compute.image string ro"},
 	infra + "network": {"occi.network.vlan integer rw", "occi.network.label string rw",
 		"occi.network.state string ro", "occi.network.state.message string ro"},
 	"http://schemas.ogf.org/occi/infrastructure/network#ipnetwork": {"occi.network.address string rw",
@@ -67,6 +68,7 @@ var standard = map[string][]string{
 	occid + "tasklink":                               nil,
 	"http://schemas.occid.org/occi/storage#copy":     {"occid.copy.of string ro", "occid.copy.taken string ro"},
 	"http://schemas.occid.org/occi/storage#backup":   nil,
+	"http://schemas.occid.org/occi/storage#image":    nil,
 	"http://schemas.occid.org/occi/storage#snapshot": nil,
 	occid + "direct_boot":                            {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
 }
@@ -211,7 +213,7 @@ func TestStates(t *testing.T) {
 	m := builtinModel(t)
 	transitions := map[string]string{
 		"compute": "inactive-start>active active-stop>inactive active-restart>active active-suspend>suspended " +
-			"suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive",
+			"inactive-save>inactive active-save>active suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive",
 		"network": "inactive-up>active active-down>inactive error-up>active error-down>inactive",
 		"storage": "offline-online>online online-offline>offline error-online>online error-offline>offline " +
 			"offline-resize>offline online-resize>online " +
@@ -261,7 +263,7 @@ func TestStates(t *testing.T) {
 	}
 	e := &occi.Entity{Kind: infra + "compute"}
 	e.Attributes.Set("occi.compute.state", occi.Str("inactive"))
-	if p := m.Possible(e); len(p) != 1 || p[0].Term != "start" {
+	if p := m.Possible(e); len(p) != 2 || p[0].Term != "start" || p[1].Term != "save" {
 		t.Errorf("an inactive compute can %v", p)
 	}
 }
@@ -273,7 +275,7 @@ func TestMixins(t *testing.T) {
 			t.Errorf("%s applies to %v", x.ID(), x.Applies)
 		}
 		wantDeps := 0
-		if x.Scheme == crtp || x.Term == "backup" || x.Term == "snapshot" {
+		if x.Scheme == crtp || x.Term == "backup" || x.Term == "snapshot" || x.Term == "image" {
 			wantDeps = 1
 		}
 		if len(x.Depends) != wantDeps {

@@ -14,10 +14,23 @@ type mixinDocument struct {
 	Depends []string `json:"depends,omitempty"`
 	Applies []string `json:"applies,omitempty"`
 	Owner   string   `json:"owner,omitempty"`
+	// Fixed are attributes that are defined elsewhere, of a text that the mixin gives
+	// to what gets it.
+	Fixed []fixedText `json:"fixed,omitempty"`
+}
+
+type fixedText struct {
+	Name        string `json:"name"`
+	Text        string `json:"text"`
+	Description string `json:"description,omitempty"`
 }
 
 func encodeMixin(x *occi.Mixin) ([]byte, error) {
-	return json.Marshal(mixinDocument{x.Title, x.Depends, x.Applies, x.Owner})
+	d := mixinDocument{Title: x.Title, Depends: x.Depends, Applies: x.Applies, Owner: x.Owner}
+	for _, a := range x.Attributes {
+		d.Fixed = append(d.Fixed, fixedText{a.Name, a.Default.Text, a.Description})
+	}
+	return json.Marshal(d)
 }
 
 func decodeMixin(id, location string, doc []byte) (*occi.Mixin, error) {
@@ -26,8 +39,12 @@ func decodeMixin(id, location string, doc []byte) (*occi.Mixin, error) {
 	if err := json.Unmarshal(doc, &d); err != nil || !ok {
 		return nil, occi.E(occi.Internal, "the mixin %s is kept as what cannot be read: %w", id, err)
 	}
-	return &occi.Mixin{Category: occi.Category{Scheme: scheme, Term: term, Title: d.Title}, Depends: d.Depends, Applies: d.Applies,
-		Location: location, User: true, Owner: d.Owner}, nil
+	x := &occi.Mixin{Category: occi.Category{Scheme: scheme, Term: term, Title: d.Title}, Depends: d.Depends, Applies: d.Applies,
+		Location: location, User: true, Owner: d.Owner}
+	for _, f := range d.Fixed {
+		x.Attributes = append(x.Attributes, &occi.Attribute{Name: f.Name, Type: occi.String, Default: occi.Str(f.Text), Description: f.Description})
+	}
+	return x, nil
 }
 
 // Mixins gives the mixins that users defined, in order, and the revision of that

@@ -63,6 +63,11 @@ func (a *acts) done(ctx context.Context, o Options) (*Outcome, error) {
 			return nil, err
 		}
 	}
+	if out.Defined = a.change.Define; len(out.Defined) > 0 {
+		if err := a.e.Renew(ctx, true); err != nil {
+			return nil, err
+		}
+	}
 	out.Tasks = append(a.waitFor, out.Tasks...)
 	for _, id := range a.made {
 		out.Made = append(out.Made, a.puts[id])

@@ -19,7 +19,7 @@ const (
 	paramCopy = "copy"
 )
 
-// copyTime bounds one attempt to copy a volume.
+// copyTime bounds one attempt at a task that copies a volume, which has paramFrom.
 const copyTime = 12 * time.Hour
 
 // copied leaves what an action makes that copies a volume of x: a task that copies,
@@ -39,7 +39,11 @@ func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs) (*
 		d.Mixins = []string{action.Makes}
 	}
 	made := &occi.Entity{Kind: kind, Mixins: d.Mixins}
-	for name, v := range map[string]occi.Value{occi.AttrTitle: occi.Str(title), roleAttr(a.m, made, roleSize).Name: size} {
+	sized := roleAttr(a.m, made, roleSize)
+	if size.IsZero() && sized.Min != nil {
+		size = occi.Float(*sized.Min) // until the copy can be measured
+	}
+	for name, v := range map[string]occi.Value{occi.AttrTitle: occi.Str(title), sized.Name: size} {
 		d.Attributes = append(d.Attributes, occi.DraftAttr{Name: name, Value: v})
 	}
 	if made, err = a.m.Build(d, uuid.New()); err != nil {
@@ -61,6 +65,9 @@ func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs) (*
 	auto.Set(paramCopy, occi.Str(t.ID.String()))
 	a.task(made, x.Host, verbCreate, auto, []uuid.UUID{t.ID})
 	a.say(made, throughCreate)
+	if action.Template != "" {
+		a.template(action.Template, x, made, params.Get("name").Text)
+	}
 	return t, nil
 }
 

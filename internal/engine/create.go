@@ -177,6 +177,9 @@ func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
 	if err := b.resolve(ctx); err != nil {
 		return nil, err
 	}
+	if err := b.images(ctx); err != nil {
+		return nil, err
+	}
 	if err := b.place(); err != nil {
 		return nil, err
 	}
@@ -278,6 +281,10 @@ func (b *creation) leaveTasks() {
 			continue
 		}
 		t := b.task(x, x.Host, verbCreate, b.autoParams(x), nil)
+		if image := b.entity(imageOf(b.m, x)); image != nil {
+			t.Attributes.Set(paramFrom, occi.Str(image.ID.String()))
+			t.After = slices.Clone(image.Tasks)
+		}
 		tasks[x.ID] = t
 		b.say(x, throughCreate)
 	}

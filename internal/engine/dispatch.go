@@ -157,7 +157,7 @@ func (h *host) run(ctx context.Context, a attempt) {
 	defer h.e.running.drop(t.ID)
 	defer a.stop(nil)
 	limit := taskTime + h.e.cfg.StopTimeout
-	if !t.Attributes.Get(paramTo).IsZero() {
+	if !t.Attributes.Get(paramFrom).IsZero() {
 		limit = copyTime
 	}
 	bounded, cancel := context.WithTimeout(a.work, limit)
@@ -342,7 +342,7 @@ func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{drv: h.drv, m: h.e.Model(), x: x, params: t.Attributes, cfg: &h.e.cfg}
+	j := &job{drv: h.drv, m: h.e.Model(), x: x, params: t.Attributes, verb: t.Verb, cfg: &h.e.cfg}
 	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil {
 		return nil, occi.E(occi.Internal, "nothing on a host stands for a %s", x.Kind)
 	}

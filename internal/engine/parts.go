@@ -20,6 +20,7 @@ type job struct {
 	x      *occi.Entity // with its links
 	src    *occi.Entity // of a link, nil if it is gone
 	params occi.Attrs   // of the task, or of the action it leads to
+	verb   string       // of the task
 	cfg    *Config
 }
 
@@ -76,6 +77,7 @@ var operations = map[string]*operation{
 	"domain.stop":    {run: stopDomain},
 	"domain.restart": {run: restartDomain},
 	"domain.suspend": {run: suspendDomain},
+	"domain.save":    {run: saveDomain, copies: bootVolume},
 	"network.start":  {run: startNetwork, restores: true},
 	"network.stop":   {run: stopNetwork, free: true},
 	"volume.online":  {run: defineVolume, restores: true},
@@ -85,6 +87,9 @@ var operations = map[string]*operation{
 }
 
 func defineDomain(ctx context.Context, j *job) error {
+	if err := makeRoot(ctx, j); err != nil {
+		return err
+	}
 	if eph := ephemeral(j.m, j.x); eph != nil {
 		size := int64(role(j.m, j.x, roleEphemeral).Num * gib)
 		if err := scratch(ctx, j.drv, hypervisor.Volume{ID: eph.Volume, SizeBytes: size}); err != nil {
@@ -138,6 +143,9 @@ func scratch(ctx context.Context, drv hypervisor.Driver, v hypervisor.Volume) er
 
 func removeDomain(ctx context.Context, j *job) error {
 	if err := gone(j.drv.DeleteDomain(ctx, j.x.ID)); err != nil {
+		return err
+	}
+	if err := removeRoot(ctx, j); err != nil {
 		return err
 	}
 	// It may have had one, even if it has none now.

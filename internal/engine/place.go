@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/occi"
 )
 
@@ -25,6 +26,11 @@ func (b *creation) place() error {
 			}
 		}
 	}
+	for _, x := range b.tops {
+		if image := b.entity(imageOf(b.m, x)); image != nil && preferred == "" {
+			preferred = image.Host
+		}
+	}
 	if preferred == "" {
 		preferred = b.e.leastLoaded().name
 	}
@@ -36,7 +42,7 @@ func (b *creation) place() error {
 			}
 		}
 	}
-	var ps []occi.Problem
+	ps := b.imagesApart()
 	for _, l := range b.links {
 		if !part(b.m, l).device {
 			continue
@@ -114,6 +120,7 @@ func (b *creation) disksOf(x *occi.Entity) *deviceNames {
 			n.taken[diskName(role(b.m, l, roleTarget).Text)] = true
 		}
 	}
+	n.taken[rootTarget] = n.taken[rootTarget] || root(b.m, x) != nil
 	return n
 }
 
@@ -130,8 +137,10 @@ func (b *creation) namesOf(src *occi.Entity) *deviceNames {
 		n.taken[role(b.m, l, roleInterface).Text] = true
 		n.macs[strings.ToLower(role(b.m, l, roleMAC).Text)] = true
 	}
-	if eph := ephemeral(b.m, src); eph != nil {
-		n.taken[eph.Target] = true
+	for _, own := range []*hypervisor.Disk{root(b.m, src), ephemeral(b.m, src)} {
+		if own != nil {
+			n.taken[own.Target] = true
+		}
 	}
 	return n
 }

@@ -20,6 +20,7 @@ const (
 	roleCmdline    = "domain.cmdline"
 	roleEphemeral  = "domain.ephemeral.size"
 	roleEphemeralD = "domain.ephemeral.target"
+	roleImage      = "domain.image"
 	rolePending    = "domain.pending"
 	roleSize       = "volume.size"
 	roleCopyOf     = "copy.of"
@@ -110,6 +111,9 @@ func domainOf(m *occi.Model, x *occi.Entity) hypervisor.Domain {
 		Kernel:      role(m, x, roleKernel).Text,
 		Initrd:      role(m, x, roleInitrd).Text,
 		Cmdline:     role(m, x, roleCmdline).Text,
+	}
+	if own := root(m, x); own != nil {
+		d.Disks = append(d.Disks, *own)
 	}
 	if eph := ephemeral(m, x); eph != nil {
 		d.Disks = append(d.Disks, *eph)

@@ -45,6 +45,8 @@ type Outcome struct {
 	Tasks []*occi.Task
 	// Made are entities that an action made beside those it was invoked on.
 	Made []*occi.Entity
+	// Defined are mixins that an action added to the registry.
+	Defined []*occi.Mixin
 	// Created tells that an entity did not exist before.
 	Created bool
 	// Repeated tells that an earlier request under the same key had done it.

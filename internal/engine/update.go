@@ -52,6 +52,7 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 // become writes next over old if it is another, and has the host follow.
 func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 	next.Links = old.Links
+	b.keepImage(old, next)
 	if part(b.m, old).machine {
 		if err := b.scratch(next); err != nil {
 			return err

@@ -27,6 +27,17 @@ func (c *call) defineMixins() error {
 	if c.sayOK() {
 		return nil
 	}
+	return c.showMixins(defined)
+}
+
+// showDefined answers an action that made templates with these (GFD.224 section
+// 3.1).
+func (c *call) showDefined(defined []*occi.Mixin) error {
+	c.rec.Header()["Location"] = []string{c.base() + defined[0].Location}
+	return c.showMixins(defined)
+}
+
+func (c *call) showMixins(defined []*occi.Mixin) error {
 	c.answer(http.StatusOK, func(f *render.Format, v *render.View) ([]byte, error) {
 		return f.Categories(nil, v, &render.Categories{Mixins: defined})
 	})

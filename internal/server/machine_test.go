@@ -27,7 +27,7 @@ func TestActionsStayInTheStateMachine(t *testing.T) {
 			terms = append(terms, a.Term)
 		}
 	}
-	drafts := map[string]string{"compute": `{"type":"compute"}`, "network": `{"type":"network"}`, "storage": `{"size":"1 GiB"}`}
+	drafts := map[string]string{"compute": `{"ephemeral":1,"mixin":"http://schemas.ogf.org/occi/infrastructure/compute/template/1.1#small"}`, "network": `{"type":"network"}`, "storage": `{"size":"1 GiB"}`}
 	c := newCloud(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		kind := m.KindNamed(rapid.SampledFrom([]string{"compute", "network", "storage"}).Draw(rt, "kind"))

@@ -179,6 +179,9 @@ func (c *call) changed(w write, out *engine.Outcome) error {
 	if !done {
 		return c.accepted(out)
 	}
+	if len(out.Defined) > 0 {
+		return c.showDefined(out.Defined)
+	}
 	es[0] = c.showLinked(es[0])
 	c.locate(append(out.Made, es[0])[0])
 	c.identify(es[0])
@@ -237,6 +240,9 @@ func (c *call) several(w write, out *engine.Outcome) error {
 	es, done := c.settled(w, out)
 	if !done {
 		return c.accepted(out)
+	}
+	if c.reg = c.s.registry(); len(out.Defined) > 0 {
+		return c.showDefined(out.Defined)
 	}
 	return c.showSeveral(es)
 }

@@ -1,0 +1,120 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/occi"
+)
+
+// saved makes a machine with a disk and a template of it.
+func (c *cloud) saved() (vm *occi.Entity, template string, image *occi.Entity) {
+	c.t.Helper()
+	vm = c.create(draft(compute))
+	c.create(link(disk, vm, c.create(draft(storage, "occi.storage.size", 2))))
+	out, image := c.copy(vm, "save")
+	c.settled(out)
+	return vm, out.Defined[0].ID(), c.get(image.ID)
+}
+
+func (c *cloud) ofTemplate(template string) (*engine.Outcome, error) {
+	d := draft(compute)
+	d.Mixins = []string{template}
+	return c.Create(c.ctx, engine.Caller{}, compute, []*occi.Draft{d}, engine.Options{})
+}
+
+func TestADeferredSaveStopsTheMachine(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, _, _ := c.saved()
+	c.mustAct(vm, "start")
+	for method, want := range map[string]string{"hot": "copy", "deferred": "stop copy start"} {
+		before := len(c.host.calls())
+		out, err := c.act(vm, "save", "method", method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.state(c.settled(out)); got != "active" {
+			t.Errorf("after a %s save it is %s", method, got)
+		}
+		var did []string
+		for _, call := range c.host.calls()[before:] {
+			word, _, _ := strings.Cut(call, " ")
+			did = append(did, word)
+		}
+		if got := strings.Join(did, " "); got != want {
+			t.Errorf("a %s save did %q, want %q", method, got, want)
+		}
+	}
+}
+
+// TestAnInterruptedCopyOfAnImageIsMadeAnew fails a creation after its disk was
+// copied, as if by halves, and later loses the disk of a machine that works.
+func TestAnInterruptedCopyOfAnImageIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	_, template, image := c.saved()
+	failed := false
+	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
+		if op == "define domain" && !failed {
+			failed = true
+			return hypervisor.ErrUnavailable
+		}
+		return nil
+	})
+	out, err := c.ofTemplate(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm := c.settled(out)
+	if c.state(vm) != "active" || vm.Attributes.Get("occid.compute.image").Text != "/storage/"+image.ID.String() {
+		t.Errorf("the machine is %v", vm.Attributes)
+	}
+	root := uuid.NewSHA1(vm.ID, []byte("root"))
+	wantCopies := func(want int) {
+		t.Helper()
+		n := 0
+		for _, call := range c.host.calls() {
+			if call == "copy volume "+image.ID.String()+" "+root.String() {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("the image was copied %d times, want %d", n, want)
+		}
+	}
+	wantCopies(2)
+	// A change does not touch the disk.
+	c.update(vm, "occi.compute.cores", 2)
+	wantCopies(2)
+	if err := c.delete(vm.ID); err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(values(c.host, c.host.volumes), func(v hypervisor.VolumeStatus) bool { return v.ID == root }) {
+		t.Error("the disk is still there")
+	}
+}
+
+// TestATemplateWithoutItsImage fails to copy, so that the template is of no use.
+func TestATemplateWithoutItsImage(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, _, _ := c.saved()
+	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
+		if strings.HasPrefix(op, "copy") {
+			return errors.New("no room")
+		}
+		return nil
+	})
+	out, _ := c.copy(vm, "save")
+	c.settled(out)
+	_, err := c.ofTemplate(out.Defined[0].ID())
+	wantClass(t, err, occi.Conflict, "occid.compute.image", "error")
+}

@@ -1,0 +1,91 @@
+package server_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestSaveMakesATemplate saves a machine, makes others of the template, and removes
+// it.
+func TestSaveMakesATemplate(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, c *cloud) {
+		c.t = t
+		wait, json := "Prefer: wait=20", "Content-Type: application/json"
+		machine, disk := c.create("/compute/", `{"title":"web"}`), c.create("/storage/", `{"title":"root","size":2}`)
+		c.do("POST", machine+"?action=save", "", wait).want(t, 409, machine, "no disk")
+		c.create("/storagelink/", `{"source":"`+machine+`","target":"`+disk+`"}`)
+		c.do("POST", machine+"?action=start", "", wait).want(t, 200)
+		const save = `Category: save; scheme="http://schemas.ogf.org/occi/infrastructure/compute/action#"; class="action"`
+		r := c.do("POST", machine+"?action=save", save+"\nX-OCCI-Attribute: name=\"Web server, 1st\"\nX-OCCI-Attribute: method=\"hot\"\n",
+			"Content-Type: text/plain", wait).want(t, 200, "Category: web-server-1st;", `scheme="http://schemas.occid.org/occi/os_tpl#"`, `class="mixin"`,
+			`rel="http://schemas.ogf.org/occi/infrastructure#os_tpl"`, `location="/mixin/os_tpl/web-server-1st/"`, "occid.compute.image")
+		if got := strings.TrimPrefix(r.Header.Get("Location"), c.url); got != "/mixin/os_tpl/web-server-1st/" {
+			t.Errorf("Location is %q", got)
+		}
+		c.do("GET", "/-/", "").want(t, 200, "Category: web-server-1st;")
+		image := c.paths("/mixin/image/")[0]
+		c.do("GET", image, "").want(t, 200, "occi.storage.size=2.0", `occid.copy.of="`+machine+`"`, `occi.storage.state="online"`)
+
+		// A machine of the template has a disk of its own, and is started.
+		template := "Category: compute; scheme=\"http://schemas.ogf.org/occi/infrastructure#\"; class=\"kind\"\n" +
+			"Category: web-server-1st; scheme=\"http://schemas.occid.org/occi/os_tpl#\"; class=\"mixin\"\n"
+		r = c.do("POST", "/compute/", template, "Content-Type: text/plain", wait).want(t, 201)
+		copied := strings.TrimPrefix(r.Header.Get("Location"), c.url)
+		c.do("GET", copied, "").want(t, 200, `occid.compute.image="`+image+`"`, `occi.compute.state="active"`)
+		if volumes, err := c.host.Volumes(t.Context()); err != nil || len(volumes) != 3 {
+			t.Errorf("the host has %d volumes, %v", len(volumes), err)
+		}
+		// Its first device is taken, and its image is nobody's to set.
+		c.do("POST", "/storagelink/", `{"source":"`+copied+`","target":"`+disk+`","deviceid":"/dev/vda"}`, json).want(t, 409, "vda")
+		c.do("POST", copied, `{"image":"`+disk+`"}`, json).want(t, 403, "occid.compute.image")
+		c.do("PUT", copied, c.do("GET", copied, "").text, "Content-Type: text/plain").want(t, 200, image)
+
+		// It can be saved in turn, with any name, as another one of the same name.
+		for _, action := range []string{"?action=save&name=Web+server,+1st", "?action=save", "?action=save&method=deferred&name=%F0%9F%9A%80"} {
+			c.do("POST", copied+action, "", wait, "Accept: application/occi+json").want(t, 200, `"mixins"`, "os_tpl#")
+		}
+		c.do("GET", copied, "").want(t, 200, `occi.compute.state="active"`)
+		c.do("POST", machine+"?action=save", "", "Prefer: respond-async").want(t, 202, "/task/")
+		c.settle()
+
+		// The template goes by itself or with its image; the machine stays.
+		c.do("DELETE", image, "", wait).want(t, 200)
+		c.do("POST", "/compute/", template, "Content-Type: text/plain").want(t, 409, "occid.compute.image", image, "gone")
+		c.do("DELETE", "/-/", "Category: web-server-1st; scheme=\"http://schemas.occid.org/occi/os_tpl#\"; class=\"mixin\"\n", "Content-Type: text/plain", wait).want(t, 200)
+		c.do("GET", copied, "").want(t, 200, `occid.compute.image="`+image+`"`)
+		c.do("POST", "/compute/", template, "Content-Type: text/plain").want(t, 400, "web-server-1st")
+		before, err := c.host.Volumes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.do("DELETE", copied, "", wait).want(t, 200)
+		if after, err := c.host.Volumes(t.Context()); err != nil || len(after) != len(before)-1 {
+			t.Errorf("the host has %d volumes after %d, %v", len(after), len(before), err)
+		}
+	})
+}
+
+// TestSaveOfAllMakesTemplates saves a collection.
+func TestSaveOfAllMakesTemplates(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	for _, name := range []string{"one", "two"} {
+		machine, disk := c.create("/compute/", `{"title":"`+name+`"}`), c.create("/storage/", `{"size":1}`)
+		c.create("/storagelink/", `{"source":"`+machine+`","target":"`+disk+`"}`)
+	}
+	r := c.do("POST", "/compute/?action=save&name=all", "", "Prefer: wait=20", "Accept: text/uri-list").want(t, 200)
+	if lines := strings.Fields(r.text); len(lines) != 2 || lines[0] != c.url+"/mixin/os_tpl/all/" {
+		t.Errorf("the templates are\n%s", r.text)
+	}
+	if images := c.paths("/mixin/image/"); len(images) != 2 {
+		t.Errorf("the images are %v", images)
+	}
+	// One machine without a disk keeps all from it.
+	diskless := c.create("/compute/", `{"title":"three"}`)
+	before := c.revision()
+	c.do("POST", "/compute/?action=save", "").want(t, 409, diskless)
+	if c.revision() != before {
+		t.Error("something changed")
+	}
+}
