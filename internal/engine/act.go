@@ -56,7 +56,7 @@ func (e *Engine) Act(ctx context.Context, c Caller, ids []uuid.UUID, d *occi.Dra
 // done commits what the actions left to do, if anything.
 func (a *acts) done(ctx context.Context, o Options) (*Outcome, error) {
 	out := a.outcome()
-	if len(a.change.Puts) > 0 {
+	if len(a.change.Puts)+len(a.change.Define) > 0 {
 		a.key(o)
 		var err error
 		if out, err = a.commit(ctx); err != nil {
@@ -153,13 +153,11 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 		return err
 	}
 	if op.copies != nil {
-		if _, err := a.copied(x, action, params); err != nil {
-			return err
-		}
-	} else {
-		a.task(a.put(x), x.Host, action.Term, params, nil)
+		return a.copied(x, action, params, through)
 	}
-	a.say(a.put(x), through)
+	w := a.put(x)
+	a.task(w, x.Host, action.Term, params, nil)
+	a.say(w, through)
 	return nil
 }
 

@@ -23,16 +23,19 @@ const (
 const copyTime = 12 * time.Hour
 
 // copied leaves what an action makes that copies a volume of x: a task that copies,
-// and an entity which is made of the outcome, on the same host.
-func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs) (*occi.Task, error) {
+// and an entity which is made of the outcome, on the same host. Of an x that has no
+// volume there is only the template.
+func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs, through string) error {
 	op := operations[action.Do]
 	from, kind, size, err := op.copies(a.m, x)
 	if err != nil {
-		return nil, final{occi.Problems(occi.Conflict, "the action is not possible now", []occi.Problem{{What: a.m.Path(x), Text: err.Error()}})}
+		return final{occi.Problems(occi.Conflict, "the action is not possible now", []occi.Problem{{What: a.m.Path(x), Text: err.Error()}})}
 	}
-	title := params.Get("name").Text
-	if title == "" {
-		title = fmt.Sprintf("%s of %s", action.Term, firstOf(x.Title, a.m.Path(x)))
+	name := params.Get("name").Text
+	title := firstOf(name, fmt.Sprintf("%s of %s", action.Term, firstOf(x.Title, a.m.Path(x))))
+	if from == uuid.Nil {
+		a.template(action.Template, template{of: x, name: name, title: title})
+		return nil
 	}
 	d := &occi.Draft{Kind: kind}
 	if action.Makes != "" {
@@ -47,7 +50,7 @@ func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs) (*
 		d.Attributes = append(d.Attributes, occi.DraftAttr{Name: name, Value: v})
 	}
 	if made, err = a.m.Build(d, uuid.New()); err != nil {
-		return nil, err
+		return err
 	}
 	a.set(made, roleCopyOf, a.m.Path(x))
 	a.set(made, roleCopyTaken, a.now.Format(time.RFC3339))
@@ -66,9 +69,10 @@ func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs) (*
 	a.task(made, x.Host, verbCreate, auto, []uuid.UUID{t.ID})
 	a.say(made, throughCreate)
 	if action.Template != "" {
-		a.template(action.Template, x, made, params.Get("name").Text)
+		a.template(action.Template, template{of: x, image: made, name: name, title: title})
 	}
-	return t, nil
+	a.say(a.put(x), through)
+	return nil
 }
 
 // set gives an entity the text of the attribute that has a role, if one has.

@@ -125,11 +125,12 @@ func (p *plan) keepImage(old, next *occi.Entity) {
 	}
 }
 
-// bootVolume chooses what is copied to save a machine: its first disk.
+// bootVolume chooses what is copied to save a machine: its first disk, if it has
+// one.
 func bootVolume(m *occi.Model, x *occi.Entity) (from uuid.UUID, kind string, size occi.Value, err error) {
 	disks := domainOf(m, x).Disks
 	if len(disks) == 0 {
-		return from, "", size, errors.New("has no disk to save")
+		return uuid.Nil, "", size, nil
 	}
 	boot := slices.MinFunc(disks, func(a, b hypervisor.Disk) int {
 		return cmp.Or(cmp.Compare(len(a.Target), len(b.Target)), strings.Compare(a.Target, b.Target))
@@ -160,24 +161,28 @@ const templateScheme = "http://schemas.occid.org/occi/os_tpl#"
 
 var notInTerms = regexp.MustCompile(`[^a-z0-9_-]+`)
 
-// template defines a mixin by which machines are made of an image. base is what
-// it depends on, and x a machine like those to be made. It is called as it is
-// named if that is free.
-func (a *acts) template(base string, x, image *occi.Entity, name string) {
-	attr := roleAttr(a.m, x, roleImage)
-	if attr == nil {
-		return
-	}
-	term := strings.Trim(notInTerms.ReplaceAllString(strings.ToLower(name), "-"), "-_0123456789")
+// template is what machines are made of: those like of, with copies of the image
+// if it is not nil. name is what it is to be called, empty for whatever.
+type template struct {
+	of, image   *occi.Entity
+	name, title string
+}
+
+// template defines a mixin for a template, which depends on base. It has the name
+// that was asked for if that is free.
+func (a *acts) template(base string, t template) {
+	term := strings.Trim(notInTerms.ReplaceAllString(strings.ToLower(t.name), "-"), "-_0123456789")
 	term = firstOf(term[:min(len(term), 40)], "saved")
-	if name == "" || a.templated(term) {
-		term += "-" + image.ID.String()[:13]
+	if t.name == "" || a.templated(term) {
+		term += "-" + uuid.NewString()[:13]
 	}
 	mixin := &occi.Mixin{Category: occi.Category{Scheme: templateScheme, Term: term,
-		Title: strings.NewReplacer(",", " ", ";", " ", `"`, "'").Replace(image.Title),
-		Attributes: []*occi.Attribute{{Name: attr.Name, Type: attr.Type, Description: attr.Description,
-			Default: occi.Str(a.m.Path(image))}}},
-		Depends: []string{base}, Applies: []string{x.Kind}, Location: templatePath(term), User: true, Owner: a.c.Name}
+		Title: strings.NewReplacer(",", " ", ";", " ", `"`, "'").Replace(t.title)},
+		Depends: []string{base}, Applies: []string{t.of.Kind}, Location: templatePath(term), User: true, Owner: a.c.Name}
+	if attr := roleAttr(a.m, t.of, roleImage); attr != nil && t.image != nil {
+		mixin.Attributes = []*occi.Attribute{{Name: attr.Name, Type: attr.Type, Description: attr.Description,
+			Default: occi.Str(a.m.Path(t.image))}}
+	}
 	a.change.Define = append(a.change.Define, mixin)
 }
 

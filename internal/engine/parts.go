@@ -64,8 +64,9 @@ type operation struct {
 	// sets names the role whose attribute the action's parameter of the same
 	// short name sets.
 	sets, param string
-	// copies, when set, tells which volume the action copies: the operation makes a
-	// new entity of a kind, of about a size. Its error is why it cannot.
+	// copies, when set, tells which volume the action copies, the nil UUID for none:
+	// the operation makes a new entity of a kind, of about a size. Its error is why it
+	// cannot.
 	copies func(m *occi.Model, x *occi.Entity) (from uuid.UUID, kind string, size occi.Value, err error)
 	// restores: it mends the failed state, so failing itself means that state.
 	restores bool

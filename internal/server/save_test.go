@@ -13,7 +13,6 @@ func TestSaveMakesATemplate(t *testing.T) {
 		c.t = t
 		wait, json := "Prefer: wait=20", "Content-Type: application/json"
 		machine, disk := c.create("/compute/", `{"title":"web"}`), c.create("/storage/", `{"title":"root","size":2}`)
-		c.do("POST", machine+"?action=save", "", wait).want(t, 409, machine, "no disk")
 		c.create("/storagelink/", `{"source":"`+machine+`","target":"`+disk+`"}`)
 		c.do("POST", machine+"?action=start", "", wait).want(t, 200)
 		const save = `Category: save; scheme="http://schemas.ogf.org/occi/infrastructure/compute/action#"; class="action"`
@@ -81,11 +80,18 @@ func TestSaveOfAllMakesTemplates(t *testing.T) {
 	if images := c.paths("/mixin/image/"); len(images) != 2 {
 		t.Errorf("the images are %v", images)
 	}
-	// One machine without a disk keeps all from it.
+	// A machine without a disk has a template without an image; one that is
+	// suspended keeps all from it.
 	diskless := c.create("/compute/", `{"title":"three"}`)
-	before := c.revision()
-	c.do("POST", "/compute/?action=save", "").want(t, 409, diskless)
-	if c.revision() != before {
-		t.Error("something changed")
+	r = c.do("POST", diskless+"?action=save&name=bare", "").want(t, 200, "Category: bare;")
+	if strings.Contains(r.text, "image") {
+		t.Errorf("the template has an image:\n%s", r.text)
+	}
+	c.do("POST", diskless+"?action=start", "", "Prefer: wait=20").want(t, 200)
+	c.do("POST", diskless+"?action=suspend", "", "Prefer: wait=20").want(t, 200)
+	before := c.do("GET", "/-/", "").want(t, 200, "Category: bare;").Header.Get("ETag")
+	c.do("POST", "/compute/?action=save", "").want(t, 409, diskless, "suspended")
+	if now := c.do("GET", "/-/", "").Header.Get("ETag"); now != before {
+		t.Errorf("%s became %s", before, now)
 	}
 }
