@@ -84,10 +84,23 @@ func TestLab(t *testing.T) {
 		Source: &end{path(machine), compute}, Target: &end{path(disk), storage}})
 	says(lab.GuestDisk + "vda, 131072 sectors")
 
+	// The guest has no driver for a balloon, so that its memory stays as it is.
+	c.send(http.MethodPost, machine, entity{Attributes: map[string]any{"occi.compute.memory": 0.25}})
+	if got := c.get(machine).Attributes["occid.compute.pending"]; got != "occi.compute.memory" {
+		t.Errorf("pending is %v", got)
+	}
+	backup := c.made(disk, "backup")
+	template := c.made(machine, "save&name=lab")
+
 	c.act(machine, "stop", "inactive")
 	says(lab.GuestDown)
+	if got := c.get(machine).Attributes["occid.compute.pending"]; got != nil {
+		t.Errorf("pending is %v of a machine that is stopped", got)
+	}
+	copied := c.ofTemplate(h, guest, template)
+	image, _ := c.get(copied).Attributes["occid.compute.image"].(string)
 
-	for _, url := range []string{nic, link, machine, wire, disk} {
+	for _, url := range []string{nic, link, machine, copied, wire, disk, backup, c.url + image} {
 		c.send(http.MethodDelete, url, nil)
 	}
 	if err := h.Empty(ctx); err != nil {
@@ -150,6 +163,37 @@ func (c *cloud) act(url, action, state string) {
 	if got := c.get(url); got.state() != state {
 		c.t.Fatalf("after %s it is %v, want state %q", action, got.Attributes, state)
 	}
+}
+
+// made invokes an action that makes something, and gives the URL of that.
+func (c *cloud) made(url, action string) string {
+	c.t.Helper()
+	resp, text := c.send(http.MethodPost, url+"?action="+action, nil)
+	made := resp.Header.Get("Location")
+	if made == "" || made == url {
+		c.t.Fatalf("%s made nothing: %s", action, text)
+	}
+	return made
+}
+
+// ofTemplate makes a machine of a template that sees the disk it gets of it.
+func (c *cloud) ofTemplate(h *lab.Host, guest lab.Guest, template string) string {
+	c.t.Helper()
+	term := template[strings.LastIndexByte(strings.TrimSuffix(template, "/"), '/')+1:]
+	copied := c.create("/compute/", entity{Kind: compute, Title: "copy",
+		Mixins: []string{directBoot, "http://schemas.occid.org/occi/os_tpl#" + strings.TrimSuffix(term, "/")}, Attributes: map[string]any{
+			"occi.compute.memory": 0.125, "occid.boot.kernel": guest.Kernel, "occid.boot.initrd": guest.Initrd, "occid.boot.cmdline": lab.Cmdline}})
+	console, err := h.Console(path(copied)[len("/compute/"):])
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer console.Close()
+	for _, text := range []string{lab.GuestDisk + "vda, 131072 sectors", lab.GuestUp} {
+		if _, err := console.Wait(c.ctx, text); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return copied
 }
 
 func (c *cloud) get(url string) entity {
