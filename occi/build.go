@@ -10,8 +10,8 @@ import (
 // Build makes a new entity of a draft: its kind's, with mixins, attributes and
 // defaults (those of mixins before those of the kind) and its kind's initial
 // state. id is its UUID unless the draft names one. A draft that does shows an
-// entity as it is elsewhere: its state there is none of its state here. Inline
-// links are not looked at; see LinkDrafts.
+// entity as it is elsewhere: its state there is none of its state here, nor is what
+// else only a server says of it. Inline links are not looked at; see LinkDrafts.
 //
 // The error lists every problem at once: Forbidden when the only fault is that
 // attributes are set which clients may not set, Invalid otherwise.

@@ -193,7 +193,7 @@ func (b *builder) attribute(a *DraftAttr) {
 	}
 	switch {
 	case v == now:
-	case b.imported && b.k.States != nil && a.Name == b.k.States.Attribute:
+	case b.imported && def.Internal:
 		return
 	case b.k.States != nil && a.Name == b.k.States.Attribute:
 		b.forbid(a, "the state is %s; only actions change it", now)

@@ -95,3 +95,30 @@ func TestSaveOfAllMakesTemplates(t *testing.T) {
 		t.Errorf("%s became %s", before, now)
 	}
 }
+
+// TestAnImportLeavesWhatTheOtherServerSays takes over a machine of a template with
+// something pending and a backup: what their server says of them is none of this
+// one's business.
+func TestAnImportLeavesWhatTheOtherServerSays(t *testing.T) {
+	t.Parallel()
+	from := newCloud(t)
+	wait := "Prefer: wait=20"
+	machine := from.create("/compute/", `{"ephemeral":1,"mixin":"http://schemas.ogf.org/occi/infrastructure/compute/template/1.1#small"}`)
+	from.do("POST", machine+"?action=save&name=t", "", wait).want(t, 200)
+	copied := from.create("/compute/", `{"mixin":"http://schemas.occid.org/occi/os_tpl#t"}`)
+	from.do("POST", copied, `{"memory":"2 GiB"}`, "Content-Type: application/json", wait).want(t, 200, "occid.compute.pending", "occid.compute.image")
+	from.do("DELETE", "/-/", `Category: t; scheme="http://schemas.occid.org/occi/os_tpl#"; class="mixin"`, "Content-Type: text/plain", wait).want(t, 200)
+	disk := from.create("/storage/", `{"size":1}`)
+	backup := strings.TrimPrefix(from.do("POST", disk+"?action=backup", "", wait).want(t, 200).Header.Get("Location"), from.url)
+	for _, media := range []string{"text/plain", "application/occi+json", "application/json"} {
+		to := newCloud(t)
+		for _, path := range []string{copied, backup} {
+			body, header := from.show(path, media)
+			to.do("POST", path[:strings.LastIndexByte(path, '/')+1], body, header...).want(t, 201)
+			r := to.do("GET", path, "").want(t, 200)
+			if strings.Contains(r.text, "X-OCCI-Attribute: occid.") {
+				t.Errorf("as %s it says what another server said:\n%s", media, r.text)
+			}
+		}
+	}
+}
