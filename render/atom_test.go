@@ -90,6 +90,7 @@ func TestFeed(t *testing.T) {
 		"related": "http://example.com/a%20%22b%22%3E%0A", occi.TaskKind: v.Base + "/task/" + e.Tasks[0].String()}
 	for _, a := range m.Possible(e) {
 		want[a.ID()] = self + "?action=" + a.Term
+		want["http://purl.org/occi/state#"+a.Term] = self + "/state/" + a.Term
 	}
 	if diff := gocmp.Diff(want, links(got.Link)); diff != "" {
 		t.Error(diff)

@@ -86,6 +86,8 @@ func (w *entryWriter) links(dst []byte, k *kindIndex, e *occi.Entity) []byte {
 	for _, a := range x.actions(k, e) {
 		dst = k.appendActionURL(append(dst, a.atomRel...), base, e, a.action)
 		dst = append(dst, a.atomTitle...)
+		dst = k.appendActuator(append(dst, a.stateRel...), base, e, a.action)
+		dst = append(dst, a.atomTitle...)
 	}
 	return dst
 }

@@ -44,7 +44,7 @@ type actionIndex struct {
 	text   string // of a Link, behind the entity's path
 	json   string // identifier, quoted
 	// of a link element, before and behind its reference
-	atomRel, atomTitle string
+	atomRel, stateRel, atomTitle string
 }
 
 // latest is the index of the model that was rendered last: nearly always the
@@ -129,6 +129,7 @@ func actionIndexes(as []*occi.Action) []actionIndex {
 			text:      "?action=" + a.Term + `>; rel="` + a.ID() + `"`,
 			json:      string(appendJSONString(nil, a.ID())),
 			atomRel:   `<link rel="` + string(appendXML(nil, a.ID())) + `" href="`,
+			stateRel:  `<link rel="` + string(appendXML(nil, stateRelation+a.Term)) + `" href="`,
 			atomTitle: `" title="` + string(appendXML(nil, a.Title)) + `"/>`,
 		}
 	}

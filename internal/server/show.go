@@ -34,8 +34,18 @@ func (c *call) getEntity() error {
 		return err
 	}
 	return c.show(c.entityKey(e), c.modified(e), func(dst []byte, v *render.View) ([]byte, error) {
+		c.link(c.format, v, e)
 		return c.format.Entity(dst, v, e)
 	})
+}
+
+// link notes where the links and actions of an entity lead, for formats beside
+// which a header can say so.
+func (c *call) link(f *render.Format, v *render.View, e *occi.Entity) {
+	c.links = nil
+	if !f.Standard {
+		c.links = render.LinkFields(v, e)
+	}
 }
 
 func (c *call) entityKey(e *occi.Entity) bodyKey {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -19,6 +20,7 @@ type target struct {
 	kind   *occi.Kind    // of an entity or of a collection; nil for mixed ones
 	mixin  *occi.Mixin   // of a mixin's collection
 	under  []string      // mixins below a path that is none's own
+	action string        // term of the action that an actuator invokes
 	search []occi.Either // what a search by categories asks for
 	id     uuid.UUID     // of an entity, or of what a reverse look-up begins at
 	// of is the kind of what a reverse look-up begins at.
@@ -102,6 +104,9 @@ func collectionAt(m *occi.Model, location string) (target, bool) {
 	if t, ok := below(m, location); ok {
 		return t, true
 	}
+	if t, ok := actuatorAt(m, location); ok {
+		return t, true
+	}
 	var under []string
 	for _, x := range m.Mixins {
 		if strings.HasPrefix(x.Location, location) {
@@ -121,6 +126,23 @@ func kindCollection(k *occi.Kind) target {
 		return target{verbs: allTasksVerbs, kind: k}
 	}
 	return target{verbs: collectionVerbs, kind: k}
+}
+
+// actuatorAt reads where OCCI's original draft has the actions of an entity:
+// /compute/UUID/state/start, in an earlier text /compute/UUID/sc/start.
+func actuatorAt(m *occi.Model, location string) (target, bool) {
+	segments := strings.Split(strings.Trim(location, "/"), "/")
+	n := len(segments)
+	if n < 4 || segments[n-2] != "state" && segments[n-2] != "sc" {
+		return target{}, false
+	}
+	known := slices.ContainsFunc(m.Actions, func(a *occi.Action) bool { return a.Term == segments[n-1] })
+	t, ok := entityAt(m, "/"+strings.Join(segments[:n-3], "/")+"/", segments[n-3])
+	if !known || !ok || t.verbs != entityVerbs {
+		return target{}, false
+	}
+	t.verbs, t.action = actuatorVerbs, segments[n-1]
+	return t, true
 }
 
 // below reads what lies below an entity: /storage/UUID/compute/ is every compute

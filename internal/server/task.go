@@ -154,7 +154,10 @@ func (c *call) showOne(e *occi.Entity) error {
 	if err := c.oneShown(); err != nil {
 		return err
 	}
-	return c.showText(func(v *render.View) ([]byte, error) { return c.format.Entity(nil, v, e) })
+	return c.showText(func(v *render.View) ([]byte, error) {
+		c.link(c.format, v, e)
+		return c.format.Entity(nil, v, e)
+	})
 }
 
 // cancelTask ends a task and answers with what became of it.

@@ -23,6 +23,7 @@ var (
 	reverseVerbs    = &verbs{get: (*call).getReverse}
 	mixinVerbs      = &verbs{get: (*call).getCollection, post: (*call).postMixin, put: (*call).putMixin, del: (*call).deleteMixin}
 	entityVerbs     = &verbs{get: (*call).getEntity, post: (*call).postEntity, put: (*call).putEntity, del: (*call).deleteEntity}
+	actuatorVerbs   = &verbs{post: (*call).actuate}
 	tasksVerbs      = &verbs{get: (*call).getTasks, post: (*call).postTask}
 	allTasksVerbs   = &verbs{get: (*call).getUnfinished}
 	taskVerbs       = &verbs{get: (*call).getTask, del: (*call).cancelTask}
@@ -54,7 +55,10 @@ func (v *verbs) of(method string) func(*call) error {
 
 // allow lists the methods, for the Allow header.
 func (v *verbs) allow() string {
-	names := []string{http.MethodGet, http.MethodHead, http.MethodOptions}
+	names := []string{http.MethodOptions}
+	if v.get != nil {
+		names = []string{http.MethodGet, http.MethodHead, http.MethodOptions}
+	}
 	for _, m := range []string{http.MethodPost, http.MethodPut, http.MethodDelete} {
 		if v.of(m) != nil {
 			names = append(names, m)

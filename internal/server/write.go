@@ -100,7 +100,12 @@ func (c *call) created(w write, out *engine.Outcome) error {
 		es[0] = c.showLinked(es[0])
 		c.identify(es[0])
 	}
-	c.answer(http.StatusCreated, func(f *render.Format, v *render.View) ([]byte, error) { return f.Created(nil, v, es) })
+	c.answer(http.StatusCreated, func(f *render.Format, v *render.View) ([]byte, error) {
+		if len(es) == 1 {
+			c.link(f, v, es[0])
+		}
+		return f.Created(nil, v, es)
+	})
 	return nil
 }
 
@@ -153,6 +158,14 @@ func (c *call) postEntity() error {
 	return c.changed(w, out)
 }
 
+// actuate invokes the action that the path names.
+func (c *call) actuate() error {
+	if _, given, err := c.params.single("action"); err != nil || given {
+		return badParam("action", "the path names the action already")
+	}
+	return c.actOnEntity(c.to.action)
+}
+
 func (c *call) actOnEntity(term string) error {
 	d, err := c.invocation(term)
 	if err != nil {
@@ -185,7 +198,10 @@ func (c *call) changed(w write, out *engine.Outcome) error {
 	es[0] = c.showLinked(es[0])
 	c.locate(append(out.Made, es[0])[0])
 	c.identify(es[0])
-	c.answer(http.StatusOK, func(f *render.Format, v *render.View) ([]byte, error) { return f.Entity(nil, v, es[0]) })
+	c.answer(http.StatusOK, func(f *render.Format, v *render.View) ([]byte, error) {
+		c.link(f, v, es[0])
+		return f.Entity(nil, v, es[0])
+	})
 	return nil
 }
 
@@ -385,6 +401,9 @@ func (c *call) answer(status int, encode func(*render.Format, *render.View) ([]b
 			c.s.log.Error("a write was not shown", "request_id", c.id, "error", err)
 			text = okBody
 		}
+	}
+	if c.links != nil {
+		c.rec.Header()["Link"] = c.links
 	}
 	if f.InHeaders {
 		setFields(c.rec.Header(), render.Fields(text))
