@@ -27,6 +27,10 @@ func FuzzRequest(f *testing.F) {
 		{"POST", compute + "/tasks/", "action=start", "", "Accept", "application/yaml", ""},
 		{"PUT", compute, "content=json", "application/xml", "If-Match", "*", "<occi/>"},
 		{"DELETE", "/storage/6a0f3b0e-6c1d-4d5e-8f00-000000000001/compute/.uri", "%zz", "text/uri-list", "If-Unmodified-Since", "now", "x"},
+		{"GET", "/-/{http://schemas.ogf.org/occi/infrastructure#}compute|-storage/-x{/.atom", "q=cores:2+a.state:b", "", "Accept", "*/*", ""},
+		{"GET", "/-/resource/-compute", "archive=2026-01&attributes=title,links", "", "Category", "a", ""},
+		{"GET", "/-/opensearch", "collection=/-/%257B/", "", "If-None-Match", `"x"`, ""},
+		{"POST", compute + "/state/start.json", "method=x", json, "Accept", "text/occi", `{"action":"stop"}`},
 		{"OPTIONS", compute + ".json", "", "", "Origin", "http://x", ""},
 	} {
 		f.Add(x[0], x[1], x[2], x[3], x[4], x[5], x[6])

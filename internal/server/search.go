@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/occid/occid/occi"
@@ -100,14 +101,14 @@ func addCategory(m *occi.Model, to *occi.Either, word string) error {
 	return nil
 }
 
-// named finds the kind or the mixin that an identifier or a term means, neither if
-// there is none. A term of several is Invalid.
+// named finds the kind or the mixin that an identifier, a term or another name of a
+// kind means, neither if there is none. A word that means several is Invalid.
 func named(m *occi.Model, name string) (*occi.Kind, *occi.Mixin, error) {
 	var kind *occi.Kind
 	var mixin *occi.Mixin
 	n := 0
 	for _, k := range m.Kinds {
-		if k.ID() == name || k.Term == name {
+		if k.ID() == name || k.Term == name || slices.Contains(k.Aliases, name) {
 			kind, n = k, n+1
 		}
 	}

@@ -24,6 +24,8 @@ func TestSearches(t *testing.T) {
 		}{
 			{"/-/compute", []string{plain, keyed}},
 			{"/-/compute/", []string{plain, keyed}},
+			{"/-/server", []string{plain, keyed}},
+			{"/?category=drive", []string{storage}},
 			{"/-/compute/ssh_key", []string{keyed}},
 			{"/-/compute/-ssh_key", []string{plain}},
 			{"/-/network|storage", []string{network, storage}},
