@@ -1,8 +1,11 @@
 package hypertest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -256,10 +259,38 @@ func (s *suite) copyVolume() {
 		s.traits.Write(s.T, v.ID)
 	}
 	s.copies(v)
+	s.interrupted(v)
 	missing := uuid.New()
 	s.is("copy what is missing", s.drv.CopyVolume(s.ctx(), missing, uuid.New()), hypervisor.ErrNotFound)
 	if s.lookVolume(missing) != nil {
 		s.Error("the missing volume is there")
+	}
+}
+
+// interrupted gives up a copy that may have begun, and makes it again. What the
+// host has not ended is a fault that passes.
+func (s *suite) interrupted(v hypervisor.Volume) {
+	s.Helper()
+	to := uuid.New()
+	s.Cleanup(func() {
+		if err := s.drv.DeleteVolume(s.ctx(), to); err != nil {
+			s.Errorf("volume %s is left on the host: %v", to, err)
+		}
+	})
+	for range 3 {
+		ctx, cancel := context.WithTimeout(s.ctx(), 10*time.Millisecond)
+		_ = s.drv.CopyVolume(ctx, v.ID, to)
+		cancel()
+	}
+	ctx := s.ctx()
+	err := s.drv.CopyVolume(ctx, v.ID, to)
+	for errors.Is(err, hypervisor.ErrUnavailable) && ctx.Err() == nil {
+		err = s.drv.CopyVolume(ctx, v.ID, to)
+	}
+	s.ok("copy after it was interrupted", err)
+	s.wantSize("copying after it was interrupted", to, v.SizeBytes)
+	if s.traits.Holds != nil && !s.traits.Holds(s.T, to) {
+		s.Error("the copy lacks what the original holds")
 	}
 }
 
@@ -274,6 +305,7 @@ func (s *suite) copyVolumeInUse() {
 	s.ok("attach another", s.drv.AttachDisk(s.ctx(), d.ID, other))
 	s.ok("start", s.drv.StartDomain(s.ctx(), d.ID))
 	s.copies(v)
+	s.interrupted(v)
 	s.wantState("copying its disk", d.ID, hypervisor.Running)
 	s.ok("suspend", s.drv.SuspendDomain(s.ctx(), d.ID, hypervisor.SuspendRAM))
 	s.copies(v)

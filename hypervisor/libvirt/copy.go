@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
+
+	"github.com/occid/occid/hypervisor"
 )
 
 // backupLook is how often a copy by a running domain is looked at.
@@ -24,7 +26,7 @@ func (d *Driver) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
 		}
 		defer func() { _ = v.Free() }()
 		if err := s.dropVolume(ctx, to); err != nil {
-			return err
+			return underWay(err)
 		}
 		info, err := v.GetInfo()
 		if err != nil {
@@ -48,6 +50,15 @@ func (d *Driver) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
 			return pool.StorageVolCreateXMLFrom(doc, v, 0)
 		})
 	})
+}
+
+// underWay makes a fault that passes of a refusal by a host where an earlier copy,
+// which nobody waits for any more, has not ended.
+func underWay(err error) error {
+	if code(err, libvirt.ERR_OPERATION_INVALID) {
+		return fmt.Errorf("%w: an earlier copy has not ended: %v", hypervisor.ErrUnavailable, err)
+	}
+	return err
 }
 
 // backup has a running domain copy one of its disks into a new volume, and removes
@@ -80,7 +91,7 @@ func (m *machine) backup(ctx context.Context, target string, to uuid.UUID, size 
 		return m.dom.BackupBegin(doc, "", libvirt.DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL)
 	})
 	if err != nil {
-		return err
+		return underWay(err)
 	}
 	return m.backedUp(ctx)
 }
