@@ -137,6 +137,7 @@ func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
 	if free == 0 {
 		return nil, time.Time{}, nil
 	}
+	h.e.traffic.giveWay(ctx)
 	if err := h.pause(ctx); err != nil {
 		return nil, time.Time{}, err
 	}

@@ -75,6 +75,7 @@ type Engine struct {
 	now   func() time.Time
 
 	registry registry
+	traffic  traffic
 	waiters  waiters
 	running  runningTasks
 

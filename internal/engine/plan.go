@@ -117,7 +117,10 @@ func (p *plan) key(o Options) {
 // commit writes the plan and sets the hosts to work on it.
 func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 	p.needs()
-	if err := p.e.store.Commit(ctx, &p.change); err != nil {
+	p.e.traffic.enter()
+	err := p.e.store.Commit(ctx, &p.change)
+	p.e.traffic.leave()
+	if err != nil {
 		return nil, p.e.stale(ctx, &p.change, err)
 	}
 	for _, t := range p.change.Tasks {
