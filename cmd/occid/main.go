@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/occid/occid/occi"
@@ -22,8 +23,16 @@ var version = "dev"
 
 func main() { command(seams{}) }
 
+// gcPercent is how far memory may grow between collections of garbage, in percent
+// of what is in use: a server that is in a hurry makes much of it, and what is in
+// use is little.
+const gcPercent = 200
+
 // command is the program; it ends the process if something fails.
 func command(between seams) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	o, err := parse(os.Args[1:])
 	if err == nil {
 		err = run(o, os.Stdout, os.Stderr, between)
