@@ -19,8 +19,8 @@ import (
 	"github.com/occid/occid/internal/pgtest"
 )
 
-// clients is how many write at once, to occid and to the raw database alike.
-const clients = 32
+// writers is how many write at once, to occid and to the raw database alike.
+const writers = 32
 
 func (b *bench) createsSQLite() error {
 	raw, err := sql.Open("sqlite", "file:"+filepath.Join(b.dir, "raw.db")+
@@ -52,8 +52,8 @@ func (b *bench) createsPostgres() (err error) {
 		return err
 	}
 	defer raw.Close()
-	raw.SetMaxIdleConns(clients)
-	raw.SetMaxOpenConns(clients)
+	raw.SetMaxIdleConns(writers)
+	raw.SetMaxOpenConns(writers)
 	return b.creates("accepted creates, PostgreSQL", dsn, raw)
 }
 
@@ -69,12 +69,16 @@ func (b *bench) creates(what, dsn string, raw *sql.DB) error {
 	defer p.stop()
 	var ours, best []load
 	for range b.rounds {
-		rate, err := b.repeat(func(ctx context.Context) error { return post(ctx, p.url+"/compute/", `{"type":"compute","cores":2}`) })
+		l, err := b.wrkPost(p.url+"/compute/", `{"type":"compute","cores":2}`)
 		if err != nil {
 			return err
 		}
-		ours = append(ours, load{rate: rate})
-		rate, err = b.repeat(func(ctx context.Context) error {
+		ours = append(ours, l)
+		// The tasks that are left would slow down what stands beside.
+		if err := settled(b.ctx, p.url); err != nil {
+			return err
+		}
+		rate, err := b.repeat(func(ctx context.Context) error {
 			_, err := raw.ExecContext(ctx, "insert into raw (id, body) values (1, 'a row of about as many bytes as an identifier has')")
 			return err
 		})
@@ -88,7 +92,33 @@ func (b *bench) creates(what, dsn string, raw *sql.DB) error {
 	return nil
 }
 
-var pool = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
+// settleTime bounds how long the tasks of a load may take, settlePause is between
+// two looks at them.
+const settleTime, settlePause = 3 * time.Minute, 500 * time.Millisecond
+
+// settled waits until no task is left.
+func settled(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for {
+		resp, err := get(ctx, url, target{path: "/task/", accept: "text/uri-list"})
+		if err != nil {
+			return err
+		}
+		n, err := io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if err != nil || n == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(settlePause):
+		}
+	}
+}
+
+var pool = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: writers}}
 
 func post(ctx context.Context, url, body string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewBufferString(body))
@@ -116,7 +146,7 @@ func (b *bench) repeat(do func(context.Context) error) (float64, error) {
 	var n atomic.Int64
 	var failed atomic.Pointer[error]
 	var wg sync.WaitGroup
-	for range clients {
+	for range writers {
 		wg.Go(func() {
 			for time.Now().Before(end) && failed.Load() == nil {
 				if err := do(b.ctx); err != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,12 +23,30 @@ var (
 	errorLine = regexp.MustCompile(`(?m)^\s+(Non-2xx or 3xx responses|Socket errors).*$`)
 )
 
-// wrk loads one URL from 16 connections.
-func (b *bench) wrk(url string, header ...string) (load, error) {
-	args := []string{"-t1", "-c16", fmt.Sprintf("-d%ds", b.seconds), "--latency"}
+// readers is how many connections read at once.
+const readers = 16
+
+// wrkGet loads one URL with GET.
+func (b *bench) wrkGet(url string, header ...string) (load, error) {
+	var options []string
 	for _, h := range header {
-		args = append(args, "-H", h)
+		options = append(options, "-H", h)
 	}
+	return b.wrk(url, readers, options...)
+}
+
+// wrkPost loads one URL with POST of a JSON body.
+func (b *bench) wrkPost(url, body string) (load, error) {
+	script := filepath.Join(b.dir, "post.lua")
+	text := fmt.Sprintf("wrk.method, wrk.body = 'POST', %q\nwrk.headers['Content-Type'] = 'application/json'\n", body)
+	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
+		return load{}, err
+	}
+	return b.wrk(url, writers, "-s", script)
+}
+
+func (b *bench) wrk(url string, connections int, options ...string) (load, error) {
+	args := append([]string{"-t1", fmt.Sprintf("-c%d", connections), fmt.Sprintf("-d%ds", b.seconds), "--latency"}, options...)
 	out, err := exec.CommandContext(b.ctx, "wrk", append(args, url)...).CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("wrk: %w: %s", err, out)
@@ -72,12 +92,12 @@ func (b *bench) compare(t target, ours, bare *process) (load, load, error) {
 	}
 	var mine, best []load
 	for range b.rounds {
-		l, err := b.wrk(ours.url+t.path, header...)
+		l, err := b.wrkGet(ours.url+t.path, header...)
 		if err != nil {
 			return load{}, load{}, err
 		}
 		mine = append(mine, l)
-		if l, err = b.wrk(bare.url+t.path, header...); err != nil {
+		if l, err = b.wrkGet(bare.url+t.path, header...); err != nil {
 			return load{}, load{}, err
 		}
 		best = append(best, l)
