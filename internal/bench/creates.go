@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -119,24 +118,6 @@ func settled(ctx context.Context, url string) error {
 }
 
 var pool = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: writers}}
-
-func post(ctx context.Context, url, body string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewBufferString(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := pool.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode/100 != 2 {
-		err = fmt.Errorf("POST %s: %s: %s", url, resp.Status, text)
-	}
-	return err
-}
 
 // repeat does something from many goroutines for a while and gives how often a
 // second it was done.
