@@ -65,8 +65,10 @@ func SplitID(id string) (scheme, term string, ok bool) {
 
 // Attribute defines an attribute (GFD.221 section 5.2).
 type Attribute struct {
-	Name        string
-	Short       string // the descriptor's key; unique within a kind and its mixins
+	Name  string
+	Short string // the descriptor's key; unique within a kind and its mixins
+	// Aliases are other keys that are read in its place, as unique.
+	Aliases     []string
 	Type        Type
 	Mutable     bool // a client may change it after creation
 	Required    bool // a client must give it at creation
@@ -84,6 +86,9 @@ type Attribute struct {
 
 	match func(string) bool // compiled Pattern
 }
+
+// called reports whether a descriptor's key means the attribute.
+func (a *Attribute) called(key string) bool { return a.Short == key || contains(a.Aliases, key) }
 
 // Kind is a type of entity (GFD.221 section 5.3.3).
 type Kind struct {

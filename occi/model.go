@@ -318,14 +318,14 @@ func (m *Model) Long(k *Kind, key string) string {
 	}
 	if k != nil {
 		for _, a := range m.inherited[k.ID()] {
-			if a.Short == key {
+			if a.called(key) {
 				return a.Name
 			}
 		}
 		for _, x := range m.Mixins {
 			if m.applies(x, k) {
 				for _, a := range x.Attributes {
-					if a.Short == key {
+					if a.called(key) {
 						return a.Name
 					}
 				}
@@ -335,7 +335,7 @@ func (m *Model) Long(k *Kind, key string) string {
 	}
 	var names []string
 	for _, a := range m.attrs {
-		if a.Short == key {
+		if a.called(key) {
 			names = append(names, a.Name)
 		}
 	}

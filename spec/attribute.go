@@ -59,6 +59,11 @@ func (b *builder) foreign(src *source, d *attrDef) {
 	if reservedShorts[d.Short] {
 		b.bad(place{src, line(d.node, "short"), d.Name}, "short name %q is reserved", d.Short)
 	}
+	for i, alias := range d.Aliases {
+		if reservedShorts[alias] {
+			b.bad(place{src, itemLine(d.node, "aliases", i), d.Name}, "short name %q is reserved", alias)
+		}
+	}
 }
 
 // attributes gives the definitions of a kind or mixin.
@@ -99,7 +104,7 @@ func (b *builder) attributes(src *source, defs []*attrDef) []*occi.Attribute {
 
 // attribute makes a definition that has a type.
 func (b *builder) attribute(src *source, d *attrDef) *occi.Attribute {
-	a := &occi.Attribute{Name: d.Name, Short: d.Short, Type: occi.Type(d.Type), Required: d.Required, Internal: d.Internal,
+	a := &occi.Attribute{Name: d.Name, Short: d.Short, Aliases: d.Aliases, Type: occi.Type(d.Type), Required: d.Required, Internal: d.Internal,
 		Once: d.Once, Enum: d.Enum, Min: d.Min, Max: d.Max, Pattern: d.Pattern, Unit: d.Unit, Role: d.Role,
 		Format: d.Format, Indexed: d.Indexed, Description: d.Description, Mutable: !d.Internal}
 	if d.Mutable != nil {

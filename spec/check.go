@@ -175,14 +175,16 @@ func (b *builder) checkShorts(k *occi.Kind) {
 	seen := map[string]string{}
 	add := func(as []*occi.Attribute) {
 		for _, a := range as {
-			if a.Short == "" {
-				continue
+			for _, short := range append([]string{a.Short}, a.Aliases...) {
+				if short == "" {
+					continue
+				}
+				if old, ok := seen[short]; ok && old != a.Name {
+					b.bad(b.attrAt[a.Name], "short name %q of %s stands for %s", short, k.Term, old)
+					continue
+				}
+				seen[short] = a.Name
 			}
-			if old, ok := seen[a.Short]; ok && old != a.Name {
-				b.bad(b.attrAt[a.Name], "short name %q of %s stands for %s", a.Short, k.Term, old)
-				continue
-			}
-			seen[a.Short] = a.Name
 		}
 	}
 	chain := b.chain(k)

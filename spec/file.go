@@ -52,6 +52,7 @@ type extensionDef struct {
 type attrDef struct {
 	Name        string   `yaml:"name"`
 	Short       string   `yaml:"short"`
+	Aliases     []string `yaml:"aliases"`
 	Type        string   `yaml:"type"`
 	Mutable     *bool    `yaml:"mutable"`
 	Required    bool     `yaml:"required"`

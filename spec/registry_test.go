@@ -291,7 +291,7 @@ func TestShortNames(t *testing.T) {
 	m := builtinModel(t)
 	for kind, names := range map[string]map[string]string{
 		"compute": {"cores": "occi.compute.cores", "cpu": "occi.compute.speed", "memory": "occi.compute.memory",
-			"state": "occi.compute.state", "message": "occi.compute.state.message", "share": "occi.compute.share",
+			"state": "occi.compute.state", "status": "occi.compute.state", "speed": "occi.compute.speed", "message": "occi.compute.state.message", "share": "occi.compute.share",
 			"architecture": "occi.compute.architecture", "hostname": "occi.compute.hostname",
 			"publickey": "occi.credentials.ssh.publickey", "userdata": "occi.compute.userdata",
 			"kernel": "occid.boot.kernel", "initrd": "occid.boot.initrd", "cmdline": "occid.boot.cmdline"},
