@@ -45,6 +45,8 @@ type Key struct {
 	Who, Name string
 	Hash      string // of the request; another request under the key is a Conflict
 	Entities  []uuid.UUID
+	Made      []uuid.UUID // entities that an action on Entities made
+	Defined   []string    // identifiers of mixins that it defined
 	Created   time.Time
 }
 

@@ -24,11 +24,13 @@ type keyDocument struct {
 	Name     string      `json:"name"`
 	Hash     string      `json:"hash"`
 	Entities []uuid.UUID `json:"entities,omitempty"`
+	Made     []uuid.UUID `json:"made,omitempty"`
+	Defined  []string    `json:"defined,omitempty"`
 	Created  int64       `json:"created"`
 }
 
 func encodeKey(k *occi.Key) ([]byte, error) {
-	return json.Marshal(keyDocument{k.Who, k.Name, k.Hash, k.Entities, micros(k.Created)})
+	return json.Marshal(keyDocument{k.Who, k.Name, k.Hash, k.Entities, k.Made, k.Defined, micros(k.Created)})
 }
 
 // Key gives what was made under an idempotency key, or NotFound.
@@ -46,7 +48,8 @@ func (s *Store) Key(ctx context.Context, who, name string) (*occi.Key, error) {
 	if err := json.Unmarshal(doc, &d); err != nil {
 		return nil, occi.E(occi.Internal, "the idempotency key %q is kept as what cannot be read: %w", name, err)
 	}
-	return &occi.Key{Who: who, Name: name, Hash: d.Hash, Entities: d.Entities, Created: fromMicros(d.Created)}, nil
+	return &occi.Key{Who: who, Name: name, Hash: d.Hash, Entities: d.Entities, Made: d.Made, Defined: d.Defined,
+		Created: fromMicros(d.Created)}, nil
 }
 
 // keysIn finds which keys are taken.

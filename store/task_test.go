@@ -243,7 +243,8 @@ func TestClaimsDoNotOverlap(t *testing.T) {
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s *store.Store) {
-		want := &occi.Key{Who: "ann", Name: "k", Hash: "h", Entities: []uuid.UUID{uuid.New(), uuid.New()}, Created: start}
+		want := &occi.Key{Who: "ann", Name: "k", Hash: "h", Entities: []uuid.UUID{uuid.New(), uuid.New()}, Made: []uuid.UUID{uuid.New()},
+			Defined: []string{"http://example.com/#a"}, Created: start}
 		if err := s.Commit(t.Context(), &occi.Change{At: start, Key: want}); err != nil {
 			t.Fatal(err)
 		}

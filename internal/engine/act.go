@@ -58,6 +58,12 @@ func (a *acts) done(ctx context.Context, o Options) (*Outcome, error) {
 	out := a.outcome()
 	if len(a.change.Puts)+len(a.change.Define) > 0 {
 		a.key(o)
+		if k := a.change.Key; k != nil {
+			k.Made = a.made
+			for _, x := range a.change.Define {
+				k.Defined = append(k.Defined, x.ID())
+			}
+		}
 		var err error
 		if out, err = a.commit(ctx); err != nil {
 			return nil, err

@@ -57,6 +57,37 @@ func TestCopiesOfAVolume(t *testing.T) {
 	c.empty()
 }
 
+// TestARepeatedActionShowsWhatTheFirstMade sends each twice under one key.
+func TestARepeatedActionShowsWhatTheFirstMade(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, vol := c.create(draft(compute)), c.create(draft(storage, "occi.storage.size", 1))
+	c.create(link(disk, vm, vol))
+	for action, x := range map[string]*occi.Entity{"backup": vol, "save": vm} {
+		var outs [2]*engine.Outcome
+		for i := range outs {
+			var err error
+			outs[i], err = c.Act(c.ctx, engine.Caller{}, []uuid.UUID{x.ID}, &occi.Draft{Action: action}, engine.Options{Key: action, Hash: "h"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.settled(outs[i])
+		}
+		first, second := outs[0], outs[1]
+		if !second.Repeated || len(second.Made) != 1 || second.Made[0].ID != first.Made[0].ID {
+			t.Errorf("%s again made %v, at first %v", action, second.Made, first.Made)
+		}
+		if len(second.Defined) != len(first.Defined) || len(first.Defined) > 0 && second.Defined[0].ID() != first.Defined[0].ID() {
+			t.Errorf("%s again defined %v, at first %v", action, second.Defined, first.Defined)
+		}
+		if err := c.delete(first.Made[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		_, err := c.Act(c.ctx, engine.Caller{}, []uuid.UUID{x.ID}, &occi.Draft{Action: action}, engine.Options{Key: action, Hash: "h"})
+		wantClass(t, err, occi.Conflict, "gone")
+	}
+}
+
 // TestACopyThatIsNotMade has the host refuse to copy.
 func TestACopyThatIsNotMade(t *testing.T) {
 	t.Parallel()

@@ -212,21 +212,34 @@ func (e *Engine) repeated(ctx context.Context, c Caller, o Options) (*Outcome, e
 	if k.Hash != o.Hash {
 		return nil, conflict("the idempotency key %q belongs to another request", o.Key)
 	}
-	found, err := e.entities(ctx, k.Entities)
+	found, err := e.entities(ctx, slices.Concat(k.Entities, k.Made))
 	if err != nil {
 		return nil, err
 	}
-	out := &Outcome{Repeated: true}
-	for _, id := range k.Entities {
-		if x := found[id]; x != nil {
-			out.Entities = append(out.Entities, x)
+	there := func(ids []uuid.UUID) (out []*occi.Entity) {
+		for _, id := range ids {
+			if x := found[id]; x != nil {
+				out = append(out, x)
+			}
+		}
+		return out
+	}
+	out := &Outcome{Repeated: true, Entities: there(k.Entities), Made: there(k.Made)}
+	if len(k.Defined) > 0 {
+		if err := e.Renew(ctx, true); err != nil {
+			return nil, err
 		}
 	}
-	if len(out.Entities) == 0 {
+	for _, id := range k.Defined {
+		if x := e.Model().Mixin(id); x != nil {
+			out.Defined = append(out.Defined, x)
+		}
+	}
+	if len(out.Entities) == 0 || len(out.Made) < len(k.Made) || len(out.Defined) < len(k.Defined) {
 		return nil, conflict("what was made under the idempotency key %q is gone", o.Key)
 	}
 	under, err := e.underWay(ctx, found)
-	for _, x := range out.Entities {
+	for _, x := range slices.Concat(out.Entities, out.Made) {
 		out.Tasks = append(out.Tasks, under[x.ID]...)
 	}
 	return out, err
