@@ -14,6 +14,9 @@ type cache[K comparable, V any] struct {
 	size  int // of all items
 	// drops counts the calls of drop: a value read before one may be out of date.
 	drops uint64
+	// held counts the changes of a key that are on their way: until their end
+	// nothing is kept for it.
+	held map[K]int
 }
 
 type item[V any] struct {
@@ -22,7 +25,7 @@ type item[V any] struct {
 }
 
 func newCache[K comparable, V any](limit int) *cache[K, V] {
-	return &cache[K, V]{limit: limit, items: map[K]item[V]{}}
+	return &cache[K, V]{limit: limit, items: map[K]item[V]{}, held: map[K]int{}}
 }
 
 func (c *cache[K, V]) get(key K) (V, bool) {
@@ -47,7 +50,7 @@ func (c *cache[K, V]) put(key K, value V, size int, mark uint64) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.drops != mark {
+	if c.drops != mark || c.held[key] > 0 {
 		return
 	}
 	c.size += size - c.items[key].size
@@ -61,10 +64,25 @@ func (c *cache[K, V]) put(key K, value V, size int, mark uint64) {
 	}
 }
 
-// drop forgets a value, and whatever is being read now.
-func (c *cache[K, V]) drop(key K) {
+// hold forgets a value, and keeps none until release.
+func (c *cache[K, V]) hold(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.held[key]++
+	c.forget(key)
+}
+
+// release ends a hold. Whatever is being read now is not kept.
+func (c *cache[K, V]) release(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held[key]--; c.held[key] == 0 {
+		delete(c.held, key)
+	}
+	c.forget(key)
+}
+
+func (c *cache[K, V]) forget(key K) {
 	c.drops++
 	c.size -= c.items[key].size
 	delete(c.items, key)

@@ -202,6 +202,7 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 		return nil
 	}
 	var g *group
+	remember := func(bool) {}
 	err := s.exclusive(ctx, func(read reader) ([]statement, error) {
 		var err error
 		if g, err = load(read, &s.db.dialect, jobs); err != nil {
@@ -212,25 +213,36 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 				g.apply(j)
 			}
 		}
+		remember = s.hold(g)
 		return g.statements(), nil
 	})
+	remember(err == nil)
 	if err != nil {
 		return err
 	}
-	for id := range g.touched {
-		s.forget(id)
-	}
 	s.sawMixins(g.counters)
-	if !s.db.shared {
-		s.counters.Store(&g.counters)
-	}
 	return nil
 }
 
-// forget drops an entity from memory.
-func (s *Store) forget(id uuid.UUID) {
-	if s.entities != nil {
-		s.shard(id).drop(id)
+// hold forgets what is in memory of what a group changes, so that whoever has seen
+// a part of the change in the database sees the rest too. The function it gives
+// ends that, once the change was written or has failed.
+func (s *Store) hold(g *group) func(written bool) {
+	if s.entities == nil {
+		return func(bool) {}
+	}
+	for id := range g.touched {
+		s.shard(id).hold(id)
+	}
+	counters := s.counters.Swap(nil)
+	return func(written bool) {
+		if written {
+			counters = &g.counters
+		}
+		s.counters.Store(counters)
+		for id := range g.touched {
+			s.shard(id).release(id)
+		}
 	}
 }
 

@@ -203,3 +203,45 @@ func TestContextEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsSeenInPartIsSeenWhole has a reader learn of each change from what is
+// never kept in memory: what may be kept is then as new.
+func TestWhatIsSeenInPartIsSeenWhole(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store.Store) {
+		const changes = 300
+		x := compute("x", 1)
+		x.Host = "h1"
+		put(t, s, x)
+		done := make(chan error, 1)
+		go func() {
+			next := x
+			for range changes {
+				next = next.Clone()
+				if err := s.Commit(context.Background(), &occi.Change{At: start, Puts: []*occi.Entity{next}}); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+		for seen := int64(0); seen < changes; {
+			rows, err := s.HostRevisions(t.Context(), "h1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen = rows[x.ID]
+			e, err := s.Entity(t.Context(), x.ID)
+			if err != nil || e.Revision < seen {
+				t.Fatalf("revision %d after %d, %v", e.Revision, seen, err)
+			}
+			page, err := s.List(t.Context(), &occi.Query{Kinds: []string{x.Kind}})
+			if err != nil || page.Entities[0].Revision < seen {
+				t.Fatalf("a list has revision %d after %d, %v", page.Entities[0].Revision, seen, err)
+			}
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}

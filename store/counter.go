@@ -17,7 +17,8 @@ type counter struct {
 const selectCounters = `SELECT kind, serial, revision, members, updated FROM kinds`
 
 // Count gives what is counted of the kinds' collections; no kinds means all. It
-// takes one statement on PostgreSQL, none on SQLite.
+// takes one statement on PostgreSQL, and on SQLite none but while a change is
+// being written.
 func (s *Store) Count(ctx context.Context, kinds []string) (occi.Count, error) {
 	c, err := s.counter(ctx, kinds)
 	return occi.Count{Revision: c.revision, Members: int(c.members), Updated: fromMicros(c.updated)}, err
