@@ -199,7 +199,11 @@ func (f *filters) described(given *render.Filter) error {
 // it accepts (GFD.223 section 8), or in a body, as some clients send it. The text
 // it was read from tells filters apart.
 func (c *call) filter() (*render.Filter, string, error) {
-	text, inHeaders := render.Header(c.r.Header), true
+	var text []byte
+	if h := c.r.Header; len(h["Category"])+len(h["X-Occi-Attribute"])+len(h["X-Occi-Category"]) > 0 {
+		text = render.Header(h)
+	}
+	inHeaders := true
 	if c.r.ContentLength != 0 {
 		body, err := c.read()
 		if err != nil {

@@ -39,6 +39,17 @@ func TestWhatWasReadCanBeSentBack(t *testing.T) {
 	}
 }
 
+// TestFieldsThatSelectNothing sends with a GET what is no filter.
+func TestFieldsThatSelectNothing(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	for _, path := range []string{"/compute/", "/-/"} {
+		for _, field := range []string{"Link: no link", "X-OCCI-Link: <", "X-OCCI-Location: /compute/x"} {
+			c.do("GET", path, "", field).want(t, 200)
+		}
+	}
+}
+
 func TestClientsOfTheStandard(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
