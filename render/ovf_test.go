@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/occid/occid/occi"
@@ -52,17 +51,7 @@ func TestOVFRoundTrip(t *testing.T) {
 		if fault := envelopeFault(body); fault != "" {
 			t.Fatalf("%s\n%s", fault, body)
 		}
-		d, err := f.Decode(m, body)
-		if err != nil {
-			t.Fatalf("%v\n%s", err, body)
-		}
-		got, err := m.Update(changed(m, e), d, true)
-		if err != nil {
-			t.Fatalf("%v\n%s", err, body)
-		}
-		if diff := gocmp.Diff(e, got); diff != "" {
-			t.Fatalf("-shown +read:\n%s\n%s", diff, body)
-		}
+		d := comesBack(t, m, f, e, body)
 		if links, err := m.LinkDrafts(e, d, false); err != nil || len(links) > 0 {
 			t.Fatalf("%d links are new, %v\n%s", len(links), err, body)
 		}

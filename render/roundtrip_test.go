@@ -33,23 +33,30 @@ func TestRoundTrip(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				d, err := f.Decode(m, body)
-				if err != nil {
-					t.Fatalf("%v\n%s", err, body)
-				}
-				got, err := m.Update(changed(m, e), d, true)
-				if err != nil {
-					t.Fatalf("%v\n%s", err, body)
-				}
-				if diff := gocmp.Diff(e, got); diff != "" {
-					t.Fatalf("-shown +read:\n%s\n%s", diff, body)
-				}
+				d := comesBack(t, m, f, e, body)
 				if links, err := m.LinkDrafts(e, d, true); err != nil || len(links) > 0 {
 					t.Fatalf("%d links are new, %v\n%s", len(links), err, body)
 				}
 			})
 		})
 	}
+}
+
+// comesBack decodes what was shown of an entity, and fails unless that makes of what
+// another client left of it the entity again.
+func comesBack(t *rapid.T, m *occi.Model, f *render.Format, e *occi.Entity, body []byte) *occi.Draft {
+	d, err := f.Decode(m, body)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, body)
+	}
+	got, err := m.Update(changed(m, e), d, true)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, body)
+	}
+	if diff := gocmp.Diff(e, got); diff != "" {
+		t.Fatalf("-shown +read:\n%s\n%s", diff, body)
+	}
+	return d
 }
 
 // changed is the entity without what clients may change.
