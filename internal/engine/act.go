@@ -111,9 +111,7 @@ func (a *acts) refused(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i, l := range users.busyLinks {
-		a.conflicts = append(a.conflicts, occi.Problem{What: a.m.RefPath(l.Target), Text: "is in use by " + a.m.Path(users.busy[i])})
-	}
+	a.conflicts = append(a.conflicts, users.inUse(a.m)...)
 	if len(a.conflicts) > 0 {
 		return final{occi.Problems(occi.Conflict, "the action is not possible now", a.conflicts)}
 	}

@@ -27,11 +27,7 @@ func (e *Engine) Delete(ctx context.Context, c Caller, ids []uuid.UUID, o Option
 		if err != nil {
 			return nil, err
 		}
-		var ps []occi.Problem
-		for i, l := range users.busyLinks {
-			ps = append(ps, occi.Problem{What: r.m.RefPath(l.Target), Text: "is in use by " + r.m.Path(users.busy[i])})
-		}
-		if len(ps) > 0 {
+		if ps := users.inUse(r.m); len(ps) > 0 {
 			return nil, final{occi.Problems(occi.Conflict, "what is in use cannot be deleted", ps)}
 		}
 		for _, l := range users.links {
@@ -209,6 +205,15 @@ type users struct {
 	leaving   []*occi.Entity // links that are being deleted
 	busy      []*occi.Entity // machines that are not stopped and have it as a device
 	busyLinks []*occi.Entity // their links
+}
+
+// inUse names each resource that a machine at work has, and the machine.
+func (u *users) inUse(m *occi.Model) []occi.Problem {
+	var ps []occi.Problem
+	for i, l := range u.busyLinks {
+		ps = append(ps, occi.Problem{What: m.RefPath(l.Target), Text: "is in use by " + m.Path(u.busy[i])})
+	}
+	return ps
 }
 
 // users finds the links to targets and tells which of their sources, leaving out
