@@ -51,8 +51,8 @@ type Driver interface {
 	// SuspendDomain pauses a running domain as mode says. One that is saved stays
 	// so; a stopped one is an error without class.
 	SuspendDomain(ctx context.Context, id uuid.UUID, mode SuspendMode) error
-	// DeleteDomain powers off and undefines a domain with its managed save and
-	// snapshots. Its volumes stay.
+	// DeleteDomain powers off and undefines a domain with its managed save, its
+	// snapshots and its seed. Its volumes stay.
 	DeleteDomain(ctx context.Context, id uuid.UUID) error
 	// Domain tells what one domain is and does, whoever made it. Other domains do
 	// not hold it up.
@@ -128,17 +128,40 @@ type Domain struct {
 	// Kernel, Initrd and Cmdline boot directly, without a disk, when Kernel is set.
 	// The files are the host's, and only those that its operator offers for this.
 	Kernel, Initrd, Cmdline string
-	Disks                   []Disk
-	NICs                    []NIC
+	// Firmware is what the domain starts with: FirmwareBIOS, FirmwareUEFI or, if
+	// empty, what the host chooses, BIOS where it has that. One that exists keeps
+	// its own. A host that has none of the kind gives ErrInvalid.
+	Firmware string
+	// Graphics gives the domain a display, which its host alone can reach.
+	Graphics bool
+	// Seed is an ISO 9660 image that the guest finds as a CD-ROM, nil for none. A
+	// guest that runs keeps the one it was started with.
+	Seed  []byte
+	Disks []Disk
+	NICs  []NIC
 }
 
+// Firmware of domains.
+const (
+	FirmwareBIOS = "bios"
+	FirmwareUEFI = "uefi"
+)
+
 // Disk is a volume attached to a domain. ID names the attachment (it is the
-// device's alias), Volume the volume.
+// device's alias), Volume the volume. Domains may share a volume if none of them can
+// write to it.
 type Disk struct {
 	ID, Volume uuid.UUID
 	Target     string // "vda", "vdb"...; must be free
 	ReadOnly   bool
 }
+
+// serialLen is the most that a virtio disk's serial number can have.
+const serialLen = 20
+
+// DiskSerial is the serial number that a guest finds a volume's disk by: the first 20
+// characters of its UUID.
+func DiskSerial(volume uuid.UUID) string { return volume.String()[:serialLen] }
 
 // NIC is an interface of a domain in a network.
 type NIC struct {
@@ -206,7 +229,8 @@ const (
 )
 
 // DomainStatus is a domain as the host has it now. Disks and NICs are those of
-// the definition; their IDs are zero for devices a Driver did not attach.
+// the definition, the seed of a Driver's excepted; their IDs are zero for devices a
+// Driver did not attach.
 type DomainStatus struct {
 	ID    uuid.UUID
 	Name  string

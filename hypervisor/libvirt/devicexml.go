@@ -16,9 +16,6 @@ import (
 
 var diskTarget = regexp.MustCompile(`^vd[a-z]{1,2}$`)
 
-// serialLen is how much of a volume's UUID fits a virtio disk's serial number.
-const serialLen = 20
-
 // diskXML describes a disk whose volume is a qcow2 file on the host.
 func diskXML(d hypervisor.Disk, file string) (*libvirtxml.DomainDisk, error) {
 	if !diskTarget.MatchString(d.Target) {
@@ -29,7 +26,7 @@ func diskXML(d hypervisor.Disk, file string) (*libvirtxml.DomainDisk, error) {
 		Driver: &libvirtxml.DomainDiskDriver{Name: "qemu", Type: "qcow2", Discard: "unmap"},
 		Source: &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: file}},
 		Target: &libvirtxml.DomainDiskTarget{Dev: d.Target, Bus: "virtio"},
-		Serial: d.Volume.String()[:serialLen],
+		Serial: hypervisor.DiskSerial(d.Volume),
 		Alias:  &libvirtxml.DomainAlias{Name: aliasOf(d.ID)},
 	}
 	if d.ReadOnly {

@@ -141,6 +141,7 @@ func (m *machine) redefine(ctx context.Context, spec hypervisor.Domain) error {
 
 // fill makes a definition say what spec says, devices included.
 func (s *session) fill(ctx context.Context, x *libvirtxml.Domain, spec hypervisor.Domain) error {
+	had := seedOf(x)
 	if err := s.setDomain(x, spec); err != nil {
 		return err
 	}
@@ -158,21 +159,27 @@ func (s *session) fill(ctx context.Context, x *libvirtxml.Domain, spec hyperviso
 		}
 		setNIC(x, nic)
 	}
-	return nil
+	return s.setSeed(ctx, x, spec, had)
 }
 
 // DeleteDomain implements hypervisor.Driver.
 func (d *Driver) DeleteDomain(ctx context.Context, id uuid.UUID) error {
 	return d.do(ctx, "delete domain", id, func(ctx context.Context, s *session) error {
-		m, _, err := s.lookup(id)
-		if m == nil || err != nil {
+		m, foreign, err := s.lookup(id)
+		if foreign || err != nil {
 			return err
+		}
+		if m == nil {
+			return s.dropFile(ctx, seedName(id)) // of a definition that was not written
 		}
 		defer m.free()
 		if err := m.drive(ctx, m.powerOff); err != nil {
 			return err
 		}
 		if err := s.removeConsoleLogs(ctx, id); err != nil {
+			return err
+		}
+		if err := s.dropFile(ctx, seedName(id)); err != nil {
 			return err
 		}
 		// The definition goes last: as long as it is there the rest is found.
@@ -275,7 +282,9 @@ func describe(x *libvirtxml.Domain, networks map[string]uuid.UUID) hypervisor.Do
 		st.MemoryBytes = int64(x.Memory.Value) * kib // libvirt writes KiB
 	}
 	for i := range x.Devices.Disks {
-		st.Disks = append(st.Disks, diskOf(&x.Devices.Disks[i]))
+		if !isSeed(&x.Devices.Disks[i], st.ID) {
+			st.Disks = append(st.Disks, diskOf(&x.Devices.Disks[i]))
+		}
 	}
 	for i := range x.Devices.Interfaces {
 		st.NICs = append(st.NICs, nicOf(&x.Devices.Interfaces[i], networks))

@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -39,9 +40,19 @@ func newDomain(d hypervisor.Domain, consoleLog string) *libvirtxml.Domain {
 			Serials: []libvirtxml.DomainSerial{serial},
 			RNGs: []libvirtxml.DomainRNG{{Model: "virtio", Backend: &libvirtxml.DomainRNGBackend{
 				Random: &libvirtxml.DomainRNGBackendRandom{Device: "/dev/urandom"}}}},
+			Channels: []libvirtxml.DomainChannel{{
+				Source: &libvirtxml.DomainChardevSource{UNIX: &libvirtxml.DomainChardevSourceUNIX{Mode: "bind"}},
+				Target: &libvirtxml.DomainChannelTarget{VirtIO: &libvirtxml.DomainChannelTargetVirtIO{Name: agentChannel}}}},
+			MemBalloon: &libvirtxml.DomainMemBalloon{Model: "virtio", Stats: &libvirtxml.DomainMemBalloonStats{Period: balloonSeconds}},
 		},
 	}
 }
+
+// agentChannel is the port that QEMU's guest agent listens on.
+const agentChannel = "org.qemu.guest_agent.0"
+
+// balloonSeconds is how often a guest tells how it uses its memory.
+const balloonSeconds = 10
 
 // setDomain makes a definition say what d says, devices excepted. What d does
 // not speak of stays.
@@ -49,18 +60,19 @@ func (s *session) setDomain(x *libvirtxml.Domain, d hypervisor.Domain) error {
 	if d.VCPUs < 1 || d.MemoryBytes < 1 || d.CPUShares < 0 {
 		return fmt.Errorf("%w: %d processors, %d bytes of memory, %d shares", hypervisor.ErrInvalid, d.VCPUs, d.MemoryBytes, d.CPUShares)
 	}
-	if err := s.setMachine(x, d.Arch); err != nil {
+	if err := s.setMachine(x, d); err != nil {
 		return err
 	}
 	if err := s.setBoot(x.OS, d); err != nil {
 		return err
 	}
+	setGraphics(x, d.Graphics)
 	x.Title = line(d.Title)
 	if x.Metadata == nil {
 		x.Metadata = &libvirtxml.DomainMetadata{}
 	}
 	var err error
-	if x.Metadata.XML, err = marked(x.Metadata.XML, mark{}); err != nil {
+	if x.Metadata.XML, err = marked(x.Metadata.XML, mark{Seed: digest(d.Seed)}); err != nil {
 		return err
 	}
 	memory := uint((d.MemoryBytes + mib - 1) / mib * (mib / kib))
@@ -104,10 +116,8 @@ func vcpusOf(x *libvirtxml.Domain) uint {
 
 // setMachine chooses what runs the domain; an existing choice for the same
 // architecture stays, because the addresses of its devices depend on it.
-func (s *session) setMachine(x *libvirtxml.Domain, arch string) error {
-	if arch == "" {
-		arch = s.arch
-	}
+func (s *session) setMachine(x *libvirtxml.Domain, d hypervisor.Domain) error {
+	arch := cmp.Or(d.Arch, s.arch)
 	if x.Type != "" && x.OS.Type.Arch == arch {
 		return nil
 	}
@@ -119,7 +129,8 @@ func (s *session) setMachine(x *libvirtxml.Domain, arch string) error {
 	if kind == "kvm" {
 		x.CPU = &libvirtxml.DomainCPU{Mode: "host-model"}
 	}
-	return nil
+	setSysInfo(x, d.ID)
+	return s.setFirmware(x, d.Firmware)
 }
 
 // setBoot sets what is booted directly, if anything is.

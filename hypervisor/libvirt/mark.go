@@ -17,6 +17,7 @@ type mark struct {
 	XMLName xml.Name `xml:"http://schemas.occid.org/libvirt/1 made"`
 	Title   string   `xml:"title,omitempty"` // of a network, which has none of its own
 	VLAN    int      `xml:"vlan,omitempty"`
+	Seed    string   `xml:"seed,omitempty"` // digest of a domain's seed
 }
 
 // marked puts the mark into a definition's metadata; the elements of others stay.
@@ -33,12 +34,25 @@ func marked(metadata string, m mark) (string, error) {
 			continue
 		}
 		var old mark
-		if err := xml.Unmarshal([]byte(e.text), &old); err == nil && old.Title == m.Title && old.VLAN == m.VLAN {
-			return metadata, nil
+		if err := xml.Unmarshal([]byte(e.text), &old); err == nil {
+			if old.XMLName = m.XMLName; old == m {
+				return metadata, nil
+			}
 		}
 	}
 	out.Write(own)
 	return out.String(), nil
+}
+
+// markOf reads the mark in a definition's metadata; the zero mark if there is none.
+func markOf(metadata string) mark {
+	var m mark
+	for _, e := range elements(metadata) {
+		if e.space == Namespace && xml.Unmarshal([]byte(e.text), &m) == nil {
+			break
+		}
+	}
+	return m
 }
 
 // isMarked reports whether a definition's metadata holds the mark.

@@ -39,6 +39,7 @@ const (
 	opVolumeBackup = "volume.backup" // by the domain that runs with it
 	opVolumeResize = "volume.resize"
 	opVolumeDelete = "volume.delete"
+	opVolumeUpload = "volume.upload"
 )
 
 var ops = []string{
@@ -48,7 +49,7 @@ var ops = []string{
 	opDeviceAttach, opDeviceDetach, opDeviceDefine,
 	opNetworkDefine, opNetworkUndefine, opNetworkCreate, opNetworkDestroy, opNetworkAutostart,
 	opPoolDefine, opPoolBuild, opPoolCreate, opPoolAutostart,
-	opVolumeCreate, opVolumeClone, opVolumeBackup, opVolumeResize, opVolumeDelete,
+	opVolumeCreate, opVolumeClone, opVolumeBackup, opVolumeResize, opVolumeDelete, opVolumeUpload,
 }
 
 // Ops lists every name that Config.Trace may be called with.

@@ -32,21 +32,30 @@ func volumeID(name string) uuid.UUID {
 
 // findVolume finds a volume of the driver's pool; ErrNotFound if there is none.
 func (s *session) findVolume(ctx context.Context, id uuid.UUID) (*libvirt.StorageVol, error) {
+	return s.findFile(ctx, volumeName(id))
+}
+
+// findFile finds what has a name in the driver's pool.
+func (s *session) findFile(ctx context.Context, name string) (*libvirt.StorageVol, error) {
 	pool, err := s.pool(ctx, s.cfg.Pool)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = pool.Free() }()
-	v, err := pool.LookupStorageVolByName(volumeName(id))
+	v, err := pool.LookupStorageVolByName(name)
 	if err != nil {
-		return nil, translate("volume "+id.String(), err)
+		return nil, translate("volume "+name, err)
 	}
 	return v, nil
 }
 
 // volumeFile gives the path of a volume on the host.
 func (s *session) volumeFile(ctx context.Context, id uuid.UUID) (string, error) {
-	v, err := s.findVolume(ctx, id)
+	return s.fileOf(ctx, volumeName(id))
+}
+
+func (s *session) fileOf(ctx context.Context, name string) (string, error) {
+	v, err := s.findFile(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -92,13 +101,20 @@ func (s *session) makeVolume(ctx context.Context, id uuid.UUID, size uint64) err
 }
 
 // addVolume has add make a volume that it describes to the pool.
-func (s *session) addVolume(ctx context.Context, op string, id uuid.UUID, size uint64, add func(*libvirt.StoragePool, string) (*libvirt.StorageVol, error)) error {
-	x := libvirtxml.StorageVolume{
+func (s *session) addVolume(ctx context.Context, op string, id uuid.UUID, size uint64, add addFile) error {
+	return s.addFile(ctx, op, libvirtxml.StorageVolume{
 		Name:       volumeName(id),
 		Capacity:   &libvirtxml.StorageVolumeSize{Unit: "bytes", Value: size},
 		Allocation: &libvirtxml.StorageVolumeSize{Unit: "bytes"},
 		Target:     &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}},
-	}
+	}, add)
+}
+
+// addFile makes what a document describes in a pool.
+type addFile func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error)
+
+// addFile has add make what x describes in the driver's pool.
+func (s *session) addFile(ctx context.Context, op string, x libvirtxml.StorageVolume, add addFile) error {
 	doc, err := x.Marshal()
 	if err != nil {
 		return err
@@ -206,7 +222,11 @@ func (d *Driver) DeleteVolume(ctx context.Context, id uuid.UUID) error {
 }
 
 func (s *session) dropVolume(ctx context.Context, id uuid.UUID) error {
-	v, err := s.findVolume(ctx, id)
+	return s.dropFile(ctx, volumeName(id))
+}
+
+func (s *session) dropFile(ctx context.Context, name string) error {
+	v, err := s.findFile(ctx, name)
 	if err != nil {
 		return forgiveMissing(err)
 	}

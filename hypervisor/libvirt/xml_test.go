@@ -65,8 +65,9 @@ func TestGolden(t *testing.T) {
 	domain := hypervisor.Domain{
 		ID: number(3), Name: "web 1", Title: `"><&]]>`, VCPUs: 2, MemoryBytes: 1<<30 - 1, Arch: "x86_64", CPUShares: 512,
 		Kernel: "/var/lib/libvirt/boot/vmlinuz", Initrd: "/var/lib/libvirt/boot/initrd", Cmdline: `console=ttyS0 x="<&>"`,
-		Disks: []hypervisor.Disk{{ID: number(4), Volume: volume.ID, Target: "vda", ReadOnly: true}},
-		NICs:  []hypervisor.NIC{{ID: number(5), Network: network.ID, MAC: "02-00-00-00-00-0A"}},
+		Disks:    []hypervisor.Disk{{ID: number(4), Volume: volume.ID, Target: "vda", ReadOnly: true}},
+		NICs:     []hypervisor.NIC{{ID: number(5), Network: network.ID, MAC: "02-00-00-00-00-0A"}},
+		Firmware: hypervisor.FirmwareUEFI, Graphics: true, Seed: []byte("an image"),
 	}
 	must(t, d.CreateVolume(t.Context(), volume))
 	t.Cleanup(func() { must(t, d.DeleteVolume(ctx(t), volume.ID)) })

@@ -3,6 +3,7 @@ package lab_test
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/hypertest"
 	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/iso"
 	"github.com/occid/occid/internal/lab"
 )
 
@@ -22,15 +24,22 @@ func TestDriver(t *testing.T) {
 	ctx := need(t)
 	h := newHost(ctx, t)
 	guest := install(t, h)
+	open := func(t *testing.T) hypervisor.Driver {
+		d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { d.Close() })
+		return d
+	}
 	t.Run("Suite", func(t *testing.T) {
-		hypertest.Run(t, func(t *testing.T) hypervisor.Driver {
-			d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Logger: slog.New(slog.DiscardHandler)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { d.Close() })
-			return d
-		}, hypertest.Traits{
+		for _, firmware := range []string{hypervisor.FirmwareBIOS, hypervisor.FirmwareUEFI} {
+			t.Run("Guest of "+firmware, func(t *testing.T) {
+				t.Parallel()
+				devices(ctx, t, h, open(t), hypervisor.Domain{Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: lab.Cmdline, Firmware: firmware})
+			})
+		}
+		hypertest.Run(t, open, hypertest.Traits{
 			Guest: hypervisor.Domain{Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: lab.Cmdline, MemoryBytes: 128 << 20},
 			Up:    func(t *testing.T, domain uuid.UUID) { up(ctx, t, h, domain) },
 			Write: func(t *testing.T, volume uuid.UUID) { qemuIO(ctx, t, h, volume, "write -P 0xab 1M 64k") },
@@ -88,4 +97,59 @@ func foreign(t *testing.T, h *lab.Host, g lab.Guest) uuid.UUID {
 		d.Free()
 	})
 	return id
+}
+
+// devices boots a machine with all that one can have, and has its guest tell what it
+// finds.
+func devices(ctx context.Context, t *testing.T, h *lab.Host, d hypervisor.Driver, machine hypervisor.Domain) {
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	seed, err := iso.Image("cidata", map[string][]byte{"meta-data": []byte("instance-id: me\n"), "user-data": []byte("#cloud-config\n"), "network-config": nil})
+	ok(err)
+	machine.ID, machine.VCPUs, machine.MemoryBytes, machine.Graphics, machine.Seed = uuid.New(), 1, 192<<20, true, seed
+	var volumes []uuid.UUID
+	for i, target := range []string{"vda", "vdb"} {
+		v := hypervisor.Volume{ID: uuid.New(), SizeBytes: int64(i+1) << 24}
+		ok(d.CreateVolume(ctx, v))
+		volumes = append(volumes, v.ID)
+		machine.Disks = append(machine.Disks, hypervisor.Disk{ID: uuid.New(), Volume: v.ID, Target: target, ReadOnly: i == 1})
+	}
+	t.Cleanup(func() {
+		for _, err := range []error{d.DeleteDomain(context.Background(), machine.ID), d.DeleteVolume(context.Background(), volumes[0]), d.DeleteVolume(context.Background(), volumes[1])} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	ok(d.DefineDomain(ctx, machine))
+	ok(d.StartDomain(ctx, machine.ID))
+	console, err := h.Console(machine.ID.String())
+	ok(err)
+	defer console.Close()
+	wanted := []string{
+		lab.GuestSystem + machine.Firmware + ", occid, compute, " + machine.ID.String(),
+		lab.GuestDisk + "vda, 32768 sectors, serial " + hypervisor.DiskSerial(volumes[0]),
+		lab.GuestDisk + "vdb, 65536 sectors, serial " + hypervisor.DiskSerial(volumes[1]) + ", read-only",
+		lab.GuestSeed + "meta-data: instance-id: me",
+		lab.GuestSeed + "user-data: #cloud-config",
+		lab.GuestSeed + "network-config: ",
+		lab.GuestPort + "org.qemu.guest_agent.0",
+		lab.GuestRandom + "virtio_rng.0",
+		lab.GuestDisplay,
+		lab.GuestUp,
+	}
+	for len(wanted) > 0 {
+		line, err := console.Wait(ctx, "guest: ")
+		if err != nil {
+			t.Fatalf("the guest does not say %q: %v", wanted, err)
+		}
+		wanted = slices.DeleteFunc(wanted, func(w string) bool { return strings.Contains(line, w) })
+	}
+	ok(d.CreateVolume(ctx, hypervisor.Volume{ID: volumes[0], SizeBytes: 64 << 20}))
+	_, err = console.Wait(ctx, lab.GuestDisk+"vda, now 131072 sectors")
+	ok(err)
 }

@@ -22,6 +22,7 @@ var guestScripts embed.FS
 var modules = []string{
 	"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci",
 	"failover", "net_failover", "virtio_net", "virtio_blk", "evdev", "button",
+	"virtio-rng", "virtio_console", "cdrom", "isofs", "scsi_common", "scsi_mod", "virtio_scsi", "sr_mod",
 }
 
 // Cmdline is the kernel command line of a Guest.
@@ -33,12 +34,18 @@ const (
 	GuestUp        = "guest: up"
 	GuestDisk      = "guest: disk "
 	GuestInterface = "guest: interface "
+	GuestSeed      = "guest: seed "   // a file of the CD-ROM and its first line
+	GuestSystem    = "guest: system " // firmware, maker, product and UUID
+	GuestPort      = "guest: port "
+	GuestRandom    = "guest: random numbers of "
+	GuestDisplay   = "guest: display "
 	GuestDown      = "guest: power button, going down"
 )
 
 // Guest is a Linux that a host boots directly, with Cmdline; 128 MiB of memory
-// are enough. It says when it is up, reports the disks and network interfaces
-// that come and go, and powers off when the ACPI power button is pressed.
+// are enough. It tells what it has, says when it is up, reports the disks and network
+// interfaces that come, change and go, and powers off when the ACPI power button is
+// pressed.
 type Guest struct {
 	Kernel, Initrd string // absolute paths
 }
