@@ -62,7 +62,12 @@ type Config struct {
 	// KeepTasks is how long tasks are remembered once they are over, KeepKeys how
 	// long idempotency keys are at least; 0 means for ever.
 	KeepTasks, KeepKeys time.Duration
-	Logger              *slog.Logger
+	// Seed, when set, gives the files of a machine's config drive by name, none if it
+	// is to have no such drive. The machine has its links, those on their way out
+	// included; linked are the resources they lead to. It is asked whenever the machine
+	// is defined or about to start: the same machine must give the same files.
+	Seed   func(ctx context.Context, m *occi.Model, x *occi.Entity, linked map[uuid.UUID]*occi.Entity) (map[string][]byte, error)
+	Logger *slog.Logger
 }
 
 // Engine carries out the use cases. It is safe for concurrent use. Start begins

@@ -38,6 +38,7 @@ type cloud struct {
 	store *store.Store
 	model *occi.Model
 	ctx   context.Context
+	seed  func(x *occi.Entity, linked map[uuid.UUID]*occi.Entity) map[string][]byte // nil for none
 }
 
 func newCloud(t *testing.T) *cloud {
@@ -71,8 +72,14 @@ func (c *cloud) open() {
 
 // server makes an engine that shares the cloud's host, and maybe its store.
 func (c *cloud) server(st engine.Store, worker string) *engine.Engine {
-	return engine.New(engine.Config{Store: st, Model: func() *occi.Model { return c.model }, Worker: worker,
-		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Logger: slog.New(slog.DiscardHandler)})
+	cfg := engine.Config{Store: st, Model: func() *occi.Model { return c.model }, Worker: worker,
+		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Logger: slog.New(slog.DiscardHandler)}
+	if c.seed != nil {
+		cfg.Seed = func(_ context.Context, _ *occi.Model, x *occi.Entity, linked map[uuid.UUID]*occi.Entity) (map[string][]byte, error) {
+			return c.seed(x, linked), nil
+		}
+	}
+	return engine.New(cfg)
 }
 
 func (c *cloud) shut() {
@@ -575,7 +582,7 @@ func TestStrangersOnAHostAreLeftAlone(t *testing.T) {
 	c := newCloud(t)
 	stranger := uuid.New()
 	c.host.mu.Lock()
-	c.host.domains[stranger] = &fakeDomain{hypervisor.DomainStatus{ID: stranger, State: hypervisor.Running}}
+	c.host.domains[stranger] = &fakeDomain{DomainStatus: hypervisor.DomainStatus{ID: stranger, State: hypervisor.Running}}
 	c.host.mu.Unlock()
 	c.host.events <- hypervisor.Event{Reconnected: true}
 	c.create(draft(compute))

@@ -32,7 +32,10 @@ type fakeHost struct {
 }
 
 // fakeDomain is a domain of a fakeHost.
-type fakeDomain struct{ hypervisor.DomainStatus }
+type fakeDomain struct {
+	hypervisor.DomainStatus
+	spec hypervisor.Domain // as it was defined last
+}
 
 func (d *fakeDomain) status() hypervisor.DomainStatus {
 	s := d.DomainStatus
@@ -159,10 +162,10 @@ func (f *fakeHost) DefineDomain(ctx context.Context, d hypervisor.Domain) error 
 		}
 		s := f.domains[d.ID]
 		if s == nil {
-			s = &fakeDomain{hypervisor.DomainStatus{ID: d.ID, State: hypervisor.Stopped, Managed: true}}
+			s = &fakeDomain{DomainStatus: hypervisor.DomainStatus{ID: d.ID, State: hypervisor.Stopped, Managed: true}}
 			f.domains[d.ID] = s
 		}
-		s.VCPUs, s.MemoryBytes = d.VCPUs, d.MemoryBytes
+		s.VCPUs, s.MemoryBytes, s.spec = d.VCPUs, d.MemoryBytes, d
 		for _, x := range d.Disks {
 			s.setDisk(x)
 		}
@@ -171,6 +174,13 @@ func (f *fakeHost) DefineDomain(ctx context.Context, d hypervisor.Domain) error 
 		}
 		return nil
 	})
+}
+
+// spec gives a machine as it was defined last.
+func (f *fakeHost) spec(id uuid.UUID) hypervisor.Domain {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.domains[id].spec
 }
 
 // has fails with ErrNotFound unless what devices need is there.

@@ -22,6 +22,9 @@ type job struct {
 	params occi.Attrs   // of the task, or of the action it leads to
 	verb   string       // of the task
 	cfg    *Config
+	// entities reads entities that exist, in one query.
+	entities func(context.Context, []uuid.UUID) (map[uuid.UUID]*occi.Entity, error)
+	defined  bool // the machine was defined in this task
 }
 
 func (j *job) param(name string) string { return j.params.Get(name).Text }
@@ -97,7 +100,11 @@ func defineDomain(ctx context.Context, j *job) error {
 			return err
 		}
 	}
-	return j.drv.DefineDomain(ctx, domainOf(j.m, j.x))
+	if err := redefine(ctx, j); err != nil {
+		return err
+	}
+	j.defined = true
+	return nil
 }
 
 // updateDomain has a machine follow its row, at once as far as that is possible.
@@ -161,7 +168,12 @@ func gone(err error) error {
 	return err
 }
 
-func startDomain(ctx context.Context, j *job) error { return j.drv.StartDomain(ctx, j.x.ID) }
+func startDomain(ctx context.Context, j *job) error {
+	if err := reseed(ctx, j); err != nil {
+		return err
+	}
+	return j.drv.StartDomain(ctx, j.x.ID)
+}
 
 func stopDomain(ctx context.Context, j *job) error {
 	mode := hypervisor.StopMode{Timeout: j.cfg.StopTimeout}
@@ -179,6 +191,9 @@ func stopDomain(ctx context.Context, j *job) error {
 }
 
 func restartDomain(ctx context.Context, j *job) error {
+	if err := reseed(ctx, j); err != nil {
+		return err
+	}
 	return j.drv.RestartDomain(ctx, j.x.ID, hypervisor.RestartMode(j.param("method")))
 }
 
