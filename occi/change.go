@@ -26,9 +26,16 @@ type Change struct {
 	// Needs are identifiers of users' mixins that the Puts rely on; if one is not
 	// there any more, that is a Conflict.
 	Needs []string
-	// Based, when set, is what was counted of a collection that the change is based
-	// on; if there were changes in it since, that is a Conflict.
-	Based *Based
+	// Holds are the addresses that entities have from now on; what else one of them
+	// had is free, and so is all that an entity had which is forgotten. It is a
+	// Conflict if another entity has one of them.
+	Holds []Hold
+	// Reads are entities that the change relies on as they were read; if one has
+	// changed since, or is gone, that is a Conflict.
+	Reads []Version
+	// Based is what was counted of collections that the change is based on; if there
+	// were changes in one since, that is a Conflict.
+	Based []Based
 	// Key, when set, is committed with the rest; a store that has it already
 	// answers Duplicate and commits nothing.
 	Key *Key
@@ -36,6 +43,12 @@ type Change struct {
 
 // Removal names an entity to forget. Revision 0 means whatever revision.
 type Removal struct {
+	ID       uuid.UUID
+	Revision int64
+}
+
+// Version is an entity at a revision.
+type Version struct {
 	ID       uuid.UUID
 	Revision int64
 }

@@ -57,9 +57,9 @@ type taskPut struct {
 //
 // The error is Conflict if an entity is not at the revision the change is based
 // on, a collection was changed since, a new one exists already, a new link's source or target does not exist or
-// is deleted, the Key is taken, or a task is over or was claimed again since it
-// was read. It is Invalid if an entity or task is named twice or holds what
-// cannot be kept. If ctx ends before the change has begun, nothing is written;
+// is deleted, the Key or an address is taken, or a task is over or was claimed again
+// since it was read. It is Invalid if an entity, task or address is named twice or
+// holds what cannot be kept. If ctx ends before the change has begun, nothing is written;
 // a change that has begun is waited for. If the connection is lost as a change
 // ends, the error is Unavailable, but the change may have been written.
 func (s *Store) Commit(ctx context.Context, c *occi.Change) error {
@@ -113,6 +113,9 @@ func newJob(c *occi.Change) (*job, error) {
 			return nil, occi.E(occi.Invalid, "task %s cannot be kept: %w", t.ID, err)
 		}
 		j.tasks = append(j.tasks, taskPut{t: t, doc: doc})
+	}
+	if err := heldOnce(c.Holds); err != nil {
+		return nil, err
 	}
 	for _, x := range c.Define {
 		doc, err := encodeMixin(x)

@@ -1,13 +1,17 @@
 package store
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
+
+	"github.com/occid/occid/occi"
 )
 
 // dialect is what differs between the databases' SQL.
@@ -16,6 +20,8 @@ type dialect struct {
 	// anyOf is the condition that a column is in the list that a parameter is,
 	// and holds that it holds the parameter's bytes.
 	anyOf, holds func(column, param string) string
+	// pairs is a table w of networks and addresses that parameters list.
+	pairs func([]occi.Address) (table string, params []any)
 	// forUpdate and skipLocked end a SELECT that locks its rows.
 	forUpdate, skipLocked string
 	// insert makes statements that insert rows.
@@ -32,6 +38,17 @@ var sqliteDialect = dialect{
 	anyOf:  func(column, param string) string { return column + " IN (SELECT value FROM json_each(" + param + "))" },
 	holds:  func(column, param string) string { return "instr(" + column + ", " + param + ") > 0" },
 	insert: insertRows,
+	pairs: func(as []occi.Address) (string, []any) {
+		list := make([][2]string, len(as))
+		for i, a := range as {
+			list[i] = [2]string{a.Network.String(), hex.EncodeToString([]byte(a.Key))}
+		}
+		text, err := json.Marshal(list)
+		if err != nil {
+			panic(err) // strings always marshal
+		}
+		return `(SELECT value ->> 0 AS network, unhex(value ->> 1) AS address FROM json_each($1)) AS w`, []any{string(text)}
+	},
 	list: func(v any) any {
 		text, err := json.Marshal(v)
 		if err != nil {
@@ -60,7 +77,14 @@ var postgresDialect = dialect{
 	forUpdate:  " FOR UPDATE",
 	skipLocked: " FOR UPDATE OF t SKIP LOCKED",
 	insert:     insertArrays,
-	list:       func(v any) any { return v },
+	pairs: func(as []occi.Address) (string, []any) {
+		networks, keys := make([]uuid.UUID, len(as)), make([][]byte, len(as))
+		for i, a := range as {
+			networks[i], keys[i] = a.Network, []byte(a.Key)
+		}
+		return `unnest($1::uuid[], $2::bytea[]) AS w(network, address)`, []any{networks, keys}
+	},
+	list: func(v any) any { return v },
 	refused: func(err error) bool {
 		var e *pgconn.PgError
 		if !errors.As(err, &e) || len(e.Code) < 2 {

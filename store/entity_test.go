@@ -203,7 +203,7 @@ func TestConflictsChangeNothing(t *testing.T) {
 			"new task that exists":                {Tasks: []*occi.Task{{ID: task.ID, State: occi.TaskPending}}},
 			"state of a task that is over":        {Tasks: []*occi.Task{{ID: task.ID, Seq: task.Seq, State: occi.TaskPending}}},
 			"state of a task that does not exist": {Tasks: []*occi.Task{{ID: uuid.New(), Seq: 9, State: occi.TaskPending}}},
-			"collection that was changed":         {Based: &occi.Based{Kinds: []string{a.Kind}, Revision: 0}},
+			"collection that was changed":         {Based: []occi.Based{{Kinds: []string{a.Kind}, Revision: 0}}},
 			"key that is taken":                   {Key: &occi.Key{Who: "ann", Name: "k"}},
 		}
 		before, _ := s.Count(t.Context(), nil)

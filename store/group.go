@@ -24,13 +24,14 @@ type group struct {
 	// changedMixins are the identifiers of those to write.
 	changedMixins map[string]bool
 	touched       map[uuid.UUID]bool // entities that changed, or whose links did
+	addresses     addressBook
 }
 
 // load reads what the jobs are based on: in two rounds at most, however many.
 func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	g := &group{d: d, counters: map[string]counter{}, counted: map[string]bool{}, entities: map[uuid.UUID]*entityRow{},
 		tasks: map[uuid.UUID]*taskRow{}, keys: map[string]bool{}, touched: map[uuid.UUID]bool{},
-		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}}
+		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook()}
 	queries := []query{countersInto(g.counters)}
 	entities, tasks, keys := mentioned(jobs)
 	if len(entities) > 0 {
@@ -43,6 +44,7 @@ func load(read reader, d *dialect, jobs []*job) (*group, error) {
 		queries = append(queries, g.keysIn(keys))
 	}
 	queries = append(queries, g.mixinsIn(jobs)...)
+	queries = append(queries, g.addressesIn(jobs)...)
 	if err := read(queries); err != nil {
 		return nil, err
 	}
@@ -64,6 +66,9 @@ func mentioned(jobs []*job) (entities, tasks []uuid.UUID, keys []string) {
 			}
 		}
 		for _, r := range j.change.Removes {
+			entities = append(entities, r.ID)
+		}
+		for _, r := range j.change.Reads {
 			entities = append(entities, r.ID)
 		}
 		for _, t := range j.change.Tasks {
@@ -96,7 +101,7 @@ func (g *group) check(j *job) error {
 	if k := j.change.Key; k != nil && g.keys[keyID(k.Who, k.Name)] {
 		return occi.E(occi.Conflict, "the idempotency key %q is taken", k.Name)
 	}
-	if b := j.change.Based; b != nil {
+	for _, b := range j.change.Based {
 		if now := sum(g.counters, b.Kinds); now.revision != b.Revision {
 			return occi.E(occi.Conflict, "the collection is at revision %d, the change is based on %d", now.revision, b.Revision)
 		}
@@ -113,6 +118,14 @@ func (g *group) check(j *job) error {
 		if err := g.checkRevision(r.ID, r.Revision); err != nil {
 			return err
 		}
+	}
+	for _, r := range j.change.Reads {
+		if err := g.checkRevision(r.ID, r.Revision); err != nil {
+			return err
+		}
+	}
+	if err := g.checkAddresses(j); err != nil {
+		return err
 	}
 	if err := g.checkEnds(j.change.Puts); err != nil {
 		return err
@@ -187,6 +200,7 @@ func (g *group) apply(j *job) {
 	for i := range j.tasks {
 		g.putTask(&j.tasks[i], at)
 	}
+	g.applyAddresses(j)
 	g.applyMixins(j, at)
 	if k := j.change.Key; k != nil {
 		id := keyID(k.Who, k.Name)
@@ -270,6 +284,8 @@ func (g *group) statements() []statement {
 	}
 	changes, mixins := g.mixinStatements()
 	out = append(out, changes...)
+	freed, taken, edges := g.addresses.statements()
+	out = append(out, freed...)
 	insert(mixinsTable, mixins)
 	insert(changedEntities, entitiesAgain)
 	insert(entitiesTable, entities)
@@ -280,5 +296,6 @@ func (g *group) statements() []statement {
 	insert(afterTable, after)
 	insert(keysTable, g.newKeys)
 	insert(kindsTable, kinds)
-	return out
+	insert(addressesTable, taken)
+	return append(out, edges...)
 }

@@ -38,10 +38,12 @@ var (
 		worker = CASE WHEN excluded.state = 'running' THEN tasks.worker ELSE excluded.worker END,
 		until = CASE WHEN excluded.state = 'running' THEN excluded.until + tasks.lease ELSE 0 END`, taskRowColumns...)
 
-	afterTable  = newTable("task_after", "ON CONFLICT DO NOTHING", "task bigint", "after uuid")
-	keysTable   = newTable("keys", "", "id text", "created bigint", "doc bytea")
-	mixinsTable = newTable("mixins", "", "id text", "location text", "seq bigint", "doc bytea")
-	kindsTable  = newTable("kinds", `ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,
+	afterTable     = newTable("task_after", "ON CONFLICT DO NOTHING", "task bigint", "after uuid")
+	keysTable      = newTable("keys", "", "id text", "created bigint", "doc bytea")
+	mixinsTable    = newTable("mixins", "", "id text", "location text", "seq bigint", "doc bytea")
+	addressesTable = newTable("addresses", "ON CONFLICT (network, address) DO UPDATE SET holder = excluded.holder",
+		"network uuid", "address bytea", "holder uuid", "edge boolean")
+	kindsTable = newTable("kinds", `ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,
 		members = excluded.members, updated = excluded.updated`,
 		"kind text", "serial bigint", "revision bigint", "members bigint", "updated bigint")
 )

@@ -46,7 +46,7 @@ func (e *Engine) begin(ctx context.Context, c Caller, o Options) (*plan, error) 
 	if err := o.Collection.Match(now); err != nil {
 		return nil, final{err}
 	}
-	p.change.Based = &occi.Based{Kinds: o.Collection.Kinds, Revision: now.Revision}
+	p.change.Based = []occi.Based{{Kinds: o.Collection.Kinds, Revision: now.Revision}}
 	return p, nil
 }
 
