@@ -38,6 +38,8 @@ var standard = map[string][]string{
 	"http://schemas.ogf.org/occi/infrastructure/networkinterface#ipnetworkinterface": {
 		"occi.networkinterface.address string rw", "occi.networkinterface.gateway string rw",
 		"occi.networkinterface.allocation string rw"},
+	"http://schemas.occid.org/occi/networkinterface#ip6networkinterface": {
+		"occid.networkinterface.address6 string rw", "occid.networkinterface.gateway6 string rw"},
 	infra + "storagelink": {"occi.storagelink.deviceid string rw", "occi.storagelink.mountpoint string rw",
 		"occi.storagelink.state string ro", "occi.storagelink.state.message string ro"},
 	infra + "os_tpl":       nil,
@@ -315,7 +317,9 @@ func TestShortNames(t *testing.T) {
 		"occi.network.label": "network.label", "occi.network.address": "network.cidr",
 		"occi.network.gateway": "network.gateway", "occi.network.allocation": "network.allocation",
 		"occi.networkinterface.mac": "nic.mac", "occi.networkinterface.interface": "nic.interface",
-		"occi.networkinterface.address": "nic.address", "occi.storagelink.deviceid": "disk.target",
+		"occi.networkinterface.address": "nic.address", "occi.networkinterface.gateway": "nic.gateway",
+		"occi.networkinterface.allocation": "nic.allocation", "occid.networkinterface.address6": "nic.address6",
+		"occid.networkinterface.gateway6": "nic.gateway6", "occi.storagelink.deviceid": "disk.target",
 		"occid.boot.kernel": "domain.kernel", "occid.boot.initrd": "domain.initrd", "occid.boot.cmdline": "domain.cmdline"} {
 		if a := m.Attribute(name); a == nil || a.Role != role {
 			t.Errorf("%s: %+v", name, a)

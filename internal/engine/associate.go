@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -37,6 +39,9 @@ func (e *Engine) Associate(ctx context.Context, c Caller, mixin string, members 
 		if err != nil {
 			return nil, err
 		}
+		if err := b.networksOf(ctx, slices.Collect(maps.Values(b.known))...); err != nil {
+			return nil, err
+		}
 		err = b.each(ctx, members.Add, func(old *occi.Entity) (*occi.Entity, error) {
 			return b.m.Update(old, &occi.Draft{Mixins: []string{mixin}}, false)
 		})
@@ -47,11 +52,29 @@ func (e *Engine) Associate(ctx context.Context, c Caller, mixin string, members 
 		if err != nil {
 			return nil, err
 		}
+		if err := b.still(mixin, drop); err != nil {
+			return nil, err
+		}
 		if len(b.change.Puts) == 0 {
 			return b.outcome(), nil
 		}
 		return b.finish(ctx, o)
 	})
+}
+
+// still names the entities that keep a mixin which was taken from them: the server
+// gives it to whatever has an address.
+func (b *creation) still(mixin string, dropped []occi.Ref) error {
+	var ps []occi.Problem
+	for _, r := range dropped {
+		if x := b.entity(r.ID); x.HasMixin(mixin) {
+			ps = append(ps, occi.Problem{What: b.m.Path(x), Text: "has an address in its network, which the mixin shows for as long as it has"})
+		}
+	}
+	if err := occi.Problems(occi.Conflict, "the mixin cannot be taken", first(ps, maxNamed)); err != nil {
+		return final{err}
+	}
+	return nil
 }
 
 // named makes the entities known that the client names, or says which of them are

@@ -81,6 +81,8 @@ type creation struct {
 	links  []*occi.Entity
 	tops   []*occi.Entity    // resources to be placed, in order
 	lines  map[uuid.UUID]int // where inline links are in the request
+	// changed are the interfaces and networks that were there before.
+	changed []edit
 }
 
 // draft builds an entity and its inline links. id is the UUID it must have, nil
@@ -172,7 +174,8 @@ func (b *creation) inline(x *occi.Entity, d *occi.Draft, replaced bool) error {
 	return nil
 }
 
-// finish resolves references, places what is new, leaves the tasks and commits.
+// finish resolves references, places what is new, gives it its addresses, leaves the
+// tasks and commits.
 func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
 	if err := b.resolve(ctx); err != nil {
 		return nil, err
@@ -186,6 +189,11 @@ func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
 	if err := b.devices(); err != nil {
 		return nil, err
 	}
+	release, err := b.addresses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	b.leaveTasks()
 	b.key(o)
 	out, err := b.commit(ctx)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -34,6 +35,9 @@ type Store interface {
 	PurgeKeys(ctx context.Context, before time.Time, n int) (int, error)
 	Mixins(ctx context.Context, known int64) ([]*occi.Mixin, int64, error)
 	MixinsRevision() int64
+	Holders(ctx context.Context, as []occi.Address) (map[occi.Address]uuid.UUID, error)
+	Free(ctx context.Context, network uuid.UUID, first, last netip.Addr, n int) ([]occi.Span, error)
+	Unread(ctx context.Context, n int) ([]*occi.Entity, error)
 	Ping(ctx context.Context) error
 }
 
@@ -83,6 +87,7 @@ type Engine struct {
 	traffic  traffic
 	waiters  waiters
 	running  runningTasks
+	promises promises
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -118,6 +123,9 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	if err := e.Renew(ctx, true); err != nil {
+		return err
+	}
+	if err := e.adopt(ctx); err != nil {
 		return err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -29,16 +29,26 @@ const (
 	roleCIDR       = "network.cidr"
 	roleGateway    = "network.gateway"
 	roleAllocation = "network.allocation"
+	roleMode       = "network.mode"
+	roleCIDR6      = "network.cidr6"
+	roleGateway6   = "network.gateway6"
 	roleMAC        = "nic.mac"
 	roleInterface  = "nic.interface"
-	roleTarget     = "disk.target"
+
+	roleNICAddress    = "nic.address"
+	roleNICGateway    = "nic.gateway"
+	roleNICAllocation = "nic.allocation"
+	roleNICAddress6   = "nic.address6"
+	roleNICGateway6   = "nic.gateway6"
+
+	roleTarget = "disk.target"
 )
 
 // hostRoles are the roles whose change a host must follow.
 var hostRoles = map[string]bool{
 	roleVCPUs: true, roleMemory: true, roleArch: true, roleShares: true, roleKernel: true, roleInitrd: true,
 	roleCmdline: true, roleSize: true, roleVLAN: true, roleCIDR: true, roleGateway: true, roleAllocation: true,
-	roleMAC: true, roleTarget: true, roleEphemeral: true, roleEphemeralD: true,
+	roleMAC: true, roleNICAddress: true, roleNICAddress6: true, roleTarget: true, roleEphemeral: true, roleEphemeralD: true,
 }
 
 // gib is the unit that sizes are in, in bytes.

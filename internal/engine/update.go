@@ -35,6 +35,9 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 		return nil, err
 	}
 	p.known[old.ID] = old
+	if err := p.networksOf(ctx, old); err != nil {
+		return nil, err
+	}
 	p.result = []uuid.UUID{old.ID}
 	b := creation{plan: p}
 	if err := b.inline(next, d, replace); err != nil {
@@ -53,6 +56,7 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 	next.Links = old.Links
 	b.keepImage(old, next)
+	b.keepAddress(old, next)
 	if part(b.m, old).machine {
 		if err := b.scratch(next); err != nil {
 			return err
@@ -68,6 +72,9 @@ func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 	}
 	b.puts[next.ID] = next
 	b.change.Puts = append([]*occi.Entity{next}, b.change.Puts...)
+	if isNIC(b.m, next) || hostedAs(b.m, next, "network") {
+		b.changed = append(b.changed, edit{old, next})
+	}
 	if followed(b.m, old, next) && next.Host != "" && part(b.m, next).update != nil {
 		if err := b.renamed(ctx, old, next); err != nil {
 			return err

@@ -143,13 +143,15 @@ func (c *cloud) furnished() *strings.Replacer {
 	storage := c.create("/storage/", `{"title":"s","size":1}`)
 	compute := c.create("/compute/", `{"title":"c"}`)
 	link := c.create("/networkinterface/", fmt.Sprintf(`{"source":%q,"target":%q}`, compute, network))
+	ranged := c.create("/network/", `{"title":"r","address":"198.18.0.0/30","gateway":"198.18.0.1","allocation":"dynamic"}`)
+	holder := c.create("/networkinterface/", fmt.Sprintf(`{"source":%q,"target":%q}`, compute, ranged))
 	id := func(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 	const cim, system = "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_", `<VirtualSystem ovf:id="vm"><Info/>`
 	open := `<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/2" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/2" xmlns:r="` + cim +
 		`ResourceAllocationSettingData" xmlns:e="` + cim + `EthernetPortAllocationSettingData" xmlns:s="` + cim +
 		`StorageAllocationSettingData" xmlns:o="http://purl.org/occi"><References/>` + system
 	return strings.NewReplacer("COMPUTEID", id(compute), "NETWORKID", id(network), "COMPUTE", compute, "NETWORK", network,
-		"STORAGE", storage, "LINK", link, "TASK", c.paths(compute + "/tasks/")[0], "MISSING", uuid.NewString(),
+		"STORAGE", storage, "LINK", link, "RANGED", ranged, "HOLDER", holder, "TASK", c.paths(compute + "/tasks/")[0], "MISSING", uuid.NewString(),
 		"ENVELOPE", open+"<VirtualHardwareSection><Info/>", "END", "</VirtualHardwareSection></VirtualSystem></Envelope>",
 		"SECTIONS", strings.TrimSuffix(open, system), "SYSTEM", open)
 }
