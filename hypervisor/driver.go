@@ -3,6 +3,7 @@ package hypervisor
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,8 +34,8 @@ type Driver interface {
 	// started next. Devices attached by AttachDisk and AttachNIC to an existing
 	// definition are kept. ErrNotFound means that a volume or network is missing.
 	DefineDomain(ctx context.Context, d Domain) error
-	// AdjustDomain gives a domain that runs the processors and the memory of its
-	// definition, as far as host and guest can follow without a restart; that they
+	// AdjustDomain gives a domain that runs the processors, the memory and the filters
+	// of its definition, as far as host and guest can follow without a restart; that they
 	// cannot is no error: Domain tells what it has. One that does not run is left
 	// alone.
 	AdjustDomain(ctx context.Context, id uuid.UUID) error
@@ -67,7 +68,8 @@ type Driver interface {
 	// DetachDisk removes the disk with the given ID. From a running domain it waits
 	// until the guest lets go; a guest that does not is an error without class.
 	DetachDisk(ctx context.Context, domain, disk uuid.UUID) error
-	// AttachNIC connects a domain to a network, as AttachDisk does.
+	// AttachNIC connects a domain to a network, as AttachDisk does. One that differs
+	// only in what passes it stays plugged in, and changes at once.
 	AttachNIC(ctx context.Context, domain uuid.UUID, n NIC) error
 	// DetachNIC removes the interface with the given ID.
 	DetachNIC(ctx context.Context, domain, nic uuid.UUID) error
@@ -109,6 +111,9 @@ type Info struct {
 	Hostname, Hypervisor, Version, Arch string
 	CPUs                                int
 	MemoryBytes                         int64
+	// Filters tells whether it can filter what interfaces send and get. On one that
+	// cannot, NIC.Filtered and NIC.Grouped have no effect.
+	Filters bool
 }
 
 // Domain is a virtual machine's definition.
@@ -167,6 +172,25 @@ func DiskSerial(volume uuid.UUID) string { return volume.String()[:serialLen] }
 type NIC struct {
 	ID, Network uuid.UUID
 	MAC         string
+	// Addresses are the IP addresses that it has in its network.
+	Addresses []string
+	// Filtered lets the guest send only with its MAC address and, if Addresses are
+	// given, only with those and link-local IPv6 ones.
+	Filtered bool
+	// Grouped keeps out what none of Rules lets in; what the guest began itself, and
+	// what it gets its addresses with, passes. Otherwise everything may come in.
+	Grouped bool
+	Rules   []Rule
+}
+
+// Rule lets traffic come in to an interface.
+type Rule struct {
+	Protocol string // "tcp", "udp", "icmp", "icmpv6", "all"
+	// FromPort and ToPort are the first and the last port of tcp or udp that it lets
+	// in; 0 and 0 mean all of them.
+	FromPort, ToPort int
+	// Source is who may send, everybody if it is not valid.
+	Source netip.Prefix
 }
 
 // Network is a virtual network. It is isolated: it has no way out of the host.
@@ -230,7 +254,7 @@ const (
 
 // DomainStatus is a domain as the host has it now. Disks and NICs are those of
 // the definition, the seed of a Driver's excepted; their IDs are zero for devices a
-// Driver did not attach.
+// Driver did not attach. Of a NIC it tells ID, Network and MAC.
 type DomainStatus struct {
 	ID    uuid.UUID
 	Name  string

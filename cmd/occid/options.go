@@ -15,19 +15,20 @@ import (
 // options are what an operator can set. The name of an option is that of its
 // flag and of its key in the configuration file.
 type options struct {
-	Listen       string        `default:"127.0.0.1:8787" env:"OCCID_LISTEN" placeholder:"ADDR" help:"Address to serve, a loopback address for as long as nobody is authenticated."`
-	DB           string        `name:"db" env:"OCCID_DB" placeholder:"DSN" help:"Database, sqlite:PATH or a postgres:// URL (default: occid.db in --data)."`
-	DBFile       string        `name:"db-file" env:"OCCID_DB_FILE" placeholder:"FILE" help:"File that holds --db, which may contain a password."`
-	Libvirt      []string      `sep:"," default:"test:///default" env:"OCCID_LIBVIRT" placeholder:"URI" help:"Connection URIs of the hosts."`
-	Data         string        `default:"data" env:"OCCID_DATA" placeholder:"DIR" help:"Directory for what the server keeps."`
-	Spec         string        `env:"OCCID_SPEC" placeholder:"DIR" help:"Directory of further registry files (default: registry in --data, if it exists)."`
-	Acceleration string        `enum:"auto,kvm,qemu" default:"auto" env:"OCCID_ACCELERATION" placeholder:"HOW" help:"How processors of machines run: kvm, qemu (emulated), or auto for what the host offers."`
-	BootDirs     []string      `sep:"," default:"/var/lib/libvirt/boot" env:"OCCID_BOOT_DIRS" placeholder:"DIR" help:"Directories on the hosts whose kernels may be booted directly."`
-	KeepStopped  bool          `env:"OCCID_KEEP_STOPPED" help:"Leave machines made of an OS template stopped."`
-	KeepTasks    time.Duration `default:"168h" env:"OCCID_KEEP_TASKS" placeholder:"TIME" help:"How long tasks are shown once they are over, as in 168h; 0 for ever."`
-	KeepKeys     time.Duration `default:"24h" env:"OCCID_KEEP_KEYS" placeholder:"TIME" help:"How long a request with an Idempotency-Key can be repeated; 0 for ever."`
-	LogFormat    string        `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
-	Dev          bool          `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
+	Listen        string        `default:"127.0.0.1:8787" env:"OCCID_LISTEN" placeholder:"ADDR" help:"Address to serve, a loopback address for as long as nobody is authenticated."`
+	DB            string        `name:"db" env:"OCCID_DB" placeholder:"DSN" help:"Database, sqlite:PATH or a postgres:// URL (default: occid.db in --data)."`
+	DBFile        string        `name:"db-file" env:"OCCID_DB_FILE" placeholder:"FILE" help:"File that holds --db, which may contain a password."`
+	Libvirt       []string      `sep:"," default:"test:///default" env:"OCCID_LIBVIRT" placeholder:"URI" help:"Connection URIs of the hosts."`
+	Data          string        `default:"data" env:"OCCID_DATA" placeholder:"DIR" help:"Directory for what the server keeps."`
+	Spec          string        `env:"OCCID_SPEC" placeholder:"DIR" help:"Directory of further registry files (default: registry in --data, if it exists)."`
+	Acceleration  string        `enum:"auto,kvm,qemu" default:"auto" env:"OCCID_ACCELERATION" placeholder:"HOW" help:"How processors of machines run: kvm, qemu (emulated), or auto for what the host offers."`
+	BootDirs      []string      `sep:"," default:"/var/lib/libvirt/boot" env:"OCCID_BOOT_DIRS" placeholder:"DIR" help:"Directories on the hosts whose kernels may be booted directly."`
+	AllowSpoofing bool          `env:"OCCID_ALLOW_SPOOFING" help:"Let guests send with addresses that are not theirs."`
+	KeepStopped   bool          `env:"OCCID_KEEP_STOPPED" help:"Leave machines made of an OS template stopped."`
+	KeepTasks     time.Duration `default:"168h" env:"OCCID_KEEP_TASKS" placeholder:"TIME" help:"How long tasks are shown once they are over, as in 168h; 0 for ever."`
+	KeepKeys      time.Duration `default:"24h" env:"OCCID_KEEP_KEYS" placeholder:"TIME" help:"How long a request with an Idempotency-Key can be repeated; 0 for ever."`
+	LogFormat     string        `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
+	Dev           bool          `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
 
 	Config  string           `env:"OCCID_CONFIG" placeholder:"FILE" help:"YAML file of these options."`
 	Version kong.VersionFlag `help:"Print the version and end."`

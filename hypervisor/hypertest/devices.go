@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -24,7 +25,7 @@ func (s *suite) newDisk(target string) hypervisor.Disk {
 
 func (s *suite) newNIC() hypervisor.NIC {
 	id := uuid.New()
-	return hypervisor.NIC{ID: id, Network: s.newNetwork().ID, MAC: macOf(id)}
+	return hypervisor.NIC{ID: id, Network: s.newNetwork().ID, MAC: macOf(id), Filtered: true}
 }
 
 func (s *suite) devicesOfStopped() { s.devices(s.domain()) }
@@ -46,11 +47,19 @@ func (s *suite) devices(d hypervisor.Domain) {
 		s.ok(when, s.drv.AttachNIC(ctx, d.ID, nic))
 		s.wantDevices(when, d.ID, []hypervisor.Disk{disk, other}, []hypervisor.NIC{nic})
 	}
+	for what, n := range filterings(nic) {
+		s.ok(what, s.drv.AttachNIC(ctx, d.ID, n))
+		s.wantDevices(what, d.ID, []hypervisor.Disk{disk, other}, []hypervisor.NIC{nic})
+	}
 	s.ok("define", s.drv.DefineDomain(ctx, d))
 	s.wantDevices("defining without them", d.ID, []hypervisor.Disk{disk, other}, []hypervisor.NIC{nic})
 	d.Disks, d.NICs = []hypervisor.Disk{disk}, []hypervisor.NIC{nic}
 	s.ok("define", s.drv.DefineDomain(ctx, d))
 	s.wantDevices("defining with them", d.ID, []hypervisor.Disk{disk, other}, []hypervisor.NIC{nic})
+	d.NICs[0].Filtered = false
+	s.ok("define", s.drv.DefineDomain(ctx, d))
+	s.ok("adjust", s.drv.AdjustDomain(ctx, d.ID))
+	s.wantDevices("adjusting", d.ID, []hypervisor.Disk{disk, other}, []hypervisor.NIC{nic})
 	for _, when := range []string{"detaching", "detaching again"} {
 		s.ok(when, s.drv.DetachDisk(ctx, d.ID, disk.ID))
 		s.ok(when, s.drv.DetachNIC(ctx, d.ID, nic.ID))
@@ -59,6 +68,20 @@ func (s *suite) devices(d hypervisor.Domain) {
 	other.Target = "vdc"
 	s.ok("moving", s.drv.AttachDisk(ctx, d.ID, other))
 	s.wantDevices("moving", d.ID, []hypervisor.Disk{other}, nil)
+}
+
+// filterings are descriptions of an interface that differ in what passes it.
+func filterings(n hypervisor.NIC) map[string]hypervisor.NIC {
+	addressed, grouped, free := n, n, n
+	addressed.Addresses = []string{"198.18.0.7", "fd00:198:18::7"}
+	grouped.Filtered, grouped.Grouped = false, true
+	grouped.Rules = []hypervisor.Rule{{Protocol: "tcp", FromPort: 22, ToPort: 22, Source: netip.MustParsePrefix("198.18.0.0/24")},
+		{Protocol: "udp", FromPort: 53, ToPort: 60, Source: netip.MustParsePrefix("::/0")}, {Protocol: "tcp"},
+		{Protocol: "icmp"}, {Protocol: "icmpv6"}, {Protocol: "all", Source: netip.MustParsePrefix("fd00::1/128")}}
+	free.Filtered = false
+	both := addressed
+	both.Grouped, both.Rules = true, grouped.Rules
+	return map[string]hypervisor.NIC{"giving addresses": addressed, "giving groups": grouped, "lifting filters": free, "giving all": both}
 }
 
 // devicesAtOnce checks that changes of one definition do not undo one another.
@@ -96,6 +119,19 @@ func (s *suite) invalidDevice() {
 		bad := nic
 		bad.MAC = mac
 		s.is("interface as "+mac, s.drv.AttachNIC(ctx, d.ID, bad), hypervisor.ErrInvalid)
+	}
+	v4, v6 := netip.MustParsePrefix("198.18.0.0/24"), netip.MustParsePrefix("fd00::/8")
+	for _, r := range []hypervisor.Rule{{}, {Protocol: "TCP"}, {Protocol: "tcp", FromPort: 22}, {Protocol: "tcp", FromPort: 22, ToPort: 21},
+		{Protocol: "udp", FromPort: 1, ToPort: 65536}, {Protocol: "tcp", FromPort: -1, ToPort: 3}, {Protocol: "icmp", FromPort: 8, ToPort: 8},
+		{Protocol: "icmp", Source: v6}, {Protocol: "icmpv6", Source: v4}} {
+		bad := nic
+		bad.Grouped, bad.Rules = true, []hypervisor.Rule{{Protocol: "all"}, r}
+		s.is(fmt.Sprintf("interface with rule %+v", r), s.drv.AttachNIC(ctx, d.ID, bad), hypervisor.ErrInvalid)
+	}
+	for _, address := range []string{"", "198.18.0", "198.18.0.0/24", "$IP"} {
+		bad := nic
+		bad.Addresses = []string{address}
+		s.is("interface with address "+address, s.drv.AttachNIC(ctx, d.ID, bad), hypervisor.ErrInvalid)
 	}
 	s.ok("attach", s.drv.AttachDisk(ctx, d.ID, disk))
 	same := s.newDisk("vda")

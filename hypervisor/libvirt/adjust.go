@@ -21,6 +21,9 @@ const (
 // what the domain was started with.
 func (d *Driver) AdjustDomain(ctx context.Context, id uuid.UUID) error {
 	return d.onDomain(ctx, "adjust domain", id, func(ctx context.Context, m *machine) error {
+		if err := m.refilter(ctx); err != nil {
+			return err
+		}
 		want, err := m.status(nil)
 		if err != nil || want.LiveVCPUs == 0 {
 			return err

@@ -34,9 +34,8 @@ type Config struct {
 	BootDirs []string
 	// Acceleration of the domains defined from here on.
 	Acceleration Acceleration
-	// NICFilter names the host's network filter for every interface, such as
-	// clean-traffic; "" means none.
-	NICFilter string
+	// AllowSpoofing has hypervisor.NIC.Filtered ignored.
+	AllowSpoofing bool
 	// RestartTimeout is how long a guest may take to follow a graceful restart
 	// before it is restarted cold; 0 means 30 seconds.
 	RestartTimeout time.Duration

@@ -30,13 +30,22 @@ func (s *session) disk(ctx context.Context, d hypervisor.Disk) (*libvirtxml.Doma
 	return diskXML(d, file)
 }
 
-// nic describes an interface to the host; its network must be there.
-func (s *session) nic(n hypervisor.NIC) (*libvirtxml.DomainInterface, error) {
+// nic describes an interface of a domain to the host, which has its filter then;
+// its network must be there.
+func (s *session) nic(ctx context.Context, domain uuid.UUID, n hypervisor.NIC) (*libvirtxml.DomainInterface, error) {
 	network, err := s.networkName(n.Network)
 	if err != nil {
 		return nil, err
 	}
-	return nicXML(n, network, s.cfg.NICFilter)
+	x, err := nicXML(n, network)
+	if err != nil {
+		return nil, err
+	}
+	filter, err := s.filter(ctx, domain, n)
+	if filter != "" {
+		x.FilterRef = &libvirtxml.DomainInterfaceFilterRef{Filter: filter}
+	}
+	return x, err
 }
 
 // AttachDisk implements hypervisor.Driver.
@@ -53,22 +62,35 @@ func (d *Driver) AttachDisk(ctx context.Context, domain uuid.UUID, disk hypervis
 // AttachNIC implements hypervisor.Driver.
 func (d *Driver) AttachNIC(ctx context.Context, domain uuid.UUID, nic hypervisor.NIC) error {
 	return d.onDomain(ctx, "attach interface to domain", domain, func(ctx context.Context, m *machine) error {
-		x, err := m.nic(nic)
+		x, err := m.nic(ctx, domain, nic)
 		if err != nil {
 			return err
 		}
-		return m.attach(ctx, x, aliasOf(nic.ID), func(def *libvirtxml.Domain) bool { return setNIC(def, x) })
+		live, err := m.live()
+		if err == nil {
+			err = m.filterLive(ctx, live, x)
+		}
+		if err != nil {
+			return err
+		}
+		err = m.attach(ctx, x, x.Alias.Name, func(def *libvirtxml.Domain) bool { return setNIC(def, x) })
+		if err != nil || x.FilterRef != nil {
+			return err
+		}
+		return m.dropFilters(ctx, filterName(domain, nic.ID))
 	})
 }
 
 // DetachDisk implements hypervisor.Driver.
 func (d *Driver) DetachDisk(ctx context.Context, domain, disk uuid.UUID) error {
-	return d.detach(ctx, "detach disk from domain", domain, aliasOf(disk))
+	return d.detach(ctx, "detach disk from domain", domain, aliasOf(disk), nil)
 }
 
 // DetachNIC implements hypervisor.Driver.
 func (d *Driver) DetachNIC(ctx context.Context, domain, nic uuid.UUID) error {
-	return d.detach(ctx, "detach interface from domain", domain, aliasOf(nic))
+	return d.detach(ctx, "detach interface from domain", domain, aliasOf(nic), func(ctx context.Context, s *session) error {
+		return s.dropFilters(ctx, filterName(domain, nic))
+	})
 }
 
 // attach brings a device into the domain, if it runs, and into its definition.
@@ -94,29 +116,38 @@ func (m *machine) attach(ctx context.Context, dev device, alias string, set func
 }
 
 // detach takes the device of an alias from a domain and from its definition. A
-// domain that is gone has none.
-func (d *Driver) detach(ctx context.Context, what string, domain uuid.UUID, alias string) error {
+// domain that is gone has none. drop, if there is one, removes what the host has for
+// the device, which nothing uses by then.
+func (d *Driver) detach(ctx context.Context, what string, domain uuid.UUID, alias string, drop func(context.Context, *session) error) error {
 	return d.do(ctx, what, domain, func(ctx context.Context, s *session) error {
 		m, _, err := s.lookup(domain)
 		if m == nil || err != nil {
 			return err
 		}
 		defer m.free()
-		live, err := m.live()
-		if err != nil {
+		if err := m.takeOff(ctx, alias); err != nil || drop == nil {
 			return err
 		}
-		if live != nil && hasDevice(live, alias) {
-			if err := m.unplug(ctx, alias); err != nil {
-				return err
-			}
-		}
-		def, err := m.definition()
-		if err != nil || !dropDevice(def, alias) {
-			return err
-		}
-		return m.define(ctx, opDeviceDefine, def)
+		return drop(ctx, s)
 	})
+}
+
+// takeOff takes a device from the domain, if it runs, and from its definition.
+func (m *machine) takeOff(ctx context.Context, alias string) error {
+	live, err := m.live()
+	if err != nil {
+		return err
+	}
+	if live != nil && hasDevice(live, alias) {
+		if err := m.unplug(ctx, alias); err != nil {
+			return err
+		}
+	}
+	def, err := m.definition()
+	if err != nil || !dropDevice(def, alias) {
+		return err
+	}
+	return m.define(ctx, opDeviceDefine, def)
 }
 
 // live reads what the domain has now; nil if it does not run.

@@ -51,7 +51,7 @@ func diskOf(x *libvirtxml.DomainDisk) hypervisor.Disk {
 }
 
 // nicXML describes an interface in the network of the given name.
-func nicXML(n hypervisor.NIC, network, filter string) (*libvirtxml.DomainInterface, error) {
+func nicXML(n hypervisor.NIC, network string) (*libvirtxml.DomainInterface, error) {
 	mac, err := net.ParseMAC(n.MAC)
 	if err != nil || len(mac) != 6 || mac[0]&1 != 0 {
 		return nil, fmt.Errorf("%w: %q is not the MAC address of one interface", hypervisor.ErrInvalid, n.MAC)
@@ -61,9 +61,6 @@ func nicXML(n hypervisor.NIC, network, filter string) (*libvirtxml.DomainInterfa
 		Source: &libvirtxml.DomainInterfaceSource{Network: &libvirtxml.DomainInterfaceSourceNetwork{Network: network}},
 		Model:  &libvirtxml.DomainInterfaceModel{Type: "virtio"},
 		Alias:  &libvirtxml.DomainAlias{Name: aliasOf(n.ID)},
-	}
-	if filter != "" {
-		x.FilterRef = &libvirtxml.DomainInterfaceFilterRef{Filter: filter}
 	}
 	return x, nil
 }
@@ -111,7 +108,10 @@ func setNIC(x *libvirtxml.Domain, nic *libvirtxml.DomainInterface) bool {
 	case i < 0:
 		x.Devices.Interfaces = append(nics, *nic)
 	case sameNIC(&nics[i], nic):
-		return false
+		if filterOf(&nics[i]) == filterOf(nic) {
+			return false
+		}
+		nics[i].FilterRef = nic.FilterRef
 	default:
 		nics[i] = *nic
 	}
@@ -126,6 +126,24 @@ func sameNIC(a, b *libvirtxml.DomainInterface) bool {
 		return x.Source.Network.Network
 	}
 	return network(a) == network(b) && a.MAC != nil && strings.EqualFold(a.MAC.Address, b.MAC.Address)
+}
+
+// filterOf names the filter of an interface, empty if it has none.
+func filterOf(x *libvirtxml.DomainInterface) string {
+	if x.FilterRef == nil {
+		return ""
+	}
+	return x.FilterRef.Filter
+}
+
+// nicOn finds the interface of an alias in a definition, nil if there is none.
+func nicOn(x *libvirtxml.Domain, alias string) *libvirtxml.DomainInterface {
+	for i := range x.Devices.Interfaces {
+		if isAlias(x.Devices.Interfaces[i].Alias, alias) {
+			return &x.Devices.Interfaces[i]
+		}
+	}
+	return nil
 }
 
 // hasDevice reports whether a definition has a device of an alias.

@@ -153,7 +153,7 @@ func (s *session) fill(ctx context.Context, x *libvirtxml.Domain, spec hyperviso
 		setDisk(x, disk)
 	}
 	for _, n := range spec.NICs {
-		nic, err := s.nic(n)
+		nic, err := s.nic(ctx, spec.ID, n)
 		if err != nil {
 			return err
 		}
@@ -170,10 +170,17 @@ func (d *Driver) DeleteDomain(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 		if m == nil {
-			return s.dropFile(ctx, seedName(id)) // of a definition that was not written
+			// What a definition left that was not written.
+			if err := s.dropFilters(ctx, filterPrefix(id)); err != nil {
+				return err
+			}
+			return s.dropFile(ctx, seedName(id))
 		}
 		defer m.free()
 		if err := m.drive(ctx, m.powerOff); err != nil {
+			return err
+		}
+		if err := s.dropFilters(ctx, filterPrefix(id)); err != nil {
 			return err
 		}
 		if err := s.removeConsoleLogs(ctx, id); err != nil {

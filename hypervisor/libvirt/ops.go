@@ -22,6 +22,10 @@ const (
 	opDeviceAttach = "device.attach" // to a running domain
 	opDeviceDetach = "device.detach" // from a running domain
 	opDeviceDefine = "device.define" // in the definition
+	opDeviceFilter = "device.filter" // of a running domain's interface
+
+	opFilterDefine   = "filter.define"
+	opFilterUndefine = "filter.undefine"
 
 	opNetworkDefine    = "network.define"
 	opNetworkUndefine  = "network.undefine"
@@ -46,7 +50,8 @@ var ops = []string{
 	opDomainDefine, opDomainUndefine, opDomainCreate, opDomainResume, opDomainWake, opDomainSuspend, opDomainSave,
 	opDomainDiscard, opDomainShutdown, opDomainReboot, opDomainReset, opDomainDestroy,
 	opDomainVCPUs, opDomainMemory,
-	opDeviceAttach, opDeviceDetach, opDeviceDefine,
+	opDeviceAttach, opDeviceDetach, opDeviceDefine, opDeviceFilter,
+	opFilterDefine, opFilterUndefine,
 	opNetworkDefine, opNetworkUndefine, opNetworkCreate, opNetworkDestroy, opNetworkAutostart,
 	opPoolDefine, opPoolBuild, opPoolCreate, opPoolAutostart,
 	opVolumeCreate, opVolumeClone, opVolumeBackup, opVolumeResize, opVolumeDelete, opVolumeUpload,

@@ -29,6 +29,7 @@ type session struct {
 	arch      string              // the host's own
 	cpus      uint                // of the host
 	types     map[string][]string // domain types by the guest's architecture
+	filters   bool                // it has network filters
 
 	callbacks []int
 	gone      chan struct{}
@@ -69,7 +70,10 @@ func (s *session) prepare() error {
 		return err
 	}
 	s.simulated = s.kind == "TEST"
-	return s.learn()
+	if err := s.learn(); err != nil {
+		return err
+	}
+	return s.learnFilters()
 }
 
 // learn reads what kinds of guests the host runs.
@@ -183,7 +187,7 @@ func (s *session) info() (hypervisor.Info, error) {
 	}
 	return hypervisor.Info{
 		Hostname: name, Hypervisor: s.kind, Version: dotted(version), Arch: s.arch,
-		CPUs: int(node.Cpus), MemoryBytes: int64(node.Memory) * kib,
+		CPUs: int(node.Cpus), MemoryBytes: int64(node.Memory) * kib, Filters: s.filters,
 	}, nil
 }
 

@@ -145,7 +145,7 @@ func diskOf(m *occi.Model, l *occi.Entity) hypervisor.Disk {
 }
 
 func nicOf(m *occi.Model, l *occi.Entity) hypervisor.NIC {
-	return hypervisor.NIC{ID: l.ID, Network: l.Target.ID, MAC: role(m, l, roleMAC).Text}
+	return hypervisor.NIC{ID: l.ID, Network: l.Target.ID, MAC: role(m, l, roleMAC).Text, Filtered: true}
 }
 
 // scratchID is the UUID of a machine's scratch disk and of its volume.

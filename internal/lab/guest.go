@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,6 +28,13 @@ var modules = []string{
 
 // Cmdline is the kernel command line of a Guest.
 const Cmdline = "console=ttyS0 quiet panic=-1"
+
+// Running is a word for the kernel command line of a Guest that has it run a shell
+// script once it is up. What the script prints is on the console. The line holds
+// 2 KiB at most.
+func Running(script string) string {
+	return "lab.run=" + base64.StdEncoding.EncodeToString([]byte(script))
+}
 
 // What a guest says on its serial console. Reports of devices begin with these
 // texts and go on with the device's name.

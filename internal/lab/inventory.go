@@ -18,8 +18,8 @@ import (
 // emptyPause is how long Empty waits before it looks again.
 const emptyPause = 50 * time.Millisecond
 
-// Empty returns when the host has no domain, network, volume, process and
-// network interface that it did not have when it was made. What ends a little
+// Empty returns when the host has no domain, network, network filter, volume, process
+// and network interface that it did not have when it was made. What ends a little
 // late, such as a network's DHCP server, is waited for until ctx ends; the error
 // then names what is left.
 func (h *Host) Empty(ctx context.Context) error {
@@ -53,7 +53,7 @@ func (h *Host) inventory() (map[string]int, error) {
 		return nil, fmt.Errorf("look what the host has: %w", err)
 	}
 	defer c.Close()
-	for _, list := range []func(*libvirt.Connect, map[string]int) error{domains, networks, volumes} {
+	for _, list := range []func(*libvirt.Connect, map[string]int) error{domains, networks, filters, volumes} {
 		if err := list(c, have); err != nil {
 			return nil, fmt.Errorf("look what the host has: %w", err)
 		}
@@ -90,6 +90,19 @@ func networks(c *libvirt.Connect, have map[string]int) error {
 		name, e := n.GetName()
 		have["network "+name]++
 		err = errors.Join(err, e, n.Free())
+	}
+	return err
+}
+
+func filters(c *libvirt.Connect, have map[string]int) error {
+	list, err := c.ListAllNWFilters(0)
+	if err != nil {
+		return err
+	}
+	for _, f := range list {
+		name, e := f.GetName()
+		have["filter "+name]++
+		err = errors.Join(err, e, f.Free())
 	}
 	return err
 }
