@@ -83,13 +83,21 @@ func (w *entryWriter) links(dst []byte, k *kindIndex, e *occi.Entity) []byte {
 	for _, l := range k.tasks(e) {
 		dst = w.link(dst, l.Target, linkTitle(x, l))
 	}
-	for _, a := range x.actions(k, e) {
+	for _, a := range w.actions(k, e) {
 		dst = k.appendActionURL(append(dst, a.atomRel...), base, e, a.action)
 		dst = append(dst, a.atomTitle...)
 		dst = k.appendActuator(append(dst, a.stateRel...), base, e, a.action)
 		dst = append(dst, a.atomTitle...)
 	}
 	return dst
+}
+
+// actions lists what can be done with an entity by whoever it is shown to.
+func (w *entryWriter) actions(k *kindIndex, e *occi.Entity) []actionIndex {
+	if w.v.Passive {
+		return nil
+	}
+	return w.d.x.actions(k, e)
 }
 
 // link adds a link to a resource; its relation is the resource's kind.

@@ -58,7 +58,7 @@ func (d *describer) entity(whole *occi.Entity, inline bool) {
 	d.unnamed(e)
 	d.links(k, e)
 	d.mixins(e)
-	if !d.portable && (!part || d.v.shows(FieldActions)) {
+	if !d.portable && (!part || d.v.shows(FieldActions)) && !d.v.Passive {
 		d.actions(k, whole)
 	}
 	t.close(i)

@@ -43,7 +43,7 @@ func (v *View) project(e *occi.Entity) *occi.Entity {
 
 // actions lists what is shown of what can be invoked on an entity, which is whole.
 func (v *View) actions(x *index, e *occi.Entity) []actionIndex {
-	if !v.shows(FieldActions) {
+	if v.Passive || !v.shows(FieldActions) {
 		return nil
 	}
 	return x.actions(x.kind(e.Kind), e)

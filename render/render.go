@@ -60,6 +60,8 @@ type View struct {
 	// Targets are the resources of this server that the entity shown is linked to,
 	// for formats that say more of them than where they are.
 	Targets map[uuid.UUID]*occi.Entity
+	// Passive leaves out the actions: whoever is shown an entity may not invoke any.
+	Passive bool
 	// Fields names the attributes that are shown of entities, by their full names,
 	// and of FieldLinks, FieldMixins and FieldActions those that are; nil shows all.
 	// Kind, identifier and a link's ends are always shown. What an Atom entry has

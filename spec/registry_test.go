@@ -72,7 +72,9 @@ var standard = map[string][]string{
 	"http://schemas.occid.org/occi/storage#backup":   nil,
 	"http://schemas.occid.org/occi/storage#image":    nil,
 	"http://schemas.occid.org/occi/storage#snapshot": nil,
-	occid + "direct_boot":                            {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
+	"http://schemas.occid.org/occi/compute#guest": {"occid.guest.metadata string rw", "occid.guest.readable string rw",
+		"occid.guest.writable string rw", "occid.guest.token string rw", "occid.guest.ready boolean rw"},
+	occid + "direct_boot": {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
 }
 
 func describeAttr(a *occi.Attribute) string {

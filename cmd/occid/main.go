@@ -1,4 +1,5 @@
-// Command occid serves the hosts of libvirt as a cloud with an OCCI interface.
+// Command occid serves the hosts of libvirt as a cloud with an OCCI interface. As
+// occid guest-proxy it passes on what the machines of a host without a server ask.
 //
 // Options are flags, OCCID_... variables of the environment or keys of a YAML
 // file, in this order of precedence. SIGHUP loads the registry again; SIGTERM and
@@ -33,14 +34,23 @@ func command(between seams) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	o, err := parse(os.Args[1:])
-	if err == nil {
-		err = run(o, os.Stdout, os.Stderr, between)
+	ran, err := proxy(os.Args[1:])
+	if !ran {
+		err = serve(os.Args[1:], between)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "occid: %s\n", explain(err))
 		os.Exit(1)
 	}
+}
+
+// serve is the program without a command.
+func serve(args []string, between seams) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	return run(o, os.Stdout, os.Stderr, between)
 }
 
 // run serves until a signal ends it. What people read goes to out, the log to

@@ -29,6 +29,9 @@ type options struct {
 	KeepKeys      time.Duration `default:"24h" env:"OCCID_KEEP_KEYS" placeholder:"TIME" help:"How long a request with an Idempotency-Key can be repeated; 0 for ever."`
 	LogFormat     string        `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
 	Dev           bool          `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
+	GuestBridges  string        `enum:"auto,none" default:"auto" env:"OCCID_GUEST_BRIDGES" placeholder:"WHICH" help:"Where machines ask about themselves: auto for the bridges of networks on this host, or none."`
+	GuestListen   string        `env:"OCCID_GUEST_LISTEN" placeholder:"ADDR" help:"Address at which occid guest-proxy of other hosts is answered, ADDR or unix:PATH."`
+	GuestKeyFile  string        `env:"OCCID_GUEST_KEY_FILE" placeholder:"FILE" help:"File with the key that proxies share (default: guest.key in --data, made if it is missing)."`
 
 	Config  string           `env:"OCCID_CONFIG" placeholder:"FILE" help:"YAML file of these options."`
 	Version kong.VersionFlag `help:"Print the version and end."`
@@ -59,7 +62,7 @@ func read(args []string, more ...kong.Option) (*options, error) {
 	o := &options{}
 	settings := append([]kong.Option{
 		kong.Name("occid"), kong.Vars{"version": version},
-		kong.Description("Serve the hosts of libvirt as a cloud with an OCCI interface."),
+		kong.Description("Serve the hosts of libvirt as a cloud with an OCCI interface. See also occid guest-proxy --help."),
 	}, more...)
 	k, err := kong.New(o, settings...)
 	if err != nil {
@@ -78,6 +81,9 @@ func (o *options) finish() error {
 	}
 	if err := errors.Join(keeps("--keep-tasks", o.KeepTasks), keeps("--keep-keys", o.KeepKeys)); err != nil {
 		return err
+	}
+	if o.GuestKeyFile != "" && o.GuestListen == "" {
+		return errors.New("--guest-key-file is for --guest-listen, which is missing")
 	}
 	seen := map[string]bool{}
 	for _, uri := range o.Libvirt {

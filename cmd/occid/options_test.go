@@ -30,18 +30,21 @@ func TestOptions(t *testing.T) {
 		want options
 	}{
 		{"nothing", nil, nil,
-			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
+			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: "auto", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
 		{"a file", []string{"--config", config}, nil,
 			options{Listen: "127.0.0.1:1", DB: "sqlite:/from/file/occid.db", Libvirt: []string{"test:///default", "qemu:///system"}, Data: "/from/file",
-				LogFormat: "json", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
+				LogFormat: "json", GuestBridges: "auto", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
 		{"flags over variables over a file", []string{"--listen", "127.0.0.1:3"},
 			map[string]string{"OCCID_CONFIG": config, "OCCID_LISTEN": "127.0.0.1:2", "OCCID_DATA": "/from/env", "OCCID_LIBVIRT": "a:///,b:///"},
 			options{Listen: "127.0.0.1:3", DB: "sqlite:/from/env/occid.db", Libvirt: []string{"a:///", "b:///"}, Data: "/from/env",
-				LogFormat: "json", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
+				LogFormat: "json", GuestBridges: "auto", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
 		{"how long to keep", []string{"--keep-keys", "0"}, map[string]string{"OCCID_KEEP_TASKS": "90m"},
-			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", Acceleration: "auto", KeepTasks: 90 * time.Minute, BootDirs: []string{"/var/lib/libvirt/boot"}}},
+			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: "auto", Acceleration: "auto", KeepTasks: 90 * time.Minute, BootDirs: []string{"/var/lib/libvirt/boot"}}},
+		{"guests", []string{"--guest-bridges", "none", "--guest-listen", "unix:/run/x", "--guest-key-file", "k"}, nil,
+			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: "none",
+				GuestListen: "unix:/run/x", GuestKeyFile: "k", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
 		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret},
-			options{Listen: "127.0.0.1:8787", DB: "postgres://occid:secret@db/occid", DBFile: secret, Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
+			options{Listen: "127.0.0.1:8787", DB: "postgres://occid:secret@db/occid", DBFile: secret, Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: "auto", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			for name, value := range x.env {
@@ -77,6 +80,8 @@ func TestBadOptions(t *testing.T) {
 		{[]string{"--log-format", "xml"}, "", []string{"log-format"}},
 		{[]string{"--keep-tasks", "59s"}, "", []string{"--keep-tasks", "59s"}},
 		{[]string{"--keep-keys=-1h"}, "", []string{"--keep-keys", "-1h"}},
+		{[]string{"--guest-bridges", "some"}, "", []string{"guest-bridges"}},
+		{[]string{"--guest-key-file", "x"}, "", []string{"--guest-key-file", "--guest-listen"}},
 		{nil, "keep-tasks: 7 days\n", []string{"keep-tasks", "7 days"}},
 		{[]string{"--nonsense"}, "", []string{"--nonsense"}},
 		{[]string{"surplus"}, "", []string{"surplus"}},

@@ -38,6 +38,7 @@ type service struct {
 	registry *registry
 	server   *server.Server
 	listener net.Listener
+	guests   guests
 	closers  []func() error
 }
 
@@ -91,6 +92,9 @@ func (s *service) open(ctx context.Context) error {
 	}
 	s.closers = append(s.closers, func() error { eng.Stop(); return nil })
 	s.server = server.New(server.Config{Engine: eng, Version: version, Logger: s.log, Schemas: spec.Schemas()})
+	if err := s.openGuests(eng); err != nil {
+		return err
+	}
 	if s.listener, err = net.Listen("tcp", o.Listen); err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
@@ -138,10 +142,15 @@ func (s *service) serve(ctx context.Context, out io.Writer) error {
 	if s.options.Dev {
 		fmt.Fprint(out, strings.ReplaceAll(beginning, "URL", url))
 	}
+	if s.guests.proxies != nil {
+		fmt.Fprintf(out, "guest proxies are answered at %s\n", s.guests.where())
+	}
+	asked := make(chan error, 1)
+	go func() { asked <- s.guests.serve(ended, s) }()
 	err := s.server.Serve(ctx, s.listener)
 	end()
 	<-reloaded
-	return err
+	return errors.Join(err, <-asked)
 }
 
 // beginning is what a person can try first.

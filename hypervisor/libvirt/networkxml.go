@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/google/uuid"
 	"libvirt.org/go/libvirtxml"
@@ -11,12 +12,22 @@ import (
 	"github.com/occid/occid/hypervisor"
 )
 
+// bridgePrefix begins the names of the bridges that a Driver has made.
+const bridgePrefix = "occ"
+
+// BridgeOf names a network's bridge on its host, in the 15 bytes that an
+// interface's name may have.
+func BridgeOf(network uuid.UUID) string { return bridgePrefix + hex.EncodeToString(network[:6]) }
+
+// IsBridge reports whether an interface has such a name.
+func IsBridge(name string) bool {
+	digits, ok := strings.CutPrefix(name, bridgePrefix)
+	b, err := hex.DecodeString(digits)
+	return ok && err == nil && len(b) == 6 && strings.ToLower(digits) == digits
+}
+
 // maxLeases bounds the addresses of one DHCP range; libvirt refuses more.
 const maxLeases = 1 << 15
-
-// bridgeOf names a network's bridge on its host, in the 15 bytes that an
-// interface's name may have.
-func bridgeOf(id uuid.UUID) string { return "occ" + hex.EncodeToString(id[:6]) }
 
 // newNetwork gives the parts of a definition that stay as they are made. The
 // network forwards nothing, so it is isolated.
@@ -24,7 +35,7 @@ func newNetwork(n hypervisor.Network) *libvirtxml.Network {
 	return &libvirtxml.Network{
 		Name:   nameOf(n.Name, n.ID),
 		UUID:   n.ID.String(),
-		Bridge: &libvirtxml.NetworkBridge{Name: bridgeOf(n.ID), STP: "on", Delay: "0"},
+		Bridge: &libvirtxml.NetworkBridge{Name: BridgeOf(n.ID), STP: "on", Delay: "0"},
 	}
 }
 

@@ -44,7 +44,7 @@ type partOps struct {
 
 // parts maps Kind.Host.
 var parts = map[string]*partOps{
-	"domain":  {machine: true, define: defineDomain, update: updateDomain, remove: removeDomain},
+	"domain":  {machine: true, define: defineDomain, update: updateDomain, remove: removeDomain, check: checkGuest},
 	"network": {define: defineNetwork, update: defineNetwork, remove: removeNetwork, check: checkNetwork},
 	"volume":  {define: defineVolume, update: defineVolume, remove: removeVolume, check: checkVolume},
 	"nic":     {device: true, define: attachNIC, update: reattachNIC, remove: detachNIC},

@@ -1,0 +1,197 @@
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Addresses are where guests expect the service, in each network.
+var Addresses = []netip.AddrPort{
+	netip.MustParseAddrPort("169.254.169.254:80"),
+	netip.MustParseAddrPort("[fd00:ec2::254]:80"),
+}
+
+// scanTime is how long a network may be there before it is listened to.
+const scanTime = time.Second
+
+// Bridges listens on every interface of this host that is a network's, for as long
+// as that is there, and tells an Answerer who asks. All fields but the last are
+// required.
+type Bridges struct {
+	Answerer Answerer
+	// Serves reports whether an interface is a network's, by its name.
+	Serves func(name string) bool
+	Logger *slog.Logger
+	// Opened, when set, is called after each interface that is listened to, before
+	// requests are answered.
+	Opened func(name string, at netip.AddrPort)
+}
+
+// front is a listener on one interface.
+type front struct {
+	index int
+	at    netip.AddrPort
+}
+
+// Run listens until ctx ends, and returns when all is closed. What cannot be
+// listened to is logged, and tried again.
+func (b *Bridges) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	open := map[front]context.CancelFunc{}
+	failed := map[front]string{}
+	tick := time.NewTicker(scanTime)
+	defer tick.Stop()
+	for {
+		there, err := b.there()
+		if err != nil {
+			b.Logger.Warn("interfaces not listed", "error", err)
+		}
+		for f, close := range open {
+			if _, ok := there[f.index]; !ok && err == nil {
+				close()
+				delete(open, f)
+			}
+		}
+		for index, name := range there {
+			for _, at := range Addresses {
+				f := front{index, at}
+				if open[f] != nil {
+					continue
+				}
+				l, err := listen(ctx, name, at)
+				if err != nil {
+					if failed[f] != err.Error() {
+						b.Logger.Warn("guests not served", "interface", name, "address", at.String(), "error", err)
+					}
+					failed[f] = err.Error()
+					continue
+				}
+				delete(failed, f)
+				until, cancel := context.WithCancel(ctx)
+				open[f] = cancel
+				b.Logger.Info("guests served", "interface", name, "address", at.String())
+				work.Go(func() { b.serve(until, l, name, index) })
+				if b.Opened != nil {
+					b.Opened(name, at)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// there lists the networks' interfaces by their index, which another interface of
+// the same name would not have.
+func (b *Bridges) there() (map[int]string, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	out := map[int]string{}
+	for _, i := range all {
+		if b.Serves(i.Name) {
+			out[i.Index] = i.Name
+		}
+	}
+	return out, nil
+}
+
+// listen opens an address on one interface only, whether or not the host has the
+// address already.
+func listen(ctx context.Context, name string, at netip.AddrPort) (net.Listener, error) {
+	network := "tcp4"
+	if at.Addr().Is6() {
+		network = "tcp6"
+	}
+	c := net.ListenConfig{Control: func(_, _ string, conn syscall.RawConn) error {
+		var err error
+		outer := conn.Control(func(fd uintptr) {
+			err = errors.Join(unix.SetsockoptString(int(fd), unix.SOL_SOCKET, unix.SO_BINDTODEVICE, name), freebind(int(fd), network))
+		})
+		return errors.Join(outer, err)
+	}}
+	return c.Listen(ctx, network, at.String())
+}
+
+func freebind(fd int, network string) error {
+	if network == "tcp6" {
+		return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_FREEBIND, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_FREEBIND, 1)
+}
+
+// serve answers what comes in by an interface.
+func (b *Bridges) serve(ctx context.Context, l net.Listener, name string, index int) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, err := peer(r.RemoteAddr, name, index)
+		if err != nil {
+			b.Logger.Warn("guest not recognised", "interface", name, "remote", r.RemoteAddr, "error", err)
+			http.Error(w, "who asks is not known in this network", http.StatusForbidden)
+			return
+		}
+		b.Answerer.Answer(w, r, p)
+	})
+	if err := Serve(ctx, l, h, b.Logger); err != nil {
+		b.Logger.Warn("guests not served any more", "interface", name, "error", err)
+	}
+}
+
+// peer recognises who asks from an address.
+func peer(remote, name string, index int) (Peer, error) {
+	from, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return Peer{}, fmt.Errorf("the remote address: %w", err)
+	}
+	a := from.Addr().Unmap().WithZone("")
+	hw, err := neighbour(index, a)
+	if err != nil {
+		return Peer{}, err
+	}
+	return Peer{Bridge: name, MAC: hw.String(), Addr: a}, nil
+}
+
+// Times and sizes that bound what a guest can hold on to.
+const (
+	headerTime  = 10 * time.Second
+	readTime    = 30 * time.Second
+	writeTime   = time.Minute
+	idleTime    = time.Minute
+	headerBytes = 128 << 10
+	stopTime    = 5 * time.Second
+)
+
+// Serve answers requests that come to l until ctx ends, then lets those under way
+// finish for a few seconds. It closes l.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
+		MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	stopped := make(chan error, 1)
+	defer context.AfterFunc(ctx, func() {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+		defer cancel()
+		err := srv.Shutdown(bounded)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = srv.Close()
+		}
+		stopped <- err
+	})()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}
