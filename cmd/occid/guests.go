@@ -13,9 +13,12 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/google/uuid"
+
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/guest"
+	"github.com/occid/occid/occi"
 )
 
 // guests is what machines ask about themselves: on the bridges of this host, and
@@ -25,6 +28,11 @@ type guests struct {
 	gate    *guest.Gate  // nil without a listener
 	proxies net.Listener // of proxies
 	bridges bool
+}
+
+// drive gives the files of a machine's config drive.
+func drive(_ context.Context, m *occi.Model, x *occi.Entity, linked map[uuid.UUID]*occi.Entity) (map[string][]byte, error) {
+	return guest.Drive(guest.MachineOf(m, x, linked)), nil
 }
 
 // openGuests prepares the answers to machines, and listens for proxies if the

@@ -75,12 +75,12 @@ func (t *ec2Tree) text() []byte {
 }
 
 // ec2At answers for a path below a version; NotFound if there is nothing.
-func ec2At(m *Machine, segments []string) ([]byte, error) {
+func ec2At(tree func() *ec2Tree, segments []string) ([]byte, error) {
 	version := segments[0]
 	if !slices.Contains(ec2Versions, version) {
 		return nil, nothingAt(segments)
 	}
-	t := ec2Of(m).at(segments[1:])
+	t := tree().at(segments[1:])
 	if t == nil {
 		return nil, nothingAt(segments)
 	}

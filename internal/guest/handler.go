@@ -168,7 +168,7 @@ func (c *call) ec2() error {
 	if err := c.h.tokens.check(c.r.Header, c.own.machine, now); err != nil {
 		return err
 	}
-	body, err := ec2At(c.own.machine, c.path)
+	body, err := ec2At(c.own.tree, c.path)
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (c *call) noCloud() error {
 	if err := c.reads(); err != nil {
 		return err
 	}
-	files := NoCloud(c.own.machine)
+	files := c.own.files()
 	n := len(c.path)
 	if n == 1 && c.path[0] == "nocloud" {
 		var names []string

@@ -33,7 +33,11 @@ func machine(t *testing.T, mixins []string, attributes ...string) *guest.Machine
 			x.Title = attributes[i+1]
 			continue
 		}
-		x.Attributes.Set(attributes[i], occi.Str(attributes[i+1]))
+		v, err := m.Attribute(attributes[i]).Check(occi.Str(attributes[i+1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Attributes.Set(attributes[i], v)
 	}
 	return guest.MachineOf(m, x, nil)
 }
@@ -107,6 +111,33 @@ func TestBigUserData(t *testing.T) {
 	d := &occi.Draft{Kind: compute, Mixins: []string{userDataID}, Attributes: []occi.DraftAttr{{Name: "occi.compute.userdata", Value: occi.Str(strings.Repeat("x", occi.MaxText+1))}}}
 	if _, err := m.Build(d, uuid.New()); err == nil || !strings.Contains(err.Error(), "65536") || !strings.Contains(err.Error(), "occi.compute.userdata") {
 		t.Errorf("too much: %v", err)
+	}
+}
+
+// TestDrives are for machines that have something to read, and something to read it
+// with.
+func TestDrives(t *testing.T) {
+	t.Parallel()
+	const image, scratch = "occid.compute.image", "occi.compute.ephemeral_storage.size"
+	for name, x := range map[string]struct {
+		m    *guest.Machine
+		want bool
+	}{
+		"nothing":   {machine(t, nil), false},
+		"a title":   {machine(t, nil, occi.AttrTitle, "x"), false},
+		"an image":  {machine(t, nil, image, "/storage/x"), true},
+		"scratch":   {machine(t, []string{smallMachine}, scratch, "1"), false},
+		"a key":     {machine(t, []string{sshKey}, "occi.credentials.ssh.publickey", "ssh-rsa AAAA"), true},
+		"user data": {machine(t, []string{userDataID}, "occi.compute.userdata", "x"), true},
+		"metadata":  {machine(t, []string{guestMixin}, "occid.guest.metadata", "a=b"), true},
+	} {
+		files := guest.Drive(x.m)
+		if got := files != nil; got != x.want {
+			t.Errorf("%s: %t, want %t", name, got, x.want)
+		}
+		if x.want && (files["meta-data"] == nil || files["user-data"] == nil || files["vendor-data"] == nil) {
+			t.Errorf("%s: the drive lacks a file: %q", name, files)
+		}
 	}
 }
 

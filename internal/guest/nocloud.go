@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -31,6 +32,17 @@ func NoCloud(m *Machine) map[string][]byte {
 		files[networkFile] = encode(networkConfig(m))
 	}
 	return files
+}
+
+// Drive gives the files of a machine's config drive: those of NoCloud, or none if
+// there is neither a disk that it could boot and read them with, nor anything that
+// only its owner can have meant for it.
+func Drive(m *Machine) map[string][]byte {
+	boots := slices.ContainsFunc(m.Disks, func(d Disk) bool { return !d.Scratch })
+	if !boots && len(m.Keys)+len(m.UserData)+len(m.Metadata) == 0 {
+		return nil
+	}
+	return NoCloud(m)
 }
 
 // noCloudMeta is meta-data; cloud-init takes what it does not know as it is.

@@ -39,6 +39,9 @@ type own struct {
 	entity  *occi.Entity
 	targets map[uuid.UUID]*occi.Entity
 	machine *Machine
+	// tree and files are what is made of the machine once, when it is asked for.
+	tree  func() *ec2Tree
+	files func() map[string][]byte
 
 	revision int64 // of all that it was made of
 }
@@ -132,6 +135,8 @@ func (s *source) read(ctx context.Context, m *occi.Model, p Peer) (*own, error) 
 		o.targets[t.ID] = t
 	}
 	o.machine = MachineOf(m, x, o.targets)
+	o.tree = sync.OnceValue(func() *ec2Tree { return ec2Of(o.machine) })
+	o.files = sync.OnceValue(func() map[string][]byte { return NoCloud(o.machine) })
 	return o, nil
 }
 
