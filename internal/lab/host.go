@@ -113,6 +113,11 @@ func (h *Host) Path(inside string) string {
 	return filepath.Join("/proc", strconv.Itoa(h.pid), "root", inside)
 }
 
+// network is the file of the host's network namespace.
+func (h *Host) network() string {
+	return filepath.Join("/proc", strconv.Itoa(h.pid), "ns/net")
+}
+
 // Run executes a command inside the host and returns its standard output. The
 // error of a command that fails ends with its standard error.
 func (h *Host) Run(ctx context.Context, command ...string) ([]byte, error) {

@@ -16,6 +16,7 @@ import (
 
 // The kinds of OCCI's infrastructure (GFD.224), and this server's direct boot.
 const (
+	ipNetwork        = "http://schemas.ogf.org/occi/infrastructure/network#ipnetwork"
 	compute          = "http://schemas.ogf.org/occi/infrastructure#compute"
 	network          = "http://schemas.ogf.org/occi/infrastructure#network"
 	storage          = "http://schemas.ogf.org/occi/infrastructure#storage"

@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -34,16 +31,16 @@ type ServerOptions struct {
 	Log io.Writer
 }
 
-// Server is an occid with libvirt hosts. Stop ends it; the end of the process
+// Server is an occid with libvirt hosts, on each of which its guest-proxy serves the
+// guests. Stop ends it; the end of the process
 // that started it kills it.
 type Server struct {
 	// URL is the server's root, without a final slash.
 	URL string
 
-	cmd  *exec.Cmd
-	out  *output
-	done chan struct{} // closed when the process has ended
-	err  error         // of the process; read it after done
+	*process
+	out     *output
+	proxies []*process
 }
 
 // StartServer runs occid in its development mode and returns when it is ready.
@@ -59,15 +56,16 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	for i, h := range o.Hosts {
 		uris[i] = h.URI
 	}
-	s := &Server{out: &output{to: o.Log, found: make(chan struct{})}, done: make(chan struct{})}
-	s.cmd = exec.Command(o.Binary, "--dev", "--listen", o.Listen, "--data", o.Dir,
+	s := &Server{out: &output{to: o.Log, found: make(chan struct{})}}
+	socket := "unix:" + filepath.Join(o.Dir, "guest.sock")
+	s.process = newProcess(s.out, o.Binary, "--dev", "--guest-bridges", "none", "--guest-listen", socket, "--listen", o.Listen, "--data", o.Dir,
 		"--db", "sqlite:"+filepath.Join(o.Dir, "occid.db"), "--libvirt", strings.Join(uris, ","))
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	// A process group of its own keeps a terminal's interrupt from the server.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	err := s.start()
 	if err == nil {
-		if err = s.ready(ctx); err != nil {
+		if err = s.ready(ctx); err == nil {
+			err = s.serveGuests(o, socket)
+		}
+		if err != nil {
 			err = errors.Join(err, s.Stop())
 		}
 	}
@@ -78,21 +76,21 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	return s, nil
 }
 
-// start runs the process. The kernel sends Pdeathsig when the thread that
-// started it ends, so one is kept for that.
-func (s *Server) start() error {
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(s.done)
-		err := s.cmd.Start()
-		started <- err
-		if err == nil {
-			s.err = s.cmd.Wait()
+// serveGuests runs the proxies, each in the network of its host: what guests ask
+// comes in there, and the server's socket is reached from everywhere.
+func (s *Server) serveGuests(o ServerOptions, socket string) error {
+	for _, h := range o.Hosts {
+		if h.pid == 0 {
+			continue // it is none of ours
 		}
-	}()
-	return <-started
+		p := newProcess(s.out, "nsenter", "--net="+h.network(), "--", o.Binary, "guest-proxy", "--server", socket,
+			"--key-file", filepath.Join(o.Dir, "guest.key"))
+		if err := p.start(); err != nil {
+			return err
+		}
+		s.proxies = append(s.proxies, p)
+	}
+	return nil
 }
 
 // ready waits until the server has said where it listens and is ready there.
@@ -139,18 +137,14 @@ func (s *Server) ask(ctx context.Context) error {
 // Done is closed when the server has ended, whoever ended it.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Stop asks the server to end, kills it if it takes too long, and returns when
-// it is gone. The error is that of a server that did not end well.
+// Stop asks the server and its proxies to end, kills them if they take too long, and
+// returns when they are gone. The error is that of one that did not end well.
 func (s *Server) Stop() error {
-	// It fails only for a process that has ended.
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	late := time.AfterFunc(stopTime, func() { s.cmd.Process.Kill() })
-	defer late.Stop()
-	<-s.done
-	if s.err != nil {
-		return fmt.Errorf("occid ended: %w", s.err)
+	var err error
+	for _, p := range append(s.proxies, s.process) {
+		err = errors.Join(err, p.stop())
 	}
-	return nil
+	return err
 }
 
 // output passes on what a server writes and finds the address where it listens.

@@ -59,7 +59,7 @@ func TestServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := body(ctx, t, s.URL+"/")
-	want := "--dev --listen 127.0.0.1:0 --data data --db sqlite:data/occid.db --libvirt test:///one,test:///two"
+	want := "--dev --guest-bridges none --guest-listen unix:data/guest.sock --listen 127.0.0.1:0 --data data --db sqlite:data/occid.db --libvirt test:///one,test:///two"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)
 	}
