@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,7 @@ func TestWhateverHappensRowsAndHostAgree(t *testing.T) {
 			c.touchAll()
 			c.shut()
 			c.open()
+			c.unique()
 			var diff string
 			t.Cleanup(func() {
 				if diff != "" {
@@ -61,6 +63,40 @@ func TestWhateverHappensRowsAndHostAgree(t *testing.T) {
 				return diff == ""
 			})
 		})
+	}
+}
+
+// unique checks that no two interfaces in a network have the same address, and that
+// those in a network with a range have one.
+func (c *cloud) unique() {
+	c.t.Helper()
+	page, err := c.List(c.ctx, engine.Caller{}, &occi.Query{Kinds: []string{nic, network}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ranged, seen := map[uuid.UUID]bool{}, map[occi.Address]bool{}
+	for _, x := range page.Entities {
+		ranged[x.ID] = attr(x, "occi.network.address") != ""
+	}
+	for _, x := range page.Entities {
+		if x.Kind != nic {
+			continue
+		}
+		ip, err := netip.ParseAddr(attr(x, nicAddress))
+		if err != nil {
+			if ranged[x.Target.ID] {
+				c.t.Errorf("%s has no address", c.Model().Path(x))
+			}
+			continue
+		}
+		a := occi.IPAddress(x.Target.ID, ip)
+		if seen[a] {
+			c.t.Errorf("two have %s in %s", ip, x.Target.ID)
+		}
+		seen[a] = true
+		if holders, err := c.store.Holders(c.ctx, []occi.Address{a}); err != nil || holders[a] != x.ID {
+			c.t.Errorf("%s has %s, the store says %s, %v", x.ID, ip, holders[a], err)
+		}
 	}
 }
 
@@ -138,6 +174,9 @@ func (r randomClient) step() {
 
 func (r randomClient) make() error {
 	d := []*occi.Draft{draft(compute), draft(network), draft(storage, "occi.storage.size", 1)}[r.IntN(3)]
+	if d.Kind == network && r.IntN(3) > 0 {
+		d = draft(network, "occi.network.address", "198.18.0.0/29")
+	}
 	if target := r.any(network, storage); d.Kind == compute && target != nil {
 		d.Links = []occi.DraftLink{{Target: r.Model().Path(target)}}
 	}
@@ -165,6 +204,10 @@ func (r randomClient) alter(x *occi.Entity) error {
 		d = draft("", "occi.compute.cores", 1+r.IntN(4))
 	case storage:
 		d = draft("", "occi.storage.size", 1+r.IntN(4))
+	case nic:
+		d = draft("", nicAddress, fmt.Sprint("198.18.0.", r.IntN(10)))
+	case network:
+		d = draft("", "occi.network.address", fmt.Sprint("198.18.0.0/", 28+r.IntN(3)), "occi.network.gateway", fmt.Sprint("198.18.0.", 1+r.IntN(5)))
 	}
 	_, err := r.Update(r.ctx, engine.Caller{}, x.ID, d, engine.Options{})
 	return err
@@ -246,7 +289,7 @@ func (c *cloud) shownRow(x *occi.Entity) string {
 	case compute:
 		return fmt.Sprintf("domain %s %s %s", x.ID, c.state(x), x.Attributes.Get("occi.compute.cores"))
 	case nic:
-		return fmt.Sprintf("nic %s of %s in %s", x.ID, x.Source.ID, x.Target.ID)
+		return fmt.Sprintf("nic %s of %s in %s as %s", x.ID, x.Source.ID, x.Target.ID, attr(x, nicAddress))
 	case disk:
 		return fmt.Sprintf("disk %s of %s on %s", x.ID, x.Source.ID, x.Target.ID)
 	case network:
@@ -271,7 +314,7 @@ func (c *cloud) shownHost(failed map[uuid.UUID]bool) []string {
 			continue
 		}
 		for _, n := range d.NICs {
-			show(n.ID, "nic %s of %s in %s", n.ID, d.ID, n.Network)
+			show(n.ID, "nic %s of %s in %s as %s", n.ID, d.ID, n.Network, strings.Join(n.Addresses, " "))
 		}
 		for _, x := range d.Disks {
 			show(x.ID, "disk %s of %s on %s", x.ID, d.ID, x.Volume)

@@ -48,7 +48,7 @@ func taggedCloud(t *testing.T) *cloud {
 func exported(t *testing.T) (c *cloud, compute, network, storage string) {
 	t.Helper()
 	c = taggedCloud(t)
-	network = c.create("/network/", `{"title":"lan","vlan":7}`)
+	network = c.create("/network/", `{"title":"lan","vlan":7,"address":"198.18.0.0/24","allocation":"dynamic"}`)
 	storage = c.create("/storage/", `{"title":"data","size":"1.5 GiB"}`)
 	compute = c.create("/compute/", fmt.Sprintf(`{"title":"web, \"1\"","summary":"a\nb","cores":2,"memory":"1.5 GiB","hostname":"web-1",
 		"publickey":"ssh-ed25519 AAAA","team":"blue","mixins":["http://example.com/tags#web","http://example.com/tags#team"],"links":[
