@@ -5,7 +5,8 @@
 // and networks end with the process that made it, however that ends. A Guest is
 // a Linux made of the installed Debian packages that boots in seconds under
 // emulation and tells on its serial console, which a Console reads, what it
-// sees. Server runs occid beside them.
+// sees. An Image is a disk with such a guest, which boots by itself with BIOS or
+// UEFI. Server runs occid beside them.
 //
 // Hosts are emulated (TCG) also where KVM is at hand: what the tests see is then
 // the same everywhere.

@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-//go:embed guest/init guest/report
+//go:embed guest
 var guestScripts embed.FS
 
 // modules are the kernel modules that the guest loads, in this order.
@@ -53,7 +53,7 @@ const (
 // Guest is a Linux that a host boots directly, with Cmdline; 128 MiB of memory
 // are enough. It tells what it has, says when it is up, reports the disks and network
 // interfaces that come, change and go, and powers off when the ACPI power button is
-// pressed.
+// pressed. If the user data of a NoCloud config drive is a script, it is run.
 type Guest struct {
 	Kernel, Initrd string // absolute paths
 }
@@ -145,12 +145,14 @@ func modulesOf(kernel string) string {
 // guestFiles gives the content of every file of the guest by its path.
 func guestFiles(kernel string) (map[string][]byte, error) {
 	files := map[string][]byte{"lib/order": []byte(strings.Join(modules, "\n") + "\n")}
-	for _, name := range []string{"init", "report"} {
-		text, err := guestScripts.ReadFile("guest/" + name)
-		if err != nil {
+	scripts, err := guestScripts.ReadDir("guest")
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range scripts {
+		if files[s.Name()], err = guestScripts.ReadFile("guest/" + s.Name()); err != nil {
 			return nil, err
 		}
-		files[name] = text
 	}
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {

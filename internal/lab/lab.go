@@ -15,20 +15,29 @@ var tools = []struct{ name, pkg string }{
 	{"ip", "iproute2"},
 	{"iptables", "iptables"},
 	{"libvirtd", "libvirt-daemon"},
+	{"mcopy", "mtools"},
 	{"mount", "mount"},
 	{"nsenter", "util-linux"},
 	{"qemu-img", "qemu-utils"},
 	{"qemu-system-x86_64", "qemu-system-x86"},
+	{"syslinux", "syslinux"},
 	{"tail", "coreutils"},
 	{"virsh", "libvirt-clients"},
 	{"virtlogd", "libvirt-daemon"},
 }
 
+// loaders are the boot loader's files, with their Debian packages.
+var loaders = []struct{ file, pkg string }{
+	{bootRecord, "syslinux"},
+	{bootFiles["EFI/BOOT/BOOTX64.EFI"], "syslinux-efi"},
+	{bootFiles["EFI/BOOT/ldlinux.e64"], "syslinux-common"},
+}
+
 // namespaces are what a host has of its own.
 const namespaces = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC
 
-// Available reports in one line what this machine lacks to make a Host and a
-// Guest; nil if nothing.
+// Available reports in one line what this machine lacks to make a Host, a
+// Guest and an Image; nil if nothing.
 func Available() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("lab: needs root")
@@ -37,6 +46,11 @@ func Available() error {
 	for _, t := range tools {
 		if _, err := exec.LookPath(t.name); err != nil {
 			missing = append(missing, t.name+" (Debian package "+t.pkg+")")
+		}
+	}
+	for _, l := range loaders {
+		if _, err := os.Stat(l.file); err != nil {
+			missing = append(missing, l.file+" (Debian package "+l.pkg+")")
 		}
 	}
 	if len(missing) > 0 {
