@@ -47,13 +47,15 @@ const (
 	GuestPort      = "guest: port "
 	GuestRandom    = "guest: random numbers of "
 	GuestDisplay   = "guest: display "
+	GuestAddress   = "guest: address " // then a space and the address with its prefix
 	GuestDown      = "guest: power button, going down"
 )
 
 // Guest is a Linux that a host boots directly, with Cmdline; 128 MiB of memory
 // are enough. It tells what it has, says when it is up, reports the disks and network
-// interfaces that come, change and go, and powers off when the ACPI power button is
-// pressed. If the user data of a NoCloud config drive is a script, it is run.
+// interfaces that come, change and go, asks a DHCP server for the IPv4 address of each
+// interface, and powers off when the ACPI power button is pressed. If the user data of
+// a NoCloud config drive is a script, it is run.
 type Guest struct {
 	Kernel, Initrd string // absolute paths
 }
