@@ -68,14 +68,17 @@ type Driver interface {
 	// DetachDisk removes the disk with the given ID. From a running domain it waits
 	// until the guest lets go; a guest that does not is an error without class.
 	DetachDisk(ctx context.Context, domain, disk uuid.UUID) error
-	// AttachNIC connects a domain to a network, as AttachDisk does. One that differs
-	// only in what passes it stays plugged in, and changes at once.
+	// AttachNIC connects a domain to a network, as AttachDisk does. Before the guest
+	// can ask, the network's DHCP server has n.Addresses for it. One that differs
+	// only in these or in what passes it stays plugged in, and changes at once.
 	AttachNIC(ctx context.Context, domain uuid.UUID, n NIC) error
-	// DetachNIC removes the interface with the given ID.
+	// DetachNIC removes the interface with the given ID and its addresses from the
+	// DHCP server.
 	DetachNIC(ctx context.Context, domain, nic uuid.UUID) error
 
 	// DefineNetwork makes the definition of n.ID what n says. An active network
-	// follows when it is started next.
+	// follows when it is started next. Addresses of interfaces that n has room for
+	// are kept.
 	DefineNetwork(ctx context.Context, n Network) error
 	// StartNetwork makes a defined network active.
 	StartNetwork(ctx context.Context, id uuid.UUID) error
@@ -172,8 +175,13 @@ func DiskSerial(volume uuid.UUID) string { return volume.String()[:serialLen] }
 type NIC struct {
 	ID, Network uuid.UUID
 	MAC         string
-	// Addresses are the IP addresses that it has in its network.
+	// Addresses are the IP addresses that it has in its network, at most one of each
+	// version, without a prefix. The network's DHCP server, if it has one, hands out
+	// these to it and nothing else.
 	Addresses []string
+	// Hostname is the name that the network's DNS server gives to the addresses, its
+	// first label only. What is no host name, or another interface's, is left out.
+	Hostname string
 	// Filtered lets the guest send only with its MAC address and, if Addresses are
 	// given, only with those and link-local IPv6 ones.
 	Filtered bool
@@ -193,18 +201,52 @@ type Rule struct {
 	Source netip.Prefix
 }
 
-// Network is a virtual network. It is isolated: it has no way out of the host.
+// NetworkMode says where the traffic of a network goes.
+type NetworkMode string
+
+// The modes of a network.
+const (
+	Isolated NetworkMode = ""        // nowhere but to the host
+	NAT      NetworkMode = "nat"     // out through the host, under the host's addresses
+	Routed   NetworkMode = "routed"  // out through the host, under the guests' own addresses
+	Bridged  NetworkMode = "bridged" // onto a bridge that the host has
+)
+
+// Network is a virtual network. Unless it is bridged it has a bridge of its own,
+// on which the host has an address of each range, and answers DNS. With an IPv4
+// range its guests reach the host at MetadataAddress, with an IPv6 range at
+// MetadataAddress6; DHCP hands out the route where one is needed.
 type Network struct {
 	ID    uuid.UUID
 	Name  string
 	Title string
-	// CIDR is its address range, Gateway the host's own address in it; empty
-	// means a bridge without addresses. DHCP without Gateway gives the host the
-	// range's first address.
+	Mode  NetworkMode
+	// Bridge is the bridge of the host, with Bridged only. It must be one that the
+	// operator offers; others are ErrInvalid.
+	Bridge string
+	// CIDR is its address range, IPv4 or IPv6, Gateway the host's own address in it,
+	// by default the first. Empty means a bridge without addresses. Addresses of a
+	// bridged network are not the host's affair.
 	CIDR, Gateway string
-	DHCP          bool // hand out the range's other addresses
-	VLAN          int  // noted for the host's tools; 0 means none
+	// CIDR6 is an IPv6 range beside an IPv4 range, or alone, with its Gateway6.
+	CIDR6, Gateway6 string
+	// DHCP hands to each interface the addresses that it has, and nothing to others.
+	// A bridged network has none of the host's.
+	DHCP bool
+	// VLAN is an IEEE 802.1Q tag, 0 for none. Of a bridged network it chooses the
+	// bridge that the operator offers for it. In an isolated network it is noted for
+	// the host's tools; others, whose traffic leaves the host without tags, have none.
+	VLAN int
+	// Domain is the DNS domain of its guests, empty for none.
+	Domain string
 }
+
+// The addresses of the host at which guests ask for what there is to know of
+// themselves. The IPv6 address is of the link.
+const (
+	MetadataAddress  = "169.254.169.254"
+	MetadataAddress6 = "fe80::a9fe:a9fe"
+)
 
 // Volume is a disk image in the driver's pool.
 type Volume struct {

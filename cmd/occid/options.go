@@ -23,6 +23,7 @@ type options struct {
 	Spec          string        `env:"OCCID_SPEC" placeholder:"DIR" help:"Directory of further registry files (default: registry in --data, if it exists)."`
 	Acceleration  string        `enum:"auto,kvm,qemu" default:"auto" env:"OCCID_ACCELERATION" placeholder:"HOW" help:"How processors of machines run: kvm, qemu (emulated), or auto for what the host offers."`
 	BootDirs      []string      `sep:"," default:"/var/lib/libvirt/boot" env:"OCCID_BOOT_DIRS" placeholder:"DIR" help:"Directories on the hosts whose kernels may be booted directly."`
+	Bridges       []string      `sep:"," env:"OCCID_BRIDGES" placeholder:"NAME" help:"Bridges of the hosts that networks may be bridged to; BRIDGE.VLAN=NAME offers the bridge NAME for a VLAN."`
 	AllowSpoofing bool          `env:"OCCID_ALLOW_SPOOFING" help:"Let guests send with addresses that are not theirs."`
 	KeepStopped   bool          `env:"OCCID_KEEP_STOPPED" help:"Leave machines made of an OS template stopped."`
 	KeepTasks     time.Duration `default:"168h" env:"OCCID_KEEP_TASKS" placeholder:"TIME" help:"How long tasks are shown once they are over, as in 168h; 0 for ever."`

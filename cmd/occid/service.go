@@ -109,7 +109,7 @@ func (s *service) hosts() ([]engine.Host, error) {
 	var hosts []engine.Host
 	for _, uri := range s.options.Libvirt {
 		d, err := libvirt.Open(libvirt.Config{URI: uri, Acceleration: accelerations[s.options.Acceleration],
-			BootDirs: s.options.BootDirs, AllowSpoofing: s.options.AllowSpoofing, Trace: s.seams.trace, Logger: s.log})
+			BootDirs: s.options.BootDirs, Bridges: s.options.Bridges, AllowSpoofing: s.options.AllowSpoofing, Trace: s.seams.trace, Logger: s.log})
 		if err != nil {
 			return nil, fmt.Errorf("--libvirt: %s: %w", uri, err)
 		}

@@ -34,6 +34,15 @@ type Traits struct {
 	// Foreign makes a domain that is not a Driver's, removes it when the test
 	// ends, and gives its UUID.
 	Foreign func(t *testing.T) uuid.UUID
+	// Reserved gives the addresses that the DHCP server of a network has for
+	// interfaces, as "MAC ADDRESS NAME", sorted.
+	Reserved func(t *testing.T, network uuid.UUID) []string
+	// Addressed waits until the guest of a domain has an address on an interface,
+	// such as eth0; nil on a host without real guests.
+	Addressed func(t *testing.T, domain uuid.UUID, device, address string)
+	// Bridge is a bridge that the Driver offers for networks, without VLAN and with
+	// VLAN 7.
+	Bridge string
 	// Simulated is set on a host without real guests, where calls are so cheap
 	// that long random sequences are tried.
 	Simulated bool
@@ -69,6 +78,11 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 		{"InvalidDevice", (*suite).invalidDevice},
 		{"Network", (*suite).network},
 		{"InvalidNetwork", (*suite).invalidNetwork},
+		{"NetworkModes", (*suite).networkModes},
+		{"Addresses", (*suite).addresses},
+		{"AddressesAtOnce", (*suite).addressesAtOnce},
+		{"AddressesOfRunning", (*suite).addressesOfRunning},
+		{"InvalidAddress", (*suite).invalidAddress},
 		{"Volume", (*suite).volume},
 		{"VolumeInUse", (*suite).volumeInUse},
 		{"CopyVolume", (*suite).copyVolume},
@@ -213,12 +227,17 @@ func (s *suite) wantState(what string, id uuid.UUID, want hypervisor.State) {
 	}
 }
 
-// wantDevices checks the disks and interfaces of a domain, in any order.
+// wantDevices checks the disks and interfaces of a domain, in any order. Addresses
+// and names are the network's.
 func (s *suite) wantDevices(what string, id uuid.UUID, disks []hypervisor.Disk, nics []hypervisor.NIC) {
 	s.Helper()
 	d := s.look(id)
 	if d == nil {
 		s.Fatalf("after %s the domain is gone", what)
+	}
+	nics = slices.Clone(nics)
+	for i := range nics {
+		nics[i].Addresses, nics[i].Hostname = nil, ""
 	}
 	byDisk := func(a, b hypervisor.Disk) int { return compare(a.ID, b.ID) }
 	byNIC := func(a, b hypervisor.NIC) int { return compare(a.ID, b.ID) }

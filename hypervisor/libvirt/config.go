@@ -32,6 +32,11 @@ type Config struct {
 	// its kernel or initial RAM disk; nil means /var/lib/libvirt/boot. They must
 	// hold nothing that guests may not read.
 	BootDirs []string
+	// Bridges are the bridges of the host that networks may be bridged to. An entry
+	// is the name of one, for traffic without tags, or BRIDGE.VLAN=NAME: what is
+	// bridged to BRIDGE with that VLAN is put on the bridge NAME, which the operator
+	// has connected to the VLAN.
+	Bridges []string
 	// Acceleration of the domains defined from here on.
 	Acceleration Acceleration
 	// AllowSpoofing has hypervisor.NIC.Filtered ignored.

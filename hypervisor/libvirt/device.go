@@ -66,6 +66,13 @@ func (d *Driver) AttachNIC(ctx context.Context, domain uuid.UUID, nic hypervisor
 		if err != nil {
 			return err
 		}
+		def, err := m.definition()
+		if err != nil {
+			return err
+		}
+		if err := m.readdress(ctx, def, nic, x); err != nil {
+			return err
+		}
 		live, err := m.live()
 		if err == nil {
 			err = m.filterLive(ctx, live, x)
@@ -79,6 +86,38 @@ func (d *Driver) AttachNIC(ctx context.Context, domain uuid.UUID, nic hypervisor
 		}
 		return m.dropFilters(ctx, filterName(domain, nic.ID))
 	})
+}
+
+// readdress makes the reservations of an interface, and removes those that it had
+// as another one in the definition.
+func (s *session) readdress(ctx context.Context, def *libvirtxml.Domain, nic hypervisor.NIC, x *libvirtxml.DomainInterface) error {
+	if old := nicOn(def, x.Alias.Name); old != nil && !sameNIC(old, x) {
+		if err := s.forget(ctx, old); err != nil {
+			return err
+		}
+	}
+	return s.reserve(ctx, nic)
+}
+
+// forget removes the reservations of an interface.
+func (s *session) forget(ctx context.Context, x *libvirtxml.DomainInterface) error {
+	name := networkOf(x)
+	if name == "" || x.MAC == nil {
+		return nil
+	}
+	n, err := s.conn.LookupNetworkByName(name)
+	if code(err, libvirt.ERR_NO_NETWORK) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = n.Free() }()
+	id, err := n.GetUUIDString()
+	if err != nil {
+		return err
+	}
+	return s.unreserve(ctx, parseID(id), x.MAC.Address)
 }
 
 // DetachDisk implements hypervisor.Driver.
@@ -144,8 +183,16 @@ func (m *machine) takeOff(ctx context.Context, alias string) error {
 		}
 	}
 	def, err := m.definition()
-	if err != nil || !dropDevice(def, alias) {
+	if err != nil {
 		return err
+	}
+	if nic := nicOn(def, alias); nic != nil {
+		if err := m.forget(ctx, nic); err != nil {
+			return err
+		}
+	}
+	if !dropDevice(def, alias) {
+		return nil
 	}
 	return m.define(ctx, opDeviceDefine, def)
 }

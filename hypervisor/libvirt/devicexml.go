@@ -52,17 +52,26 @@ func diskOf(x *libvirtxml.DomainDisk) hypervisor.Disk {
 
 // nicXML describes an interface in the network of the given name.
 func nicXML(n hypervisor.NIC, network string) (*libvirtxml.DomainInterface, error) {
-	mac, err := net.ParseMAC(n.MAC)
-	if err != nil || len(mac) != 6 || mac[0]&1 != 0 {
-		return nil, fmt.Errorf("%w: %q is not the MAC address of one interface", hypervisor.ErrInvalid, n.MAC)
+	mac, err := nicMAC(n)
+	if err != nil {
+		return nil, err
 	}
 	x := &libvirtxml.DomainInterface{
-		MAC:    &libvirtxml.DomainInterfaceMAC{Address: mac.String()},
+		MAC:    &libvirtxml.DomainInterfaceMAC{Address: mac},
 		Source: &libvirtxml.DomainInterfaceSource{Network: &libvirtxml.DomainInterfaceSourceNetwork{Network: network}},
 		Model:  &libvirtxml.DomainInterfaceModel{Type: "virtio"},
 		Alias:  &libvirtxml.DomainAlias{Name: aliasOf(n.ID)},
 	}
 	return x, nil
+}
+
+// nicMAC gives the MAC address of an interface in libvirt's spelling.
+func nicMAC(n hypervisor.NIC) (string, error) {
+	mac, err := net.ParseMAC(n.MAC)
+	if err != nil || len(mac) != 6 || mac[0]&1 != 0 {
+		return "", fmt.Errorf("%w: %q is not the MAC address of one interface", hypervisor.ErrInvalid, n.MAC)
+	}
+	return mac.String(), nil
 }
 
 // nicOf reads an interface back; networks gives the UUIDs of networks by name.
@@ -119,13 +128,16 @@ func setNIC(x *libvirtxml.Domain, nic *libvirtxml.DomainInterface) bool {
 }
 
 func sameNIC(a, b *libvirtxml.DomainInterface) bool {
-	network := func(x *libvirtxml.DomainInterface) string {
-		if x.Source == nil || x.Source.Network == nil {
-			return ""
-		}
-		return x.Source.Network.Network
+	return networkOf(a) == networkOf(b) && a.MAC != nil && b.MAC != nil && strings.EqualFold(a.MAC.Address, b.MAC.Address)
+}
+
+// networkOf gives the name of the network that an interface is in; empty if it is
+// in none.
+func networkOf(x *libvirtxml.DomainInterface) string {
+	if x.Source == nil || x.Source.Network == nil {
+		return ""
 	}
-	return network(a) == network(b) && a.MAC != nil && strings.EqualFold(a.MAC.Address, b.MAC.Address)
+	return x.Source.Network.Network
 }
 
 // filterOf names the filter of an interface, empty if it has none.

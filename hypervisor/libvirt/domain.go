@@ -157,6 +157,9 @@ func (s *session) fill(ctx context.Context, x *libvirtxml.Domain, spec hyperviso
 		if err != nil {
 			return err
 		}
+		if err := s.readdress(ctx, x, n, nic); err != nil {
+			return err
+		}
 		setNIC(x, nic)
 	}
 	return s.setSeed(ctx, x, spec, had)
@@ -180,6 +183,9 @@ func (d *Driver) DeleteDomain(ctx context.Context, id uuid.UUID) error {
 		if err := m.drive(ctx, m.powerOff); err != nil {
 			return err
 		}
+		if err := m.forgetNICs(ctx); err != nil {
+			return err
+		}
 		if err := s.dropFilters(ctx, filterPrefix(id)); err != nil {
 			return err
 		}
@@ -198,6 +204,27 @@ func (d *Driver) DeleteDomain(ctx context.Context, id uuid.UUID) error {
 			return err
 		})
 	})
+}
+
+// forgetNICs removes the reservations of the interfaces that a Driver attached.
+func (m *machine) forgetNICs(ctx context.Context) error {
+	x, err := m.definition()
+	if code(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i := range x.Devices.Interfaces {
+		nic := &x.Devices.Interfaces[i]
+		if nic.Alias == nil || idOf(nic.Alias.Name) == uuid.Nil {
+			continue
+		}
+		if err := m.forget(ctx, nic); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *session) undefineFlags() libvirt.DomainUndefineFlagsValues {

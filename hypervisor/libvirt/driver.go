@@ -15,6 +15,7 @@ type Driver struct {
 	keeper keeper[*session]
 	hub    hub
 	locks  locks
+	nets   locks         // see session
 	slots  chan struct{} // one token per call under way
 	closed chan struct{}
 	quit   func() // closes closed, once
@@ -24,7 +25,7 @@ var _ hypervisor.Driver = (*Driver)(nil)
 
 // Open makes a Driver and begins to connect to the host; it does not wait for
 // it. An error means that this process cannot use libvirt at all, or that
-// c.URI is missing.
+// c.URI is missing or c.Bridges wrong.
 func Open(c Config) (*Driver, error) {
 	if c.URI == "" {
 		return nil, fmt.Errorf("a libvirt host needs a connection URI")
@@ -32,11 +33,14 @@ func Open(c Config) (*Driver, error) {
 	if err := eventLoop(); err != nil {
 		return nil, fmt.Errorf("libvirt's event loop: %w", err)
 	}
+	if _, err := bridges(c.Bridges); err != nil {
+		return nil, err
+	}
 	c = c.withDefaults()
 	closed, quit := closeOnce()
 	d := &Driver{cfg: c, slots: make(chan struct{}, c.Calls), closed: closed, quit: quit}
 	d.keeper.log = c.Logger.With("uri", c.URI)
-	d.keeper.dial = func() (*session, error) { return dial(&d.cfg, &d.hub) }
+	d.keeper.dial = func() (*session, error) { return dial(&d.cfg, &d.hub, &d.nets) }
 	d.keeper.reopen = func() { d.hub.publish(happening{kind: reconnected, event: hypervisor.Event{Reconnected: true}}) }
 	d.keeper.start()
 	return d, nil

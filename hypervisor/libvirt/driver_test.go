@@ -12,6 +12,7 @@ import (
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/hypertest"
 	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/lab"
 )
 
 // testHost is libvirt's own host inside the process. All connections of the
@@ -45,10 +46,24 @@ func connect(t testing.TB, uri string) *lv.Connect {
 
 func TestSuite(t *testing.T) {
 	t.Parallel()
-	hypertest.Run(t, func(t *testing.T) hypervisor.Driver { return open(t, libvirt.Config{}) }, hypertest.Traits{
+	hypertest.Run(t, func(t *testing.T) hypervisor.Driver {
+		return open(t, libvirt.Config{Bridges: []string{"br0", "br0.7=br7"}})
+	}, hypertest.Traits{
 		Simulated: true,
+		Bridge:    "br0",
+		Reserved:  func(t *testing.T, network uuid.UUID) []string { return reserved(t, testHost, network) },
 		Foreign:   func(t *testing.T) uuid.UUID { return foreign(t, testHost, "test") },
 	})
+}
+
+// reserved gives the reservations of a network.
+func reserved(t *testing.T, uri string, network uuid.UUID) []string {
+	t.Helper()
+	out, err := lab.Reserved(connect(t, uri), network.String())
+	if err != nil {
+		t.Error(err)
+	}
+	return out
 }
 
 // foreign makes a running domain as somebody else's tool would.

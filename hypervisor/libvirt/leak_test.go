@@ -65,11 +65,11 @@ func inLoop(t *testing.T, f func() bool) bool {
 // everyCall makes each call, with success and in vain.
 func everyCall(t *testing.T, d *Driver) {
 	ctx := t.Context()
-	volume, network := hypervisor.Volume{ID: uuid.New(), SizeBytes: 1 << 20}, hypervisor.Network{ID: uuid.New()}
+	volume, network := hypervisor.Volume{ID: uuid.New(), SizeBytes: 1 << 20}, hypervisor.Network{ID: uuid.New(), CIDR: "198.18.0.0/24", DHCP: true}
 	domain := hypervisor.Domain{ID: uuid.New(), VCPUs: 1, MemoryBytes: 1 << 20}
 	copied := uuid.New()
 	disk := hypervisor.Disk{ID: uuid.New(), Volume: volume.ID, Target: "vda"}
-	nic := hypervisor.NIC{ID: uuid.New(), Network: network.ID, MAC: "02:00:00:00:00:01"}
+	nic := hypervisor.NIC{ID: uuid.New(), Network: network.ID, MAC: "02:00:00:00:00:01", Addresses: []string{"198.18.0.2"}}
 	lists := func() error {
 		_, a := d.Domains(ctx)
 		_, b := d.Networks(ctx)

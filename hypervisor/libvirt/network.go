@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -28,11 +29,15 @@ func (s *session) findNetwork(id uuid.UUID) (*libvirt.Network, *libvirtxml.Netwo
 	return n, x, nil
 }
 
+// readNetwork reads a network's definition.
 func (s *session) readNetwork(n *libvirt.Network) (*libvirtxml.Network, error) {
-	flags := libvirt.NETWORK_XML_INACTIVE
 	if s.simulated {
-		flags = 0 // it knows no other
+		return s.parseNetwork(n, 0) // it knows no other
 	}
+	return s.parseNetwork(n, libvirt.NETWORK_XML_INACTIVE)
+}
+
+func (s *session) parseNetwork(n *libvirt.Network, flags libvirt.NetworkXMLFlags) (*libvirtxml.Network, error) {
 	doc, err := n.GetXMLDesc(flags)
 	if err != nil {
 		return nil, err
@@ -46,10 +51,15 @@ func (s *session) readNetwork(n *libvirt.Network) (*libvirtxml.Network, error) {
 
 func ownNetwork(x *libvirtxml.Network) bool { return x.Metadata != nil && isMarked(x.Metadata.XML) }
 
-// onNetwork runs f with a network that a Driver made; without one it is
-// ErrNotFound.
-func (d *Driver) onNetwork(ctx context.Context, what string, id uuid.UUID, f func(context.Context, *session, *libvirt.Network) error) error {
+// onNetwork runs f with a network that a Driver made, while nobody else changes it;
+// without one it is ErrNotFound.
+func (d *Driver) onNetwork(ctx context.Context, what string, id uuid.UUID, f func(context.Context, *session, *libvirt.Network, *libvirtxml.Network) error) error {
 	return d.do(ctx, what, id, func(ctx context.Context, s *session) error {
+		unlock, err := s.nets.lock(ctx, id)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 		n, x, err := s.findNetwork(id)
 		if err != nil {
 			return err
@@ -61,7 +71,7 @@ func (d *Driver) onNetwork(ctx context.Context, what string, id uuid.UUID, f fun
 		if !ownNetwork(x) {
 			return errNoNetwork
 		}
-		return f(ctx, s, n)
+		return f(ctx, s, n, x)
 	})
 }
 
@@ -70,6 +80,11 @@ var errNoNetwork = fmt.Errorf("network: %w", hypervisor.ErrNotFound)
 // DefineNetwork implements hypervisor.Driver.
 func (d *Driver) DefineNetwork(ctx context.Context, spec hypervisor.Network) error {
 	return d.do(ctx, "define network", spec.ID, func(ctx context.Context, s *session) error {
+		unlock, err := s.nets.lock(ctx, spec.ID)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 		n, x, err := s.findNetwork(spec.ID)
 		if err != nil {
 			return err
@@ -86,64 +101,71 @@ func (d *Driver) DefineNetwork(ctx context.Context, spec hypervisor.Network) err
 				return err
 			}
 		}
-		if err := setNetwork(x, spec); err != nil {
+		if err := s.setNetwork(x, spec); err != nil {
 			return err
 		}
-		doc, err := x.Marshal()
-		if err != nil || doc == before {
+		if doc, err := x.Marshal(); err != nil || doc == before {
 			return err
 		}
-		return s.change(ctx, opNetworkDefine, func() error {
-			n, err := s.conn.NetworkDefineXML(doc)
-			if err != nil {
-				return err
-			}
-			return n.Free()
-		})
+		return s.defineNetwork(ctx, opNetworkDefine, x)
+	})
+}
+
+// defineNetwork writes a definition.
+func (s *session) defineNetwork(ctx context.Context, op string, x *libvirtxml.Network) error {
+	doc, err := x.Marshal()
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, op, func() error {
+		n, err := s.conn.NetworkDefineXML(doc)
+		if err != nil {
+			return err
+		}
+		return n.Free()
 	})
 }
 
 // StartNetwork implements hypervisor.Driver. The host starts it by itself from
 // then on, when it boots.
 func (d *Driver) StartNetwork(ctx context.Context, id uuid.UUID) error {
-	return d.onNetwork(ctx, "start network", id, func(ctx context.Context, s *session, n *libvirt.Network) error {
-		if err := s.autostart(ctx, n, true); err != nil {
-			return err
+	return d.onNetwork(ctx, "start network", id, func(ctx context.Context, s *session, n *libvirt.Network, x *libvirtxml.Network) error {
+		if s.asksMetadata(x) {
+			if err := s.addMetadata(ctx); err != nil {
+				return err
+			}
 		}
-		return s.switchNetwork(ctx, n, true)
+		return s.run(ctx, n, true)
 	})
 }
 
 // StopNetwork implements hypervisor.Driver.
 func (d *Driver) StopNetwork(ctx context.Context, id uuid.UUID) error {
-	return d.onNetwork(ctx, "stop network", id, func(ctx context.Context, s *session, n *libvirt.Network) error {
-		if err := s.autostart(ctx, n, false); err != nil {
-			return err
-		}
-		return s.switchNetwork(ctx, n, false)
+	return d.onNetwork(ctx, "stop network", id, func(ctx context.Context, s *session, n *libvirt.Network, _ *libvirtxml.Network) error {
+		return s.run(ctx, n, false)
 	})
 }
 
 // DeleteNetwork implements hypervisor.Driver.
 func (d *Driver) DeleteNetwork(ctx context.Context, id uuid.UUID) error {
-	return d.do(ctx, "delete network", id, func(ctx context.Context, s *session) error {
-		n, x, err := s.findNetwork(id)
-		if n == nil || err != nil {
-			return err
-		}
-		defer func() { _ = n.Free() }()
-		if !ownNetwork(x) {
-			return nil
-		}
+	err := d.onNetwork(ctx, "delete network", id, func(ctx context.Context, s *session, n *libvirt.Network, _ *libvirtxml.Network) error {
 		if err := s.switchNetwork(ctx, n, false); err != nil {
 			return err
 		}
-		err = s.change(ctx, opNetworkUndefine, n.Undefine)
-		if code(err, libvirt.ERR_NO_NETWORK) {
-			return nil
-		}
-		return err
+		return s.change(ctx, opNetworkUndefine, n.Undefine)
 	})
+	if errors.Is(err, hypervisor.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// run makes a network active or inactive, now and when the host boots.
+func (s *session) run(ctx context.Context, n *libvirt.Network, on bool) error {
+	if err := s.autostart(ctx, n, on); err != nil {
+		return err
+	}
+	return s.switchNetwork(ctx, n, on)
 }
 
 // autostart has the host start the network, or not, when it boots.
@@ -184,6 +206,9 @@ func (d *Driver) Networks(ctx context.Context) ([]hypervisor.NetworkStatus, erro
 			x, err := s.readNetwork(n)
 			if err != nil {
 				return err
+			}
+			if parseID(x.UUID) == metadataID {
+				return nil // not a network for machines
 			}
 			active, err := n.IsActive()
 			if err != nil {

@@ -32,6 +32,8 @@ const (
 	opNetworkCreate    = "network.create"
 	opNetworkDestroy   = "network.destroy"
 	opNetworkAutostart = "network.autostart"
+	opNetworkReserve   = "network.reserve" // addresses of an interface
+	opNetworkRelease   = "network.release"
 
 	opPoolDefine    = "pool.define"
 	opPoolBuild     = "pool.build"
@@ -53,6 +55,7 @@ var ops = []string{
 	opDeviceAttach, opDeviceDetach, opDeviceDefine, opDeviceFilter,
 	opFilterDefine, opFilterUndefine,
 	opNetworkDefine, opNetworkUndefine, opNetworkCreate, opNetworkDestroy, opNetworkAutostart,
+	opNetworkReserve, opNetworkRelease,
 	opPoolDefine, opPoolBuild, opPoolCreate, opPoolAutostart,
 	opVolumeCreate, opVolumeClone, opVolumeBackup, opVolumeResize, opVolumeDelete, opVolumeUpload,
 }

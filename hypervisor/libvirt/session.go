@@ -19,8 +19,11 @@ const (
 
 // session is an open connection with what was learned of its host.
 type session struct {
-	cfg  *Config
-	hub  *hub
+	cfg *Config
+	hub *hub
+	// nets keeps changes of a network apart, by its UUID, those by calls about a domain
+	// too. Only calls under way hold a lock of it, one at a time.
+	nets *locks
 	conn *libvirt.Connect
 	kind string // of the host, "QEMU" or "TEST"
 	// simulated is set on libvirt's test host, which answers some calls in its
@@ -41,13 +44,13 @@ type session struct {
 }
 
 // dial opens a connection. It may hang as long as the host does.
-func dial(c *Config, h *hub) (*session, error) {
+func dial(c *Config, h *hub, nets *locks) (*session, error) {
 	conn, err := libvirt.NewConnect(c.URI)
 	if err != nil {
 		return nil, err
 	}
 	gone, lose := closeOnce()
-	s := &session{cfg: c, hub: h, conn: conn, gone: gone, lose: lose}
+	s := &session{cfg: c, hub: h, nets: nets, conn: conn, gone: gone, lose: lose}
 	if err := s.prepare(); err != nil {
 		s.close()
 		return nil, err

@@ -25,7 +25,8 @@ func TestDriver(t *testing.T) {
 	h := newHost(ctx, t)
 	guest := install(t, h)
 	open := func(t *testing.T) hypervisor.Driver {
-		d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Logger: slog.New(slog.DiscardHandler)})
+		d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Bridges: []string{"br0", "br0.7=br7"},
+			Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,6 +46,11 @@ func TestDriver(t *testing.T) {
 			Write: func(t *testing.T, volume uuid.UUID) { qemuIO(ctx, t, h, volume, "write -P 0xab 1M 64k") },
 			Holds: func(t *testing.T, volume uuid.UUID) bool {
 				return !strings.Contains(qemuIO(ctx, t, h, volume, "read -P 0xab 1M 64k"), "failed")
+			},
+			Bridge:   "br0",
+			Reserved: func(t *testing.T, network uuid.UUID) []string { return reserved(t, h, network) },
+			Addressed: func(t *testing.T, domain uuid.UUID, device, address string) {
+				said(ctx, t, h, domain, lab.GuestAddress+device+" "+address)
 			},
 			Foreign: func(t *testing.T) uuid.UUID { return foreign(t, h, guest) },
 		})
@@ -67,14 +73,35 @@ func qemuIO(ctx context.Context, t *testing.T, h *lab.Host, volume uuid.UUID, co
 // up waits until the guest of a domain is up.
 func up(ctx context.Context, t *testing.T, h *lab.Host, domain uuid.UUID) {
 	t.Helper()
+	said(ctx, t, h, domain, lab.GuestUp)
+}
+
+// said waits until the guest of a domain has said something.
+func said(ctx context.Context, t *testing.T, h *lab.Host, domain uuid.UUID, text string) {
+	t.Helper()
 	c, err := h.Console(domain.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Wait(ctx, lab.GuestUp); err != nil {
+	if _, err := c.Wait(ctx, text); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// reserved gives the reservations of a network.
+func reserved(t *testing.T, h *lab.Host, network uuid.UUID) []string {
+	t.Helper()
+	conn, err := lv.NewConnect(h.URI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	out, err := lab.Reserved(conn, network.String())
+	if err != nil {
+		t.Error(err)
+	}
+	return out
 }
 
 // foreign makes a running domain without the driver.

@@ -65,6 +65,9 @@ func (h *Host) inventory() (map[string]int, error) {
 	for _, i := range interfaces {
 		have["interface "+i.Name()]++
 	}
+	// They are a place, as pools are.
+	delete(have, "network occid-metadata")
+	delete(have, "interface occmeta")
 	return have, h.processes(have)
 }
 
