@@ -99,6 +99,9 @@ func scanAddress(found func(occi.Address, uuid.UUID)) func(row) error {
 
 // heldOnce refuses holds that contradict each other.
 func heldOnce(holds []occi.Hold) error {
+	if len(holds) == 0 {
+		return nil
+	}
 	holders, held := map[uuid.UUID]bool{}, map[occi.Address]bool{}
 	for _, h := range holds {
 		if holders[h.Holder] {
@@ -187,6 +190,9 @@ func (g *group) addressesIn(jobs []*job) []query {
 // checkAddresses refuses addresses that others have, unless they lose them with the
 // job.
 func (g *group) checkAddresses(j *job) error {
+	if len(j.change.Holds) == 0 {
+		return nil
+	}
 	losing := map[uuid.UUID]bool{}
 	for _, h := range j.change.Holds {
 		losing[h.Holder] = true

@@ -229,6 +229,48 @@ func TestAClashHurtsNobodyElse(t *testing.T) {
 	}
 }
 
+// many holds the first n addresses of 198.18.0.0/15 in a network, but every hole-th.
+func many(t testing.TB, s *store.Store, network uuid.UUID, n, hole int) {
+	t.Helper()
+	c := &occi.Change{At: start}
+	ip := netip.MustParseAddr("198.18.0.0")
+	for i := range n {
+		if ip = ip.Next(); i%hole != hole-1 {
+			c.Holds = append(c.Holds, occi.Hold{Holder: uuid.New(), Addresses: []occi.Address{occi.IPAddress(network, ip)}})
+		}
+		if len(c.Holds) == 5000 || i == n-1 {
+			commit(t, s, c)
+			c = &occi.Change{At: start}
+		}
+	}
+}
+
+// TestFreeLooksAtFew counts how many addresses PostgreSQL looks at to find free ones
+// among many, with a plan that it made when there were few.
+func TestFreeLooksAtFew(t *testing.T) {
+	t.Parallel()
+	dsn := freshDSN(t, "postgres")
+	s := open(t, dsn)
+	find := func(network uuid.UUID, n int) {
+		for range 10 {
+			if spans := free(t, s, network, "198.18.0.1", "198.19.255.254", n); len(spans) != n {
+				t.Errorf("%d spans, want %d", len(spans), n)
+			}
+		}
+	}
+	many(t, s, netA, 10, 5)
+	execute(t, dsn, `ANALYZE`)
+	find(netA, 2)
+	many(t, s, netB, 5000, 2)
+	find(netB, 3)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := indexed(t, dsn, "addresses_edge", "idx_tup_read"); n == 0 || n > 200 {
+		t.Errorf("%d addresses were looked at", n)
+	}
+}
+
 func TestReadsAreAsTheyWere(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s *store.Store) {

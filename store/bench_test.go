@@ -3,6 +3,7 @@ package store_test
 import (
 	"database/sql"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"runtime"
 	"sync/atomic"
@@ -57,6 +58,39 @@ func BenchmarkCreate(b *testing.B) {
 				parallel(b, n, func() error { return s.Commit(b.Context(), created()) })
 			})
 		}
+	})
+}
+
+// BenchmarkCreatePlugged is BenchmarkCreate with an interface in a network, of which
+// the store finds a free address among those of 60,000 machines.
+func BenchmarkCreatePlugged(b *testing.B) {
+	eachBench(b, func(b *testing.B, kind string) {
+		s := open(b, freshDSN(b, kind))
+		n := network("lan")
+		put(b, s, n)
+		many(b, s, n.ID, 60_000, 100)
+		first, last := netip.MustParseAddr("198.18.0.1"), netip.MustParseAddr("198.19.255.254")
+		b.Run("free", func(b *testing.B) {
+			for b.Loop() {
+				if spans, err := s.Free(b.Context(), n.ID, first, last, 1); err != nil || len(spans) == 0 {
+					b.Fatalf("%v, %v", spans, err)
+				}
+			}
+		})
+		var next atomic.Int64
+		b.Run("16", func(b *testing.B) {
+			parallel(b, 16, func() error {
+				c := created()
+				i := next.Add(1)
+				nic := &occi.Entity{ID: uuid.New(), Kind: nicKind, Source: occi.Ref{ID: c.Puts[0].ID, Kind: computeKind},
+					Target: occi.Ref{ID: n.ID, Kind: networkKind}, Host: "h1"}
+				c.Puts = append(c.Puts, nic)
+				ip := netip.AddrFrom4([4]byte{198, 20 + byte(i>>16), byte(i >> 8), byte(i)})
+				c.Holds = []occi.Hold{{Holder: nic.ID, Addresses: []occi.Address{occi.IPAddress(n.ID, ip),
+					mac(n.ID, fmt.Sprintf("02:00:00:%02x:%02x:%02x", byte(i>>16), byte(i>>8), byte(i)))}}}
+				return s.Commit(b.Context(), c)
+			})
+		})
 	})
 }
 

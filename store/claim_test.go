@@ -47,13 +47,14 @@ func TestClaimLooksAtFew(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The lane of each task that is looked at is looked up.
-	if n := lookups(t, dsn, "tasks_lane"); n >= waiting {
+	if n := indexed(t, dsn, "tasks_lane", "idx_scan"); n >= waiting {
 		t.Errorf("%d tasks were looked at for %d claims of %d", n, claims, few)
 	}
 }
 
-// lookups counts those of an index by connections that are closed.
-func lookups(t *testing.T, dsn, index string) (n int) {
+// indexed gives what PostgreSQL counted of an index by connections that are closed:
+// idx_scan are look-ups, idx_tup_read entries that were read.
+func indexed(t *testing.T, dsn, index, count string) (n int) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
@@ -71,7 +72,7 @@ func lookups(t *testing.T, dsn, index string) (n int) {
 			t.Fatal(err)
 		}
 	}
-	err = conn.QueryRow(t.Context(), `SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = $1`, index).Scan(&n)
+	err = conn.QueryRow(t.Context(), `SELECT `+count+` FROM pg_stat_user_indexes WHERE indexrelname = $1`, index).Scan(&n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,7 +13,9 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/occi"
+	"github.com/occid/occid/store"
 )
 
 const (
@@ -311,10 +314,41 @@ func TestAnAddressIsFreeOnceItsHolderIsGone(t *testing.T) {
 // same time, on two servers: as many as there are addresses get one each.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		c := newCloud(t)
+		c.manyAtOnce(c.Engine, c.server(c.store, "other"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		cluster, err := pgtest.Start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := cluster.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+		url, _, err := cluster.Create(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newCloudOn(t, url)
+		other, err := store.Open(c.ctx, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		c.manyAtOnce(c.Engine, c.server(other, "other"))
+	})
+}
+
+func (c *cloud) manyAtOnce(servers ...*engine.Engine) {
 	const clients, addresses = 200, 125
-	c := newCloud(t)
+	t := c.t
+	t.Helper()
 	n := c.ranged("198.18.0.0/25")
-	servers := []*engine.Engine{c.Engine, c.server(c.store, "other")}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	holders, full := map[string]uuid.UUID{}, 0
@@ -440,6 +474,56 @@ func TestMACAddressesOfChosenUUIDs(t *testing.T) {
 	}
 	if len(seen) != 4 {
 		t.Errorf("four have the MAC addresses %v", seen)
+	}
+}
+
+// TestAddressesFromBefore starts a server on a database whose interfaces have
+// addresses that the store does not know of: they are taken from then on. Where two
+// have the same, the older one has it.
+func TestAddressesFromBefore(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	n := c.ranged("198.18.0.0/24")
+	var links []*occi.Entity
+	for range 3 {
+		links = append(links, c.create(guest([]*occi.Entity{n})).Links[0])
+	}
+	again := links[1].Clone()
+	again.Attributes.Set(nicAddress, occi.Str("198.18.0.2"))
+	if err := c.store.Commit(c.ctx, &occi.Change{At: again.Created, Puts: []*occi.Entity{again}}); err != nil {
+		t.Fatal(err)
+	}
+	c.shut()
+	db, err := sql.Open("sqlite", c.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{`DROP TABLE addresses`, `DELETE FROM goose_db_version WHERE version_id = 4`} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.open()
+	_, err = c.try(guest([]*occi.Entity{n}, nicAddress, "198.18.0.2"))
+	refused(t, "the address of two", err, occi.Conflict, c.Model().Path(links[0]))
+	_, err = c.try(guest([]*occi.Entity{n}, nicMAC, attr(links[1], nicMAC)))
+	refused(t, "a MAC address", err, occi.Conflict, c.Model().Path(links[1]))
+	var got []string
+	for range 2 {
+		made, err := c.try(guest([]*occi.Entity{n}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, attr(made[0].Links[0], nicAddress))
+	}
+	if fmt.Sprint(got) != "[198.18.0.3 198.18.0.5]" {
+		t.Errorf("the next two have %v", got)
+	}
+	if left, err := c.store.Unread(c.ctx, 1); err != nil || len(left) != 0 {
+		t.Errorf("%d links are left to be read, %v", len(left), err)
 	}
 }
 

@@ -34,7 +34,8 @@ type cloud struct {
 	*engine.Engine
 	t     *testing.T
 	host  *fakeHost
-	path  string // of the database
+	path  string // of the database, if it is a file
+	dsn   string
 	store *store.Store
 	model *occi.Model
 	ctx   context.Context
@@ -43,8 +44,17 @@ type cloud struct {
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
+	path := filepath.Join(t.TempDir(), "occid.db")
+	c := newCloudOn(t, "sqlite:"+path)
+	c.path = path
+	return c
+}
+
+// newCloudOn makes a cloud on a database.
+func newCloudOn(t *testing.T, dsn string) *cloud {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	c := &cloud{t: t, host: newFakeHost(), path: filepath.Join(t.TempDir(), "occid.db"), ctx: ctx}
+	c := &cloud{t: t, host: newFakeHost(), dsn: dsn, ctx: ctx}
 	c.open()
 	t.Cleanup(func() {
 		c.shut()
@@ -55,7 +65,7 @@ func newCloud(t *testing.T) *cloud {
 
 func (c *cloud) open() {
 	c.t.Helper()
-	st, err := store.Open(c.ctx, "sqlite:"+c.path)
+	st, err := store.Open(c.ctx, c.dsn)
 	if err != nil {
 		c.t.Fatal(err)
 	}
