@@ -6,6 +6,7 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/occi"
 )
 
 func TestALostHostIsMadeAgainInOrder(t *testing.T) {
@@ -115,4 +116,29 @@ func TestDevicesAreMadeAgain(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// TestANetworkIsMadeAgainWithItsAddresses has a host lose a network: what is made
+// again is told which interfaces have which addresses.
+func TestANetworkIsMadeAgainWithItsAddresses(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	n := c.ranged("198.18.0.0/24")
+	vm := c.create(guest([]*occi.Entity{n}))
+	before := len(c.host.calls())
+	c.host.mu.Lock()
+	clear(c.host.networks)
+	c.host.mu.Unlock()
+	c.host.events <- hypervisor.Event{Reconnected: true}
+	attach := "attach nic " + vm.ID.String()
+	c.until("the interface is told again", func() bool {
+		return slices.Contains(c.host.calls()[before:], attach) && len(c.get(vm.Links[0].ID).Tasks) == 0
+	})
+	calls := c.host.calls()[before:]
+	if slices.Index(calls, "define network "+n.ID.String()) > slices.Index(calls, attach) {
+		t.Errorf("the network was made after its interface: %q", calls)
+	}
+	if d := values(c.host, c.host.domains); len(d[0].NICs) != 1 || !slices.Equal(d[0].NICs[0].Addresses, []string{"198.18.0.2"}) {
+		t.Errorf("the host has %+v", d)
+	}
 }

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"net/netip"
+
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/hypervisor"
@@ -145,7 +147,13 @@ func diskOf(m *occi.Model, l *occi.Entity) hypervisor.Disk {
 }
 
 func nicOf(m *occi.Model, l *occi.Entity) hypervisor.NIC {
-	return hypervisor.NIC{ID: l.ID, Network: l.Target.ID, MAC: role(m, l, roleMAC).Text, Filtered: true}
+	n := hypervisor.NIC{ID: l.ID, Network: l.Target.ID, MAC: role(m, l, roleMAC).Text, Filtered: true}
+	for _, f := range families {
+		if ip, err := netip.ParseAddr(role(m, l, f.address).Text); err == nil {
+			n.Addresses = append(n.Addresses, ip.Unmap().String())
+		}
+	}
+	return n
 }
 
 // scratchID is the UUID of a machine's scratch disk and of its volume.

@@ -305,6 +305,11 @@ func (h *host) follows(ctx context.Context, x *occi.Entity, f *found) error {
 		if err := p.remake(ctx, k, x); err != nil {
 			return err
 		}
+		if _, down := f.networks[x.ID]; !down && hostedAs(p.m, x, "network") {
+			if err := p.replug(ctx, x); err != nil {
+				return err
+			}
+		}
 	} else {
 		for _, l := range f.lost(p.m, x) {
 			p.put(x)
@@ -321,6 +326,20 @@ func (h *host) follows(ctx context.Context, x *occi.Entity, f *found) error {
 		p.pend(p.put(x), f.domains[x.ID])
 	}
 	_, err := p.commit(ctx)
+	return err
+}
+
+// replug leaves tasks that tell a network which is made again of the interfaces in
+// it: their addresses were lost with it.
+func (p *plan) replug(ctx context.Context, network *occi.Entity) error {
+	incoming, err := p.e.store.Incoming(ctx, network.ID)
+	for _, l := range incoming {
+		if isNIC(p.m, l) && l.Host == network.Host && !l.Deleted && len(l.Tasks) == 0 && !failed(p.m, l) {
+			w := p.put(l)
+			p.task(w, l.Host, verbRemake, nil, p.put(network).Tasks)
+			p.say(w, throughRemake)
+		}
+	}
 	return err
 }
 
