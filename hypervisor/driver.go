@@ -60,6 +60,9 @@ type Driver interface {
 	Domain(ctx context.Context, id uuid.UUID) (DomainStatus, error)
 	// Domains lists the domains of this host, whoever made them.
 	Domains(ctx context.Context) ([]DomainStatus, error)
+	// Statistics tells what every domain that a Driver made has used. A domain that
+	// is busy and a guest whose agent hangs do not hold it up.
+	Statistics(ctx context.Context) ([]Statistics, error)
 
 	// AttachDisk connects a volume to a domain, live when it runs and the host
 	// can, always in the definition, in place of an older disk with its ID.
@@ -301,6 +304,9 @@ type DomainStatus struct {
 	ID    uuid.UUID
 	Name  string
 	State State
+	// Reason is why it is in a state other than Running, in a few words such as
+	// "crashed"; empty if the host does not know.
+	Reason string
 	// Managed is set on domains that a Driver defined.
 	Managed     bool
 	VCPUs       int

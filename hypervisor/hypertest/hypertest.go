@@ -87,6 +87,8 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 		{"VolumeInUse", (*suite).volumeInUse},
 		{"CopyVolume", (*suite).copyVolume},
 		{"CopyVolumeInUse", (*suite).copyVolumeInUse},
+		{"Statistics", (*suite).statistics},
+		{"StatisticsOfOthers", (*suite).statisticsOfOthers},
 		{"Events", (*suite).events},
 		{"Ended", (*suite).ended},
 		{"Closed", (*suite).closed},

@@ -302,6 +302,13 @@ func (m *machine) status(networks map[string]uuid.UUID) (hypervisor.DomainStatus
 	if st.State, err = m.stateOf(info.State); st.State == hypervisor.Running || st.State == hypervisor.Paused {
 		st.LiveVCPUs, st.LiveMemoryBytes = int(info.NrVirtCpu), int64(info.Memory)*kib
 	}
+	if err != nil || st.State == hypervisor.Running {
+		return st, err
+	}
+	state, reason, err := m.dom.GetState()
+	if state == info.State {
+		st.Reason = reasonOf(state, reason)
+	}
 	return st, err
 }
 

@@ -15,8 +15,10 @@ type Driver struct {
 	keeper keeper[*session]
 	hub    hub
 	locks  locks
-	nets   locks         // see session
+	nets   locks // see session
+	known  devices
 	slots  chan struct{} // one token per call under way
+	agents chan struct{} // one token per agent that is being asked
 	closed chan struct{}
 	quit   func() // closes closed, once
 }
@@ -38,7 +40,7 @@ func Open(c Config) (*Driver, error) {
 	}
 	c = c.withDefaults()
 	closed, quit := closeOnce()
-	d := &Driver{cfg: c, slots: make(chan struct{}, c.Calls), closed: closed, quit: quit}
+	d := &Driver{cfg: c, slots: make(chan struct{}, c.Calls), agents: make(chan struct{}, agentsAtOnce), closed: closed, quit: quit}
 	d.keeper.log = c.Logger.With("uri", c.URI)
 	d.keeper.dial = func() (*session, error) { return dial(&d.cfg, &d.hub, &d.nets) }
 	d.keeper.reopen = func() { d.hub.publish(happening{kind: reconnected, event: hypervisor.Event{Reconnected: true}}) }

@@ -27,19 +27,28 @@ func (m *machine) state() (hypervisor.State, error) {
 
 // stateOf translates a state of libvirt's.
 func (m *machine) stateOf(st libvirt.DomainState) (hypervisor.State, error) {
+	if st != libvirt.DOMAIN_SHUTOFF {
+		return stateOf(st, false), nil
+	}
+	saved, err := m.dom.HasManagedSaveImage(0)
+	return stateOf(st, saved), err
+}
+
+// stateOf translates a state of libvirt's of a domain that has a managed save
+// image or not.
+func stateOf(st libvirt.DomainState, saved bool) hypervisor.State {
 	switch st {
 	case libvirt.DOMAIN_PAUSED, libvirt.DOMAIN_PMSUSPENDED:
-		return hypervisor.Paused, nil
+		return hypervisor.Paused
 	case libvirt.DOMAIN_CRASHED:
-		return hypervisor.Crashed, nil
+		return hypervisor.Crashed
 	case libvirt.DOMAIN_SHUTOFF:
-		saved, err := m.dom.HasManagedSaveImage(0)
 		if saved {
-			return hypervisor.Saved, err
+			return hypervisor.Saved
 		}
-		return hypervisor.Stopped, err
+		return hypervisor.Stopped
 	}
-	return hypervisor.Running, nil // also while it shuts down
+	return hypervisor.Running // also while it shuts down
 }
 
 // move is one step on the way to a state.

@@ -27,6 +27,10 @@ type fakeHost struct {
 	// list is given.
 	listed func()
 	events chan hypervisor.Event
+	// used is what Statistics tells beside the state; reasons are why domains are in
+	// theirs.
+	used    map[uuid.UUID]hypervisor.Statistics
+	reasons map[uuid.UUID]string
 	// rigid guests keep the size they were started with.
 	rigid bool
 }
@@ -56,7 +60,8 @@ func (d *fakeDomain) setNIC(x hypervisor.NIC) {
 
 func newFakeHost() *fakeHost {
 	return &fakeHost{domains: map[uuid.UUID]*fakeDomain{}, networks: map[uuid.UUID]*hypervisor.NetworkStatus{},
-		volumes: map[uuid.UUID]*hypervisor.VolumeStatus{}, events: make(chan hypervisor.Event, 64)}
+		volumes: map[uuid.UUID]*hypervisor.VolumeStatus{},
+		used:    map[uuid.UUID]hypervisor.Statistics{}, reasons: map[uuid.UUID]string{}, events: make(chan hypervisor.Event, 64)}
 }
 
 // intercept sets before.
@@ -244,7 +249,31 @@ func (f *fakeHost) Domain(ctx context.Context, id uuid.UUID) (hypervisor.DomainS
 	if d == nil {
 		return hypervisor.DomainStatus{}, fmt.Errorf("domain %s: %w", id, hypervisor.ErrNotFound)
 	}
-	return d.status(), nil
+	s := d.status()
+	s.Reason = f.reasons[id]
+	return s, nil
+}
+
+func (f *fakeHost) Statistics(ctx context.Context) ([]hypervisor.Statistics, error) {
+	if err := f.ask(ctx, "statistics", uuid.Nil); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []hypervisor.Statistics
+	for id, d := range f.domains {
+		s := f.used[id]
+		s.ID, s.State, s.Reason = id, d.State, f.reasons[id]
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// use sets what Statistics tells of a machine, and why it is in its state.
+func (f *fakeHost) use(id uuid.UUID, s hypervisor.Statistics, reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.used[id], f.reasons[id] = s, reason
 }
 
 func (f *fakeHost) Domains(ctx context.Context) ([]hypervisor.DomainStatus, error) {
