@@ -177,7 +177,7 @@ func (b *builder) attribute(a *DraftAttr) {
 	} else {
 		now = b.e.Attributes.Get(a.Name)
 	}
-	if b.k.States != nil && a.Name == b.k.States.Message {
+	if def.Observed || b.k.States != nil && a.Name == b.k.States.Message {
 		return
 	}
 	var v Value

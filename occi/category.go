@@ -68,11 +68,14 @@ type Attribute struct {
 	Name  string
 	Short string // the descriptor's key; unique within a kind and its mixins
 	// Aliases are other keys that are read in its place, as unique.
-	Aliases     []string
-	Type        Type
-	Mutable     bool // a client may change it after creation
-	Required    bool // a client must give it at creation
-	Internal    bool // only the server sets it (implies not Mutable)
+	Aliases  []string
+	Type     Type
+	Mutable  bool // a client may change it after creation
+	Required bool // a client must give it at creation
+	Internal bool // only the server sets it (implies not Mutable)
+	// Observed ones are Internal, and change by themselves: what a client sends of one
+	// is out of date already, and ignored.
+	Observed    bool
 	Once        bool // may be set once, at creation or later, then never changed
 	Default     Value
 	Enum        []string

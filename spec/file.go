@@ -57,6 +57,7 @@ type attrDef struct {
 	Mutable     *bool    `yaml:"mutable"`
 	Required    bool     `yaml:"required"`
 	Internal    bool     `yaml:"internal"`
+	Observed    bool     `yaml:"observed"`
 	Once        bool     `yaml:"once"`
 	Enum        []string `yaml:"enum"`
 	Min         *float64 `yaml:"min"`

@@ -74,6 +74,13 @@ var standard = map[string][]string{
 	"http://schemas.occid.org/occi/storage#snapshot": nil,
 	"http://schemas.occid.org/occi/compute#guest": {"occid.guest.metadata string rw", "occid.guest.readable string rw",
 		"occid.guest.writable string rw", "occid.guest.token string rw", "occid.guest.ready boolean rw"},
+	"http://schemas.occid.org/occi/storage#usage": {"occid.storage.allocated number ro", "occid.storage.observed string ro"},
+	"http://schemas.occid.org/occi/compute#statistics": {"occid.statistics.state string ro", "occid.statistics.reason string ro",
+		"occid.statistics.addresses array ro", "occid.statistics.agent string ro", "occid.statistics.cpu.time number ro",
+		"occid.statistics.memory.available number ro", "occid.statistics.memory.used number ro",
+		"occid.statistics.disk.allocated number ro", "occid.statistics.disk.read integer ro", "occid.statistics.disk.reads integer ro",
+		"occid.statistics.disk.written integer ro", "occid.statistics.disk.writes integer ro",
+		"occid.statistics.network.received integer ro", "occid.statistics.network.sent integer ro", "occid.statistics.at string ro"},
 	occid + "direct_boot": {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
 }
 

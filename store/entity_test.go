@@ -380,3 +380,40 @@ func TestListTakesACountAlreadyRead(t *testing.T) {
 		}
 	})
 }
+
+func TestHostMembers(t *testing.T) {
+	t.Parallel()
+	const mixin, other = "http://example.com/m#one", "http://example.com/m#other"
+	onEach(t, func(t *testing.T, s *store.Store) {
+		a, b, c, d, n := compute("a", 1), compute("b", 1), compute("c", 1), compute("d", 1), network("n")
+		a.Mixins, b.Mixins, c.Mixins, d.Mixins = []string{mixin}, []string{other}, []string{other, mixin}, []string{mixin}
+		d.Host, n.Host = "h2", "h1"
+		put(t, s, a, b, c, d, n)
+		put(t, s, link(a, n))
+		for name, x := range map[string]struct {
+			of    occi.Either
+			after int64
+			n     int
+			want  []*occi.Entity
+		}{
+			"a mixin":     {occi.Either{Mixins: []string{mixin}}, 0, 10, []*occi.Entity{a, c}},
+			"any mixin":   {occi.Either{Mixins: []string{mixin, other}}, 0, 10, []*occi.Entity{a, b, c}},
+			"a kind":      {occi.Either{Kinds: []string{n.Kind}}, 0, 10, []*occi.Entity{n}},
+			"either":      {occi.Either{Kinds: []string{n.Kind}, Mixins: []string{mixin}}, 0, 10, []*occi.Entity{a, c, n}},
+			"a page":      {occi.Either{Mixins: []string{mixin}}, 0, 1, []*occi.Entity{a}},
+			"a next page": {occi.Either{Mixins: []string{mixin}}, a.Seq, 1, []*occi.Entity{c}},
+			"nothing":     {occi.Either{}, 0, 10, nil},
+		} {
+			got, err := s.HostMembers(t.Context(), "h1", x.of, x.after, x.n)
+			if diff := cmp.Diff(ids(x.want), ids(got)); diff != "" || err != nil {
+				t.Errorf("%s: %v\n%s", name, err, diff)
+			}
+		}
+		hidden := get(t, s, a.ID).Clone()
+		hidden.Deleted = true
+		put(t, s, hidden)
+		if got, err := s.HostMembers(t.Context(), "h1", occi.Either{Mixins: []string{mixin}}, 0, 10); err != nil || len(got) != 1 {
+			t.Errorf("with a deleted one: %v, %v", ids(got), err)
+		}
+	})
+}

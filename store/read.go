@@ -138,6 +138,18 @@ func (s *Store) HostEntities(ctx context.Context, host string, after int64, n in
 	return found.join(), nil
 }
 
+// HostMembers gives the first n resources placed on a host, not deleted, that a
+// selection includes and whose Seq is after one, in order of creation and without
+// their links.
+func (s *Store) HostMembers(ctx context.Context, host string, of occi.Either, after int64, n int) ([]*occi.Entity, error) {
+	x := selection{d: &s.db.dialect}
+	sql := `SELECT ` + entityColumns("e") + ` FROM entities e WHERE e.host = ` + x.arg(indexed(host)) + ` AND e.seq > ` + x.arg(after) +
+		` AND e.source IS NULL AND NOT e.deleted AND ` + x.either(of) + ` ORDER BY e.seq LIMIT ` + x.bound(int64(n))
+	var found []*occi.Entity
+	err := s.run(ctx, entities(sql, func(e *occi.Entity) { found = append(found, e) }, x.args...))
+	return found, err
+}
+
 // HostRevisions gives the revision of every resource that is placed on a host and
 // not deleted.
 func (s *Store) HostRevisions(ctx context.Context, host string) (map[uuid.UUID]int64, error) {

@@ -34,6 +34,9 @@ type options struct {
 	GuestListen   string        `env:"OCCID_GUEST_LISTEN" placeholder:"ADDR" help:"Address at which occid guest-proxy of other hosts is answered, ADDR or unix:PATH."`
 	GuestKeyFile  string        `env:"OCCID_GUEST_KEY_FILE" placeholder:"FILE" help:"File with the key that proxies share (default: guest.key in --data, made if it is missing)."`
 
+	Statistics string        `enum:"asked,all" default:"asked" env:"OCCID_STATISTICS" placeholder:"WHICH" help:"Which machines show what they use: those asked for by the mixin statistics, or all."`
+	Observe    time.Duration `name:"statistics-interval" default:"15s" env:"OCCID_STATISTICS_INTERVAL" placeholder:"TIME" help:"How often the hosts are asked for that; 0 for never."`
+
 	Config  string           `env:"OCCID_CONFIG" placeholder:"FILE" help:"YAML file of these options."`
 	Version kong.VersionFlag `help:"Print the version and end."`
 }
@@ -80,7 +83,7 @@ func (o *options) finish() error {
 	if err := loopback(o.Listen); err != nil {
 		return err
 	}
-	if err := errors.Join(keeps("--keep-tasks", o.KeepTasks), keeps("--keep-keys", o.KeepKeys)); err != nil {
+	if err := errors.Join(keeps("--keep-tasks", o.KeepTasks), keeps("--keep-keys", o.KeepKeys), observes(o.Observe)); err != nil {
 		return err
 	}
 	if o.GuestKeyFile != "" && o.GuestListen == "" {
@@ -104,6 +107,14 @@ func (o *options) finish() error {
 		o.DB = strings.TrimSpace(string(text))
 	case o.DB == "":
 		o.DB = "sqlite:" + filepath.Join(o.Data, "occid.db")
+	}
+	return nil
+}
+
+// observes refuses to do nothing but ask hosts.
+func observes(interval time.Duration) error {
+	if interval != 0 && interval < time.Second {
+		return fmt.Errorf("--statistics-interval: %s is neither 0 nor a second or more", interval)
 	}
 	return nil
 }

@@ -43,6 +43,9 @@ func TestOptions(t *testing.T) {
 		{"guests", []string{"--guest-bridges", "none", "--guest-listen", "unix:/run/x", "--guest-key-file", "k"}, nil,
 			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: "none",
 				GuestListen: "unix:/run/x", GuestKeyFile: "k", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
+		{"statistics", []string{"--statistics", "all", "--statistics-interval", "1m"}, nil,
+			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: "auto",
+				Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}, Statistics: "all", Observe: time.Minute}},
 		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret},
 			options{Listen: "127.0.0.1:8787", DB: "postgres://occid:secret@db/occid", DBFile: secret, Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: "auto", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
 	} {
@@ -53,6 +56,9 @@ func TestOptions(t *testing.T) {
 			got, err := parse(x.args)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if x.want.Statistics == "" {
+				x.want.Statistics, x.want.Observe = "asked", 15*time.Second
 			}
 			if d := cmp.Diff(&x.want, got); d != "" {
 				t.Error(d)
@@ -80,6 +86,8 @@ func TestBadOptions(t *testing.T) {
 		{[]string{"--log-format", "xml"}, "", []string{"log-format"}},
 		{[]string{"--keep-tasks", "59s"}, "", []string{"--keep-tasks", "59s"}},
 		{[]string{"--keep-keys=-1h"}, "", []string{"--keep-keys", "-1h"}},
+		{[]string{"--statistics-interval", "1ms"}, "", []string{"--statistics-interval", "1ms"}},
+		{[]string{"--statistics", "some"}, "", []string{"statistics", "some"}},
 		{[]string{"--guest-bridges", "some"}, "", []string{"guest-bridges"}},
 		{[]string{"--guest-key-file", "x"}, "", []string{"--guest-key-file", "--guest-listen"}},
 		{nil, "keep-tasks: 7 days\n", []string{"keep-tasks", "7 days"}},

@@ -86,7 +86,8 @@ func (s *service) open(ctx context.Context) error {
 		kept = s.seams.store(st)
 	}
 	eng := engine.New(engine.Config{Store: kept, Model: s.registry.model, Hosts: hosts, Worker: worker,
-		Seed: drive, KeepStopped: o.KeepStopped, KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys, Logger: s.log})
+		Seed: drive, KeepStopped: o.KeepStopped, KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys,
+		Observe: o.Observe, ObserveAll: o.Statistics == "all", Logger: s.log})
 	if err := eng.Start(ctx); err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func newHost(e *Engine, h Host) *host {
 }
 
 func (h *host) start(ctx context.Context) {
-	for _, f := range []func(context.Context){h.dispatch, h.watch, h.follow} {
+	for _, f := range []func(context.Context){h.dispatch, h.watch, h.follow, h.observe} {
 		h.e.work.Add(1)
 		go func() {
 			defer h.e.work.Done()

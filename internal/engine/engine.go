@@ -24,6 +24,7 @@ type Store interface {
 	Count(ctx context.Context, kinds []string) (occi.Count, error)
 	Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Entity, error)
 	HostEntities(ctx context.Context, host string, after int64, n int) ([]*occi.Entity, error)
+	HostMembers(ctx context.Context, host string, of occi.Either, after int64, n int) ([]*occi.Entity, error)
 	HostRevisions(ctx context.Context, host string) (map[uuid.UUID]int64, error)
 	Task(ctx context.Context, id uuid.UUID) (*occi.Task, error)
 	Tasks(ctx context.Context, entity uuid.UUID) ([]*occi.Task, error)
@@ -70,8 +71,12 @@ type Config struct {
 	// is to have no such drive. The machine has its links, those on their way out
 	// included; linked are the resources they lead to. It is asked whenever the machine
 	// is defined or about to start: the same machine must give the same files.
-	Seed   func(ctx context.Context, m *occi.Model, x *occi.Entity, linked map[uuid.UUID]*occi.Entity) (map[string][]byte, error)
-	Logger *slog.Logger
+	Seed func(ctx context.Context, m *occi.Model, x *occi.Entity, linked map[uuid.UUID]*occi.Entity) (map[string][]byte, error)
+	// Observe is how often the hosts are asked for what entities have used that
+	// carry a mixin for that; 0 means never. ObserveAll gives it to every machine.
+	Observe    time.Duration
+	ObserveAll bool
+	Logger     *slog.Logger
 }
 
 // Engine carries out the use cases. It is safe for concurrent use. Start begins

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
@@ -117,6 +118,15 @@ func (f *found) state(m *occi.Model, x *occi.Entity) string {
 		return ""
 	}
 	return state
+}
+
+// because says why a machine is in a state that nobody here asked for; "" if it
+// runs, or the host does not know.
+func because(d hypervisor.DomainStatus) string {
+	if d.Reason == "" || d.State == hypervisor.Running {
+		return ""
+	}
+	return fmt.Sprintf("%s on the host: %s", d.State, d.Reason)
 }
 
 // pending names the attributes of a machine that it runs without, though its

@@ -318,7 +318,7 @@ func (h *host) follows(ctx context.Context, x *occi.Entity, f *found) error {
 		}
 		if state := f.state(p.m, x); state != "" {
 			h.e.log.Info("the state changed on the host", "entity", x.ID, "state", state)
-			p.say(p.put(x), "")
+			p.say(p.put(x), because(f.domains[x.ID]))
 			p.setState(k, p.put(x), state)
 		}
 	}

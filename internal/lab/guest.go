@@ -64,14 +64,15 @@ type Guest struct {
 // dir under a name made of the contents of all that went into it; if it is there
 // it is used as it is.
 func BuildGuest(dir string) (Guest, error) {
-	g, err := buildGuest(dir)
+	g, err := buildGuest(dir, nil)
 	if err != nil {
 		return Guest{}, fmt.Errorf("build a guest in %s: %w", dir, err)
 	}
 	return g, nil
 }
 
-func buildGuest(dir string) (Guest, error) {
+// buildGuest makes a guest to which more may add files.
+func buildGuest(dir string, more func(files map[string][]byte) error) (Guest, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return Guest{}, err
@@ -81,6 +82,9 @@ func buildGuest(dir string) (Guest, error) {
 		return Guest{}, err
 	}
 	files, err := guestFiles(kernel)
+	if err == nil && more != nil {
+		err = more(files)
+	}
 	if err != nil {
 		return Guest{}, err
 	}
@@ -163,8 +167,16 @@ func guestFiles(kernel string) (map[string][]byte, error) {
 	if files["bin/busybox"], err = os.ReadFile(busybox); err != nil {
 		return nil, err
 	}
+	if err := addModules(kernel, modules, files); err != nil {
+		return nil, err
+	}
+	return files, nil
+}
+
+// addModules adds kernel modules to the files of a guest.
+func addModules(kernel string, modules []string, files map[string][]byte) error {
 	root := modulesOf(kernel)
-	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		name := strings.TrimSuffix(filepath.Base(path), ".ko")
 		if err != nil || filepath.Ext(path) != ".ko" || !slices.Contains(modules, name) {
 			return err
@@ -177,7 +189,7 @@ func guestFiles(kernel string) (map[string][]byte, error) {
 			err = fmt.Errorf("there is no module %s.ko in %s", m, root)
 		}
 	}
-	return files, err
+	return err
 }
 
 // digest is a short name of the files' paths and contents.
@@ -197,13 +209,17 @@ func pack(files map[string][]byte, path string) error {
 		return err
 	}
 	defer os.RemoveAll(tree)
-	names := []string{"bin", "lib"}
-	for _, dir := range names {
-		if err := os.Mkdir(filepath.Join(tree, dir), 0o755); err != nil {
-			return err
-		}
-	}
+	var names []string
 	for _, name := range slices.Sorted(maps.Keys(files)) {
+		for _, dir := range parents(name) {
+			if slices.Contains(names, dir) {
+				continue
+			}
+			if err := os.Mkdir(filepath.Join(tree, dir), 0o755); err != nil {
+				return err
+			}
+			names = append(names, dir)
+		}
 		if err := os.WriteFile(filepath.Join(tree, name), files[name], 0o755); err != nil {
 			return err
 		}
@@ -219,6 +235,15 @@ func pack(files map[string][]byte, path string) error {
 		return fmt.Errorf("cpio: %w: %s", err, bytes.TrimSpace(complaints.Bytes()))
 	}
 	return writeWhole(path, archive)
+}
+
+// parents lists the directories that a file is in, the outermost first.
+func parents(name string) []string {
+	var out []string
+	for dir := filepath.Dir(name); dir != "."; dir = filepath.Dir(dir) {
+		out = append([]string{dir}, out...)
+	}
+	return out
 }
 
 // writeWhole puts a file in place in one step, whoever else does the same.

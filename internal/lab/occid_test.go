@@ -110,9 +110,9 @@ func TestLab(t *testing.T) {
 }
 
 // startOccid builds the server and runs it with the host.
-func startOccid(ctx context.Context, t *testing.T, h *lab.Host) *lab.Server {
+func startOccid(ctx context.Context, t *testing.T, h *lab.Host, args ...string) *lab.Server {
 	t.Helper()
-	s, err := lab.StartServer(ctx, lab.ServerOptions{Binary: buildOccid(ctx, t), Dir: t.TempDir(), Hosts: []*lab.Host{h}, Log: t.Output()})
+	s, err := lab.StartServer(ctx, lab.ServerOptions{Binary: buildOccid(ctx, t), Dir: t.TempDir(), Hosts: []*lab.Host{h}, Args: args, Log: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,8 @@ type ServerOptions struct {
 	Hosts  []*Host
 	// Listen is a loopback address and port, "127.0.0.1:0" if empty.
 	Listen string
+	// Args are further options of occid.
+	Args []string
 	// Log gets what the server logs.
 	Log io.Writer
 }
@@ -60,6 +62,7 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	socket := "unix:" + filepath.Join(o.Dir, "guest.sock")
 	s.process = newProcess(s.out, o.Binary, "--dev", "--guest-bridges", "none", "--guest-listen", socket, "--listen", o.Listen, "--data", o.Dir,
 		"--db", "sqlite:"+filepath.Join(o.Dir, "occid.db"), "--libvirt", strings.Join(uris, ","))
+	s.cmd.Args = append(s.cmd.Args, o.Args...)
 	err := s.start()
 	if err == nil {
 		if err = s.ready(ctx); err == nil {

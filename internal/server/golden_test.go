@@ -22,6 +22,7 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`(?m)^(Date|X-Request-Id|Last-Modified|Etag|Content-Length): .*\n`), ""},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "2026-01-02T03:04:05Z"},
+	{regexp.MustCompile(`(cpu[._]time\W+)[\d.e+]+`), "${1}1.5"},
 	{regexp.MustCompile(`(/task/)[0-9a-f-]{36}`), "${1}TASK"},
 }
 

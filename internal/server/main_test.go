@@ -109,8 +109,9 @@ func newCloudOn(t testing.TB, dsn string) *cloud {
 	return newCloudOf(t, dsn, m)
 }
 
-// newCloudOf is newCloudOn with a registry of choice.
-func newCloudOf(t testing.TB, dsn string, m *occi.Model) *cloud {
+// newCloudOf is newCloudOn with a registry of choice, and an engine that more
+// adjust.
+func newCloudOf(t testing.TB, dsn string, m *occi.Model, more ...func(*engine.Config)) *cloud {
 	t.Helper()
 	c := &cloud{t: t, log: &record{}, statements: &counter{}, judge: &schematest.Judge{}}
 	ctx := context.Background()
@@ -126,8 +127,12 @@ func newCloudOf(t testing.TB, dsn string, m *occi.Model) *cloud {
 	}
 	t.Cleanup(func() { closes(t, driver) })
 	c.store, c.host = st, &host{Driver: driver}
-	c.engine = engine.New(engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
-		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Logger: quiet})
+	config := engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
+		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Logger: quiet}
+	for _, adjust := range more {
+		adjust(&config)
+	}
+	c.engine = engine.New(config)
 	if err := c.engine.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
