@@ -90,8 +90,10 @@ var (
 	uuids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	macs  = regexp.MustCompile(`02(:[0-9a-f]{2}){5}`)
 	// Only some UUIDs need quotes in YAML.
-	quoted = regexp.MustCompile(`(?m)(\bid: )"([^"]*)"$`)
-	times  = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
+	quoted = regexp.MustCompile(`(?m)(\b(?:id|serial): )"([^"]*)"$`)
+	// Serial numbers of disks are the beginnings of UUIDs.
+	serials = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]\b`)
+	times   = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 )
 
 // do runs the program and writes down what it shows.
@@ -124,11 +126,12 @@ func (x *transcript) stable(text string) string {
 	text = quoted.ReplaceAllString(text, "$1$2")
 	text = strings.NewReplacer(x.names...).Replace(text)
 	text = macs.ReplaceAllString(times.ReplaceAllString(text, "{time}"), "{mac}")
-	return uuids.ReplaceAllStringFunc(text, func(id string) string {
+	text = uuids.ReplaceAllStringFunc(text, func(id string) string {
 		x.count++
 		x.name(id, fmt.Sprintf("uuid-%d", x.count))
 		return strings.NewReplacer(x.names...).Replace(id)
 	})
+	return serials.ReplaceAllString(text, "{serial}")
 }
 
 // compare holds the transcript to a golden file.

@@ -151,6 +151,7 @@ func (m *machine) attach(ctx context.Context, dev device, alias string, set func
 	if err != nil || !set(def) {
 		return err
 	}
+	orderDisks(def)
 	return m.define(ctx, opDeviceDefine, def)
 }
 

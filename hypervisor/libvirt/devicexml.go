@@ -1,7 +1,9 @@
 package libvirt
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"net"
 	"path"
 	"regexp"
@@ -174,3 +176,43 @@ func dropDevice(x *libvirtxml.Domain, alias string) bool {
 }
 
 func isAlias(a *libvirtxml.DomainAlias, name string) bool { return a != nil && a.Name == name }
+
+// orderDisks has the host place the disks of a definition anew if a guest would meet
+// them in another order than that of their targets: it names them as it meets them.
+func orderDisks(x *libvirtxml.Domain) {
+	var disks []*libvirtxml.DomainDisk
+	for i := range x.Devices.Disks {
+		if d := &x.Devices.Disks[i]; d.Target != nil && diskTarget.MatchString(d.Target.Dev) {
+			disks = append(disks, d)
+		}
+	}
+	slices.SortFunc(disks, func(a, b *libvirtxml.DomainDisk) int { return byTarget(a.Target.Dev, b.Target.Dev) })
+	ordered := slices.IsSortedFunc(disks, func(a, b *libvirtxml.DomainDisk) int {
+		return cmp.Compare(placeOf(a), placeOf(b))
+	})
+	for _, d := range disks {
+		if !ordered && d.Address != nil && d.Address.PCI != nil {
+			d.Address = nil
+		}
+	}
+}
+
+// byTarget orders the names of disks: vda, vdb... vdz, vdaa.
+func byTarget(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+}
+
+// placeOf tells when a guest meets a disk; one without an address is given the next.
+func placeOf(d *libvirtxml.DomainDisk) uint {
+	if d.Address == nil || d.Address.PCI == nil {
+		return math.MaxUint
+	}
+	at := func(n *uint) uint {
+		if n == nil {
+			return 0
+		}
+		return *n
+	}
+	p := d.Address.PCI
+	return at(p.Domain)<<24 | at(p.Bus)<<16 | at(p.Slot)<<8 | at(p.Function)
+}

@@ -152,6 +152,7 @@ func (s *session) fill(ctx context.Context, x *libvirtxml.Domain, spec hyperviso
 		}
 		setDisk(x, disk)
 	}
+	orderDisks(x)
 	for _, n := range spec.NICs {
 		nic, err := s.nic(ctx, spec.ID, n)
 		if err != nil {

@@ -87,6 +87,7 @@ type acts struct {
 	pending   map[uuid.UUID][]*occi.Task // by entity, oldest first
 	waitFor   []*occi.Task
 	free      []uuid.UUID // no machine at work may use them
+	grown     []uuid.UUID // none may have them and not write to them
 	made      []uuid.UUID // new entities
 	conflicts []occi.Problem
 }
@@ -112,6 +113,10 @@ func (a *acts) refused(ctx context.Context) error {
 		return err
 	}
 	a.conflicts = append(a.conflicts, users.inUse(a.m)...)
+	if users, err = a.e.users(ctx, a.grown, nil); err != nil {
+		return err
+	}
+	a.conflicts = append(a.conflicts, users.readers(a.m)...)
 	if len(a.conflicts) > 0 {
 		return final{occi.Problems(occi.Conflict, "the action is not possible now", a.conflicts)}
 	}
@@ -230,6 +235,9 @@ func (a *acts) offerIn(x *occi.Entity, s *occi.States, state string) string {
 func (a *acts) allowed(x *occi.Entity, op *operation, params occi.Attrs) error {
 	if op.free {
 		a.free = append(a.free, x.ID)
+	}
+	if op.sets == roleSize {
+		a.grown = append(a.grown, x.ID)
 	}
 	check := part(a.m, x).check
 	if op.sets == "" || check == nil {

@@ -79,8 +79,9 @@ type creation struct {
 	// chosen are the UUIDs that the client gave, beside that of the URL.
 	chosen []uuid.UUID
 	links  []*occi.Entity
-	tops   []*occi.Entity    // resources to be placed, in order
-	lines  map[uuid.UUID]int // where inline links are in the request
+	after  map[uuid.UUID][]uuid.UUID // tasks that those of new links come after
+	tops   []*occi.Entity            // resources to be placed, in order
+	lines  map[uuid.UUID]int         // where inline links are in the request
 	// changed are the interfaces and networks that were there before.
 	changed []edit
 }
@@ -183,6 +184,9 @@ func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
 	if err := b.images(ctx); err != nil {
 		return nil, err
 	}
+	if err := b.share(ctx); err != nil {
+		return nil, err
+	}
 	if err := b.place(); err != nil {
 		return nil, err
 	}
@@ -282,7 +286,6 @@ func (p *plan) term(kind string) string {
 // leaveTasks leaves a task for every new entity that a host knows. A resource's
 // own task takes its new links along.
 func (b *creation) leaveTasks() {
-	after := map[uuid.UUID][]uuid.UUID{}
 	tasks := map[uuid.UUID]*occi.Task{}
 	for _, x := range b.tops {
 		if x.Host == "" {
@@ -302,17 +305,25 @@ func (b *creation) leaveTasks() {
 		}
 		src := b.entity(l.Source.ID)
 		if target := b.entity(l.Target.ID); target != nil {
-			after[l.ID] = append(after[l.ID], target.Tasks...)
+			b.comesAfter(l, target.Tasks)
 		}
 		if t := tasks[src.ID]; t != nil {
-			t.After = append(t.After, after[l.ID]...)
+			t.After = append(t.After, b.after[l.ID]...)
 			continue
 		}
 		// Writing the source too makes this conflict with its deletion.
 		b.put(src)
-		b.task(l, l.Host, verbCreate, nil, after[l.ID])
+		b.task(l, l.Host, verbCreate, nil, b.after[l.ID])
 		b.say(l, throughAttach)
 	}
+}
+
+// comesAfter has the task of a new link come after others.
+func (b *creation) comesAfter(l *occi.Entity, tasks []uuid.UUID) {
+	if b.after == nil {
+		b.after = map[uuid.UUID][]uuid.UUID{}
+	}
+	b.after[l.ID] = append(b.after[l.ID], tasks...)
 }
 
 // autoParams names the action that is invoked on a new entity.

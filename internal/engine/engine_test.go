@@ -111,6 +111,8 @@ func draft(kind string, pairs ...any) *occi.Draft {
 			v = occi.Int(int64(x))
 		case float64:
 			v = occi.Float(x)
+		case bool:
+			v = occi.Bool(x)
 		}
 		d.Attributes = append(d.Attributes, occi.DraftAttr{Name: pairs[i].(string), Value: v})
 	}
@@ -269,7 +271,11 @@ func TestWhatIsInUseStays(t *testing.T) {
 	_, err := c.act(vol, "offline")
 	wantClass(t, err, occi.Conflict, "/compute/"+vm.ID.String())
 	c.mustAct(vm, "stop")
-	if err := c.delete(vol.ID); err != nil {
+	wantClass(t, c.delete(vol.ID), occi.Conflict, "/storage/"+vol.ID.String(), "attached", "/compute/"+vm.ID.String())
+	if _, err := c.act(vol, "offline"); err != nil {
+		t.Error(err)
+	}
+	if err := c.delete(vol.ID, c.get(vm.ID).Links[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	if x := c.get(vm.ID); len(x.Links) != 0 {

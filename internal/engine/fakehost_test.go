@@ -188,6 +188,33 @@ func (f *fakeHost) spec(id uuid.UUID) hypervisor.Domain {
 	return f.domains[id].spec
 }
 
+// domain and volume give what the host has.
+func (f *fakeHost) domain(id uuid.UUID) hypervisor.DomainStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.domains[id].status()
+}
+
+func (f *fakeHost) volume(id uuid.UUID) hypervisor.VolumeStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return *f.volumes[id]
+}
+
+// hold has the first call of an operation tell and wait.
+func (f *fakeHost) hold(operation string, entered chan<- struct{}, proceed <-chan struct{}) {
+	var once sync.Once
+	f.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
+		if op == operation {
+			once.Do(func() {
+				close(entered)
+				<-proceed
+			})
+		}
+		return nil
+	})
+}
+
 // has fails with ErrNotFound unless what devices need is there.
 func (f *fakeHost) has(disks []hypervisor.Disk, nics []hypervisor.NIC) error {
 	for _, d := range disks {

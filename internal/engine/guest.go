@@ -21,7 +21,7 @@ var metaName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,254}$`)
 
 // checkGuest refuses what a machine could not be told, and lists that name what it
 // cannot have: it would be allowed less than its owner means.
-func checkGuest(m *occi.Model, _, x *occi.Entity) []occi.Problem {
+func checkGuest(m *occi.Model, x *occi.Entity) []occi.Problem {
 	ps := checkMetadata(m, x)
 	k := m.Kind(x.Kind)
 	for _, role := range []string{roleReadable, roleWritable} {

@@ -39,14 +39,31 @@ func root(m *occi.Model, x *occi.Entity) *hypervisor.Disk {
 	return &hypervisor.Disk{ID: id, Volume: id, Target: rootTarget}
 }
 
-// makeRoot copies the image of a machine that has one. What is there of a machine
-// that is being created is what an attempt left that did not come to an end; the
-// disk of any other is only made if it is missing.
+// makeRoot makes the disk of a machine that has an image, at least of the size that the
+// machine is to have.
 func makeRoot(ctx context.Context, j *job) error {
 	disk := root(j.m, j.x)
 	if disk == nil {
 		return nil
 	}
+	if err := copyRoot(ctx, j, disk); err != nil {
+		return err
+	}
+	size := int64(role(j.m, j.x, roleDiskSize).Num * gib)
+	switch v := (hypervisor.Volume{ID: disk.Volume, SizeBytes: size}); {
+	case size == 0:
+		return nil
+	case j.verb == verbCreate:
+		return j.drv.CreateVolume(ctx, v)
+	default:
+		return scratch(ctx, j.drv, v)
+	}
+}
+
+// copyRoot copies the image of a machine. What is there of a machine that is being
+// created is what an attempt left that did not come to an end; the disk of any other
+// is only made if it is missing.
+func copyRoot(ctx context.Context, j *job, disk *hypervisor.Disk) error {
 	anew := false
 	if j.verb == verbCreate {
 		_, err := j.drv.Domain(ctx, j.x.ID)
@@ -97,12 +114,24 @@ func (b *creation) images(ctx context.Context) error {
 			ps = append(ps, occi.Problem{What: a.Name, Text: "the template's image " + x.Attributes.Get(a.Name).Text + " is gone"})
 		case failed(b.m, image):
 			ps = append(ps, occi.Problem{What: a.Name, Text: "the template's image " + b.m.Path(image) + " is in the state " + b.m.State(image)})
+		default:
+			ps = append(ps, tooSmall(b.m, x, image)...)
 		}
 	}
 	if len(ps) > 0 {
 		return final{occi.Problems(occi.Conflict, "the machine cannot be made of its template", ps)}
 	}
 	return nil
+}
+
+// tooSmall tells that the disk a machine is to have cannot hold its image.
+func tooSmall(m *occi.Model, x, image *occi.Entity) []occi.Problem {
+	has, asked := role(m, image, roleSize), role(m, x, roleDiskSize)
+	if asked.IsZero() || asked.Num >= has.Num {
+		return nil
+	}
+	return []occi.Problem{{What: roleAttr(m, x, roleDiskSize).Name,
+		Text: fmt.Sprintf("%s is less than the %s of the template's image %s", asked, has, m.Path(image))}}
 }
 
 // imagesApart names the machines whose image is on another host.
@@ -117,11 +146,13 @@ func (b *creation) imagesApart() []occi.Problem {
 	return ps
 }
 
-// keepImage lets a machine keep the image its disk is of, whatever template it
-// gets or loses.
-func (p *plan) keepImage(old, next *occi.Entity) {
-	if a := roleAttr(p.m, next, roleImage); a != nil {
-		next.Attributes.Set(a.Name, old.Attributes.Get(a.Name))
+// keepMade lets a machine keep the image its disk is of and the firmware it was made
+// with, whatever template it gets or loses.
+func (p *plan) keepMade(old, next *occi.Entity) {
+	for _, r := range []string{roleImage, roleFirmware} {
+		if a := roleAttr(p.m, next, r); a != nil {
+			next.Attributes.Set(a.Name, old.Attributes.Get(a.Name))
+		}
 	}
 }
 

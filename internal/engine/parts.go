@@ -34,6 +34,7 @@ func (j *job) param(name string) string { return j.params.Get(name).Text }
 type partOps struct {
 	machine bool // has devices
 	device  bool // is one
+	holds   bool // what it leads to is not deleted before it
 	define  func(context.Context, *job) error
 	update  func(context.Context, *job) error
 	remove  func(context.Context, *job) error
@@ -44,11 +45,11 @@ type partOps struct {
 
 // parts maps Kind.Host.
 var parts = map[string]*partOps{
-	"domain":  {machine: true, define: defineDomain, update: updateDomain, remove: removeDomain, check: checkGuest},
+	"domain":  {machine: true, define: defineDomain, update: updateDomain, remove: removeDomain, check: checkDomain},
 	"network": {define: defineNetwork, update: defineNetwork, remove: removeNetwork, check: checkNetwork},
 	"volume":  {define: defineVolume, update: defineVolume, remove: removeVolume, check: checkVolume},
 	"nic":     {device: true, define: attachNIC, update: reattachNIC, remove: detachNIC},
-	"disk":    {device: true, define: attachDisk, update: reattachDisk, remove: detachDisk},
+	"disk":    {device: true, holds: true, define: attachDisk, update: reattachDisk, remove: detachDisk},
 }
 
 // part gives what a host does for an entity; never nil.
@@ -118,6 +119,38 @@ func updateDomain(ctx context.Context, j *job) error {
 		return err
 	}
 	return j.drv.AdjustDomain(ctx, j.x.ID)
+}
+
+// checkDomain refuses what neither a host nor a guest could make of a machine.
+func checkDomain(m *occi.Model, old, x *occi.Entity) []occi.Problem {
+	return append(checkDisk(m, old, x), checkGuest(m, x)...)
+}
+
+// checkDisk refuses a size of a disk that there is not, and to shrink the one there is.
+func checkDisk(m *occi.Model, old, x *occi.Entity) []occi.Problem {
+	a, size := roleAttr(m, x, roleDiskSize), role(m, x, roleDiskSize)
+	if size.IsZero() || old != nil && role(m, old, roleDiskSize) == size || ofTemplate(m, x, a.Name) {
+		return nil
+	}
+	if root(m, x) == nil {
+		return []occi.Problem{{What: a.Name, Text: "the machine has no template with an image, of which its disk would be"}}
+	}
+	if old != nil && size.Num < role(m, old, roleDiskSize).Num {
+		return []occi.Problem{{What: a.Name, Text: fmt.Sprintf("%s is less than the present %s; disks never shrink", size, role(m, old, roleDiskSize))}}
+	}
+	return nil
+}
+
+// ofTemplate reports whether a mixin of an entity sets an attribute.
+func ofTemplate(m *occi.Model, x *occi.Entity, name string) bool {
+	for _, mx := range m.Closure(x.Mixins) {
+		for _, a := range mx.Attributes {
+			if a.Name == name && !a.Default.IsZero() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // removeScratch takes off the scratch disk of a machine that has come to have

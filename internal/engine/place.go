@@ -169,6 +169,9 @@ func (n *deviceNames) name(m *occi.Model, l *occi.Entity) error {
 		if err := n.disk(a, l); err != nil {
 			return err
 		}
+		if a := roleAttr(m, l, roleSerial); a != nil {
+			l.Attributes.Set(a.Name, occi.Str(hypervisor.DiskSerial(l.Target.ID)))
+		}
 	}
 	if a := roleAttr(m, l, roleInterface); a != nil {
 		given := l.Attributes.Get(a.Name).Text

@@ -10,9 +10,9 @@ import (
 )
 
 // Delete removes entities, all or none, with the links from and to them. They
-// are gone for clients at once; what is on a host goes in tasks. A network or
-// storage that a machine uses which is not stopped is a Conflict, unless the
-// machine is deleted with it.
+// are gone for clients at once; what is on a host goes in tasks. A network that a
+// machine uses which is not stopped is a Conflict, and so is a storage that is attached
+// to any, unless the machine or the link is deleted with it.
 func (e *Engine) Delete(ctx context.Context, c Caller, ids []uuid.UUID, o Options) (*Outcome, error) {
 	return retry(ctx, func() (*Outcome, error) {
 		p, err := e.begin(ctx, c, o)
@@ -27,7 +27,7 @@ func (e *Engine) Delete(ctx context.Context, c Caller, ids []uuid.UUID, o Option
 		if err != nil {
 			return nil, err
 		}
-		if ps := users.inUse(r.m); len(ps) > 0 {
+		if ps := users.keep(r.m); len(ps) > 0 {
 			return nil, final{occi.Problems(occi.Conflict, "what is in use cannot be deleted", ps)}
 		}
 		for _, l := range users.links {
@@ -136,20 +136,29 @@ func (r *removal) link(l *occi.Entity) {
 // already, or after the machines they go with.
 func (r *removal) await(ctx context.Context, leaving []*occi.Entity) error {
 	for _, l := range leaving {
-		tasks := l.Tasks
-		if len(tasks) == 0 {
-			src, err := r.e.store.EntityAny(ctx, l.Source.ID)
-			if errors.Is(err, occi.NotFound) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			tasks = src.Tasks
+		tasks, err := r.e.ending(ctx, l)
+		if err != nil {
+			return err
 		}
 		r.detached[l.Target.ID] = append(r.detached[l.Target.ID], tasks...)
 	}
 	return nil
+}
+
+// ending lists the tasks that end a link which is being deleted: its own, or those of
+// the machine that it goes with.
+func (e *Engine) ending(ctx context.Context, l *occi.Entity) ([]uuid.UUID, error) {
+	if len(l.Tasks) > 0 {
+		return l.Tasks, nil
+	}
+	src, err := e.store.EntityAny(ctx, l.Source.ID)
+	if errors.Is(err, occi.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return src.Tasks, nil
 }
 
 func (r *removal) removed(id uuid.UUID) bool {
@@ -205,13 +214,44 @@ type users struct {
 	leaving   []*occi.Entity // links that are being deleted
 	busy      []*occi.Entity // machines that are not stopped and have it as a device
 	busyLinks []*occi.Entity // their links
+	held      []*occi.Entity // links that keep what they lead to, of any machine
+}
+
+// keep names each resource that cannot go, and the machine that has it.
+func (u *users) keep(m *occi.Model) []occi.Problem {
+	var ps []occi.Problem
+	for _, l := range u.held {
+		ps = append(ps, occi.Problem{What: m.RefPath(l.Target), Text: "is attached to " + m.RefPath(l.Source)})
+	}
+	for i, l := range u.busyLinks {
+		if !part(m, l).holds {
+			ps = append(ps, u.busyOne(m, i))
+		}
+	}
+	return ps
+}
+
+// readers names each resource that a machine at work has without writing to it, and the
+// machine.
+func (u *users) readers(m *occi.Model) []occi.Problem {
+	var ps []occi.Problem
+	for i, l := range u.busyLinks {
+		if isTrue(role(m, l, roleReadOnly)) {
+			ps = append(ps, occi.Problem{What: m.RefPath(l.Target), Text: "cannot grow while " + m.Path(u.busy[i]) + " reads it"})
+		}
+	}
+	return ps
+}
+
+func (u *users) busyOne(m *occi.Model, i int) occi.Problem {
+	return occi.Problem{What: m.RefPath(u.busyLinks[i].Target), Text: "is in use by " + m.Path(u.busy[i])}
 }
 
 // inUse names each resource that a machine at work has, and the machine.
 func (u *users) inUse(m *occi.Model) []occi.Problem {
 	var ps []occi.Problem
-	for i, l := range u.busyLinks {
-		ps = append(ps, occi.Problem{What: m.RefPath(l.Target), Text: "is in use by " + m.Path(u.busy[i])})
+	for i := range u.busyLinks {
+		ps = append(ps, u.busyOne(m, i))
 	}
 	return ps
 }
@@ -237,6 +277,9 @@ func (e *Engine) users(ctx context.Context, targets []uuid.UUID, ignored map[uui
 		u.links = append(u.links, l)
 		if !ignored[l.Source.ID] && part(m, l).device {
 			ids = append(ids, l.Source.ID)
+			if part(m, l).holds && !ignored[l.ID] && !failed(m, l) {
+				u.held = append(u.held, l)
+			}
 		}
 	}
 	sources, err := e.entities(ctx, ids)

@@ -248,12 +248,16 @@ func TestACancelledCreationLeavesNothing(t *testing.T) {
 	}
 	<-entered
 	vol := made.Entities[0]
-	waiting, err := c.Create(c.ctx, engine.Caller{}, disk, []*occi.Draft{link(disk, vm, vol)}, engine.Options{})
+	reads := func(d *occi.Draft) *occi.Draft {
+		d.Attributes = append(d.Attributes, occi.DraftAttr{Name: "occid.storagelink.readonly", Value: occi.Bool(true)})
+		return d
+	}
+	waiting, err := c.Create(c.ctx, engine.Caller{}, disk, []*occi.Draft{reads(link(disk, vm, vol))}, engine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := draft(compute)
-	d.Links = []occi.DraftLink{{Kind: disk, Target: occi.URN(vol.ID)}}
+	d.Links = []occi.DraftLink{{Kind: disk, Target: occi.URN(vol.ID), Attributes: reads(&occi.Draft{}).Attributes}}
 	user, err := c.Create(c.ctx, engine.Caller{}, compute, []*occi.Draft{d}, engine.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -23,8 +23,12 @@ const (
 	roleEphemeral  = "domain.ephemeral.size"
 	roleEphemeralD = "domain.ephemeral.target"
 	roleImage      = "domain.image"
+	roleDiskSize   = "domain.disk.size"
+	roleFirmware   = "domain.firmware"
+	roleGraphics   = "domain.graphics"
 	rolePending    = "domain.pending"
 	roleSize       = "volume.size"
+	roleNoWrites   = "volume.readonly"
 	roleCopyOf     = "copy.of"
 	roleCopyTaken  = "copy.taken"
 	roleVLAN       = "network.vlan"
@@ -43,7 +47,9 @@ const (
 	roleNICAddress6   = "nic.address6"
 	roleNICGateway6   = "nic.gateway6"
 
-	roleTarget = "disk.target"
+	roleTarget   = "disk.target"
+	roleReadOnly = "disk.readonly"
+	roleSerial   = "disk.serial"
 )
 
 // hostRoles are the roles whose change a host must follow.
@@ -51,6 +57,7 @@ var hostRoles = map[string]bool{
 	roleVCPUs: true, roleMemory: true, roleArch: true, roleShares: true, roleKernel: true, roleInitrd: true,
 	roleCmdline: true, roleSize: true, roleVLAN: true, roleCIDR: true, roleGateway: true, roleAllocation: true,
 	roleMAC: true, roleNICAddress: true, roleNICAddress6: true, roleTarget: true, roleEphemeral: true, roleEphemeralD: true,
+	roleDiskSize: true, roleGraphics: true,
 }
 
 // gib is the unit that sizes are in, in bytes.
@@ -123,6 +130,8 @@ func domainOf(m *occi.Model, x *occi.Entity) hypervisor.Domain {
 		Kernel:      role(m, x, roleKernel).Text,
 		Initrd:      role(m, x, roleInitrd).Text,
 		Cmdline:     role(m, x, roleCmdline).Text,
+		Firmware:    role(m, x, roleFirmware).Text,
+		Graphics:    role(m, x, roleGraphics).Text != "none",
 	}
 	if own := root(m, x); own != nil {
 		d.Disks = append(d.Disks, *own)
@@ -143,8 +152,11 @@ func domainOf(m *occi.Model, x *occi.Entity) hypervisor.Domain {
 }
 
 func diskOf(m *occi.Model, l *occi.Entity) hypervisor.Disk {
-	return hypervisor.Disk{ID: l.ID, Volume: l.Target.ID, Target: diskName(role(m, l, roleTarget).Text)}
+	return hypervisor.Disk{ID: l.ID, Volume: l.Target.ID, Target: diskName(role(m, l, roleTarget).Text),
+		ReadOnly: isTrue(role(m, l, roleReadOnly))}
 }
+
+func isTrue(v occi.Value) bool { return v.Type == occi.Boolean && v.Num != 0 }
 
 func nicOf(m *occi.Model, l *occi.Entity) hypervisor.NIC {
 	n := hypervisor.NIC{ID: l.ID, Network: l.Target.ID, MAC: role(m, l, roleMAC).Text, Filtered: true}

@@ -55,7 +55,7 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 // become writes next over old if it is another, and has the host follow.
 func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 	next.Links = old.Links
-	b.keepImage(old, next)
+	b.keepMade(old, next)
 	b.keepAddress(old, next)
 	if part(b.m, old).machine {
 		if err := b.scratch(next); err != nil {
@@ -69,6 +69,15 @@ func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 	}
 	if same(old, next) && len(b.links) == 0 {
 		return nil
+	}
+	if role(b.m, old, roleSize) != role(b.m, next, roleSize) {
+		users, err := b.e.users(ctx, []uuid.UUID{old.ID}, nil)
+		if err != nil {
+			return err
+		}
+		if ps := users.readers(b.m); len(ps) > 0 {
+			return final{occi.Problems(occi.Conflict, "the change is not possible now", ps)}
+		}
 	}
 	b.puts[next.ID] = next
 	b.change.Puts = append([]*occi.Entity{next}, b.change.Puts...)

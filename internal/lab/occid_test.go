@@ -83,7 +83,17 @@ func TestLab(t *testing.T) {
 	disk := c.create("/storage/", entity{Kind: storage, Title: "disk", Attributes: map[string]any{"occi.storage.size": 0.0625}})
 	link := c.create("/storagelink/", entity{Kind: storageLink,
 		Source: &end{path(machine), compute}, Target: &end{path(disk), storage}})
-	says(lab.GuestDisk + "vda, 131072 sectors")
+	says(lab.GuestDisk + "vda, 131072 sectors, serial " + c.get(link).Attributes["occid.storagelink.serial"].(string))
+	c.refused(http.MethodDelete, disk, machine)
+	c.refused(http.MethodPost, disk+"?action=offline", machine)
+	c.send(http.MethodPost, disk+"?action=resize&size=0.09375", nil)
+	says(lab.GuestDisk + "vda, now 196608 sectors")
+	c.send(http.MethodPost, disk, entity{Attributes: map[string]any{"occi.storage.size": 0.125}})
+	says(lab.GuestDisk + "vda, now 262144 sectors")
+	c.detached(link, "vda", says)
+	link = c.create("/storagelink/", entity{Kind: storageLink, Attributes: map[string]any{"occid.storagelink.readonly": true},
+		Source: &end{path(machine), compute}, Target: &end{path(disk), storage}})
+	says(lab.GuestDisk + "vda, 262144 sectors, serial " + c.get(link).Attributes["occid.storagelink.serial"].(string) + ", read-only")
 
 	// The guest has no driver for a balloon, so that its memory stays as it is.
 	c.send(http.MethodPost, machine, entity{Attributes: map[string]any{"occi.compute.memory": 0.25}})
@@ -166,6 +176,30 @@ func (c *cloud) act(url, action, state string) {
 	}
 }
 
+// detached deletes a link that is a device in a running guest.
+func (c *cloud) detached(link, device string, says func(string)) {
+	c.t.Helper()
+	c.send(http.MethodDelete, link, nil)
+	says(lab.GuestDisk + device + " gone")
+}
+
+// refused makes a request that is a conflict with what another entity has.
+func (c *cloud) refused(method, url, other string) {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.ctx, method, url, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusConflict || !bytes.Contains(text, []byte(path(other))) {
+		c.t.Errorf("%s %s: %s, %v: %s; want a conflict with %s", method, url, resp.Status, err, text, other)
+	}
+}
+
 // made invokes an action that makes something, and gives the URL of that.
 func (c *cloud) made(url, action string) string {
 	c.t.Helper()
@@ -183,13 +217,13 @@ func (c *cloud) ofTemplate(h *lab.Host, guest lab.Guest, template string) string
 	term := template[strings.LastIndexByte(strings.TrimSuffix(template, "/"), '/')+1:]
 	copied := c.create("/compute/", entity{Kind: compute, Title: "copy",
 		Mixins: []string{directBoot, "http://schemas.occid.org/occi/os_tpl#" + strings.TrimSuffix(term, "/")}, Attributes: map[string]any{
-			"occi.compute.memory": 0.125, "occid.boot.kernel": guest.Kernel, "occid.boot.initrd": guest.Initrd, "occid.boot.cmdline": lab.Cmdline}})
+			"occi.compute.memory": 0.125, "occid.compute.disk.size": 0.25, "occid.boot.kernel": guest.Kernel, "occid.boot.initrd": guest.Initrd, "occid.boot.cmdline": lab.Cmdline}})
 	console, err := h.Console(path(copied)[len("/compute/"):])
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer console.Close()
-	for _, text := range []string{lab.GuestDisk + "vda, 131072 sectors", lab.GuestUp} {
+	for _, text := range []string{lab.GuestDisk + "vda, 524288 sectors", lab.GuestUp} {
 		if _, err := console.Wait(c.ctx, text); err != nil {
 			c.t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ func TestBackupsAndSnapshots(t *testing.T) {
 	c := newCloud(t)
 	wait := "Prefer: wait=20"
 	machine, disk := c.create("/compute/", `{"title":"m"}`), c.create("/storage/", `{"title":"data","size":2}`)
-	c.create("/storagelink/", `{"source":"`+machine+`","target":"`+disk+`"}`)
+	link := c.create("/storagelink/", `{"source":"`+machine+`","target":"`+disk+`"}`)
 	c.do("POST", machine+"?action=start", "", wait).want(t, 200)
 	made := map[string]string{}
 	for _, action := range []string{"backup", "snapshot"} {
@@ -34,6 +34,8 @@ func TestBackupsAndSnapshots(t *testing.T) {
 	c.do("POST", made["snapshot"]+"?action=resize&size=4", "", wait).want(t, 200, "occi.storage.size=4.0")
 	c.create("/storagelink/", `{"source":"`+machine+`","target":"`+made["snapshot"]+`"}`)
 	c.do("POST", machine+"?action=stop&method=poweroff", "", wait).want(t, 200)
+	c.do("DELETE", disk, "", wait).want(t, 409, disk, "attached", machine)
+	c.do("DELETE", link, "", wait).want(t, 200)
 	c.do("DELETE", disk, "", wait).want(t, 200)
 	c.do("GET", made["backup"], "").want(t, 200, `occi.storage.state="online"`)
 	c.do("POST", "/storage/?action=backup", "", wait).want(t, 200)

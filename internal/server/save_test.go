@@ -36,7 +36,10 @@ func TestSaveMakesATemplate(t *testing.T) {
 			t.Errorf("the host has %d volumes, %v", len(volumes), err)
 		}
 		// Its first device is taken, and its image is nobody's to set.
-		c.do("POST", "/storagelink/", `{"source":"`+copied+`","target":"`+disk+`","deviceid":"/dev/vda"}`, json).want(t, 409, "vda")
+		other := c.create("/storage/", `{"title":"data","size":1}`)
+		c.do("POST", "/storagelink/", `{"source":"`+copied+`","target":"`+disk+`"}`, json).want(t, 409, disk, machine)
+		c.do("POST", "/storagelink/", `{"source":"`+copied+`","target":"`+other+`","deviceid":"/dev/vda"}`, json).want(t, 409, "vda")
+		c.do("DELETE", other, "", wait).want(t, 200)
 		c.do("POST", copied, `{"image":"`+disk+`"}`, json).want(t, 403, "occid.compute.image")
 		c.do("PUT", copied, c.do("GET", copied, "").text, "Content-Type: text/plain").want(t, 200, image)
 
