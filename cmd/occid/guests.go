@@ -25,9 +25,9 @@ import (
 // through the proxies of others.
 type guests struct {
 	handler *guest.Handler
-	gate    *guest.Gate  // nil without a listener
-	proxies net.Listener // of proxies
-	bridges bool
+	gate    *guest.Gate            // nil without a listener
+	proxies net.Listener           // of proxies
+	serves  func(name string) bool // which interfaces; nil for none
 }
 
 // drive gives the files of a machine's config drive.
@@ -39,7 +39,9 @@ func drive(_ context.Context, m *occi.Model, x *occi.Entity, linked map[uuid.UUI
 // options say so.
 func (s *service) openGuests(eng *engine.Engine) error {
 	o := s.options
-	s.guests = guests{bridges: o.GuestBridges == "auto"}
+	if o.GuestBridges[0] != "none" {
+		s.guests.serves = serves(o.GuestBridges)
+	}
 	var key guest.Key
 	if o.GuestListen != "" {
 		path := o.GuestKeyFile
@@ -90,8 +92,8 @@ func listenAt(address string) (net.Listener, error) {
 func (g *guests) serve(ctx context.Context, s *service) error {
 	var work sync.WaitGroup
 	defer work.Wait()
-	if g.bridges {
-		b := &guest.Bridges{Answerer: g.handler, Serves: libvirt.IsBridge, Logger: s.log}
+	if g.serves != nil {
+		b := &guest.Bridges{Answerer: g.handler, Serves: g.serves, Logger: s.log}
 		work.Go(func() { b.Run(ctx) })
 	}
 	if g.gate == nil {

@@ -121,7 +121,7 @@ func TestBadProxyOptions(t *testing.T) {
 		{[]string{"--server", "http://x", "--key-file", filepath.Join(dir, "none")}, []string{"--key-file", "none"}},
 		{[]string{"--server", "http://x", "--key-file", open}, []string{"--key-file", "open", "0600"}},
 		{[]string{"--server", "http://x", "--key-file", short}, []string{"--key-file", "short", "32"}},
-		{[]string{"--server", "http://x", "--key-file", good, "--bridges", "auto,br0"}, []string{"--bridges", "auto,br0"}},
+		{[]string{"--server", "http://x", "--key-file", good, "--bridges", "none,br0"}, []string{"--bridges", "none,br0"}},
 		{[]string{"--server", "http://x", "--key-file", good, "--bridges", ","}, []string{"--bridges"}},
 		{[]string{"--server", "http://x", "--key-file", good, "--log-format", "xml"}, []string{"log-format"}},
 		{[]string{"surplus"}, []string{"surplus"}},

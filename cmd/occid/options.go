@@ -6,10 +6,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/occid/occid/hypervisor/libvirt"
 )
 
 // options are what an operator can set. The name of an option is that of its
@@ -30,9 +33,10 @@ type options struct {
 	KeepKeys      time.Duration `default:"24h" env:"OCCID_KEEP_KEYS" placeholder:"TIME" help:"How long a request with an Idempotency-Key can be repeated; 0 for ever."`
 	LogFormat     string        `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
 	Dev           bool          `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
-	GuestBridges  string        `enum:"auto,none" default:"auto" env:"OCCID_GUEST_BRIDGES" placeholder:"WHICH" help:"Where machines ask about themselves: auto for the bridges of networks on this host, or none."`
-	GuestListen   string        `env:"OCCID_GUEST_LISTEN" placeholder:"ADDR" help:"Address at which occid guest-proxy of other hosts is answered, ADDR or unix:PATH."`
-	GuestKeyFile  string        `env:"OCCID_GUEST_KEY_FILE" placeholder:"FILE" help:"File with the key that proxies share (default: guest.key in --data, made if it is missing)."`
+
+	GuestBridges []string `sep:"," default:"auto" env:"OCCID_GUEST_BRIDGES" placeholder:"NAME" help:"Interfaces of this host at which machines ask about themselves: auto for the networks' own bridges, and names of others; or none."`
+	GuestListen  string   `env:"OCCID_GUEST_LISTEN" placeholder:"ADDR" help:"Address at which occid guest-proxy of other hosts is answered, ADDR or unix:PATH."`
+	GuestKeyFile string   `env:"OCCID_GUEST_KEY_FILE" placeholder:"FILE" help:"File with the key that proxies share (default: guest.key in --data, made if it is missing)."`
 
 	Statistics string        `enum:"asked,all" default:"asked" env:"OCCID_STATISTICS" placeholder:"WHICH" help:"Which machines show what they use: those asked for by the mixin statistics, or all."`
 	Observe    time.Duration `name:"statistics-interval" default:"15s" env:"OCCID_STATISTICS_INTERVAL" placeholder:"TIME" help:"How often the hosts are asked for that; 0 for never."`
@@ -86,6 +90,9 @@ func (o *options) finish() error {
 	if err := errors.Join(keeps("--keep-tasks", o.KeepTasks), keeps("--keep-keys", o.KeepKeys), observes(o.Observe)); err != nil {
 		return err
 	}
+	if err := bridges("--guest-bridges", o.GuestBridges); err != nil {
+		return err
+	}
 	if o.GuestKeyFile != "" && o.GuestListen == "" {
 		return errors.New("--guest-key-file is for --guest-listen, which is missing")
 	}
@@ -117,6 +124,21 @@ func observes(interval time.Duration) error {
 		return fmt.Errorf("--statistics-interval: %s is neither 0 nor a second or more", interval)
 	}
 	return nil
+}
+
+// bridges refuses a list of interfaces that is none.
+func bridges(option string, names []string) error {
+	if len(names) == 0 || slices.Contains(names, "") || len(names) > 1 && slices.Contains(names, "none") {
+		return fmt.Errorf("%s: %q is neither none nor auto and names of interfaces", option, strings.Join(names, ","))
+	}
+	return nil
+}
+
+// serves reports for each interface whether it is of such a list.
+func serves(names []string) func(name string) bool {
+	return func(name string) bool {
+		return slices.Contains(names, name) || slices.Contains(names, "auto") && libvirt.IsBridge(name)
+	}
 }
 
 // keeps refuses to forget at once what clients are about to ask for.

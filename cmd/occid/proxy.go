@@ -7,13 +7,10 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
-	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/guest"
 )
 
@@ -24,7 +21,7 @@ const proxyCommand = "guest-proxy"
 type proxyOptions struct {
 	Server    string   `required:"" env:"OCCID_SERVER" placeholder:"URL" help:"Where the server has --guest-listen: http://ADDR, https://NAME, or unix:PATH."`
 	KeyFile   string   `required:"" env:"OCCID_GUEST_KEY_FILE" placeholder:"FILE" help:"File that holds the server's --guest-key-file."`
-	Bridges   []string `sep:"," default:"auto" env:"OCCID_BRIDGES" placeholder:"NAME" help:"Interfaces to listen on; auto for those of the server's networks."`
+	Bridges   []string `sep:"," default:"auto" env:"OCCID_GUEST_BRIDGES" placeholder:"NAME" help:"Interfaces to listen on: auto for the networks' own bridges, and names of others."`
 	LogFormat string   `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
 }
 
@@ -39,10 +36,7 @@ func parseProxy(args []string) (*proxyOptions, error) {
 	if _, err := k.Parse(args); err != nil {
 		return nil, err
 	}
-	if slices.Contains(o.Bridges, "") || len(o.Bridges) > 1 && slices.Contains(o.Bridges, "auto") {
-		return nil, fmt.Errorf("--bridges: %s is neither auto nor names of interfaces", strings.Join(o.Bridges, ","))
-	}
-	return o, nil
+	return o, bridges("--bridges", o.Bridges)
 }
 
 // runProxy serves the machines of this host until a signal ends it.
@@ -59,12 +53,8 @@ func runProxy(o *proxyOptions, out, log io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("--server: %w", err)
 	}
-	serves := libvirt.IsBridge
-	if o.Bridges[0] != "auto" {
-		serves = func(name string) bool { return slices.Contains(o.Bridges, name) }
-	}
 	fmt.Fprintf(out, "occid %s answers guests for %s\n", version, o.Server)
-	b := &guest.Bridges{Answerer: p, Serves: serves, Logger: to, Opened: func(name string, at netip.AddrPort) {
+	b := &guest.Bridges{Answerer: p, Serves: serves(o.Bridges), Logger: to, Opened: func(name string, at netip.AddrPort) {
 		fmt.Fprintf(out, "%s: guests are answered at %s\n", name, at)
 	}}
 	b.Run(ctx)

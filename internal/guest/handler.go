@@ -40,7 +40,7 @@ type Answerer interface {
 // Config is what a Handler is made of. Engine and Bridge are required.
 type Config struct {
 	Engine Engine
-	// Bridge names the interface of a network on its host.
+	// Bridge names the interface that a network has of its own on its host.
 	Bridge func(network uuid.UUID) string
 	// Secret is what tokens are made with; servers that share it take each other's.
 	// Nil means one of this handler's own.

@@ -90,6 +90,7 @@ const (
 	roleNICGateway = "nic.gateway"
 	roleNICGate6   = "nic.gateway6"
 	roleNICAlloc   = "nic.allocation"
+	roleBridge     = "network.bridge"
 	roleCIDR       = "network.cidr"
 	roleCIDR6      = "network.cidr6"
 	roleGateway    = "network.gateway"

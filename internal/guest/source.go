@@ -110,23 +110,38 @@ func (s *source) read(ctx context.Context, m *occi.Model, p Peer) (*own, error) 
 	if err != nil {
 		return nil, err
 	}
-	var found *occi.Entity
+	var o *own
 	for _, l := range page.Entities {
-		if s.bridge(l.Target.ID) != p.Bridge || !works(m, l) || !has(m, l, p) {
+		if !works(m, l) || !has(m, l, p) {
 			continue
 		}
-		if found != nil {
+		one, err := s.owner(ctx, m, l)
+		if err != nil {
+			return nil, err
+		}
+		if one == nil || s.bridgeOf(one, l) != p.Bridge {
+			continue
+		}
+		if o != nil {
 			return nil, stranger
 		}
-		found = l
+		o = one
 	}
-	if found == nil {
+	if o == nil {
 		return nil, stranger
 	}
-	x, targets, err := s.engine.Linked(ctx, engine.Caller{}, found.Source.ID)
+	o.machine = MachineOf(m, o.entity, o.targets)
+	o.tree = sync.OnceValue(func() *ec2Tree { return ec2Of(o.machine) })
+	o.files = sync.OnceValue(func() map[string][]byte { return NoCloud(o.machine) })
+	return o, nil
+}
+
+// owner reads the machine of an interface, nil if it is gone.
+func (s *source) owner(ctx context.Context, m *occi.Model, l *occi.Entity) (*own, error) {
+	x, targets, err := s.engine.Linked(ctx, engine.Caller{}, l.Source.ID)
 	if err != nil {
 		if occi.ClassOf(err) == occi.NotFound {
-			return nil, stranger
+			return nil, nil
 		}
 		return nil, err
 	}
@@ -134,10 +149,16 @@ func (s *source) read(ctx context.Context, m *occi.Model, p Peer) (*own, error) 
 	for _, t := range targets {
 		o.targets[t.ID] = t
 	}
-	o.machine = MachineOf(m, x, o.targets)
-	o.tree = sync.OnceValue(func() *ec2Tree { return ec2Of(o.machine) })
-	o.files = sync.OnceValue(func() map[string][]byte { return NoCloud(o.machine) })
 	return o, nil
+}
+
+// bridgeOf names the bridge that an interface of a machine is at: its network's
+// operator's, or the network's own.
+func (s *source) bridgeOf(o *own, l *occi.Entity) string {
+	if name := text(o.model, o.targets[l.Target.ID], roleBridge); name != "" {
+		return name
+	}
+	return s.bridge(l.Target.ID)
 }
 
 // interfaces selects those with a MAC address, in the ways that it may have been
