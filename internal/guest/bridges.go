@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -46,52 +47,67 @@ type front struct {
 // Run listens until ctx ends, and returns when all is closed. What cannot be
 // listened to is logged, and tried again.
 func (b *Bridges) Run(ctx context.Context) {
-	var work sync.WaitGroup
-	defer work.Wait()
-	open := map[front]context.CancelFunc{}
-	failed := map[front]string{}
+	r := fronts{Bridges: b, open: map[front]context.CancelFunc{}, failed: map[front]string{}}
+	defer r.work.Wait()
 	tick := time.NewTicker(scanTime)
 	defer tick.Stop()
 	for {
-		there, err := b.there()
-		if err != nil {
+		if there, err := b.there(); err != nil {
 			b.Logger.Warn("interfaces not listed", "error", err)
-		}
-		for f, close := range open {
-			if _, ok := there[f.index]; !ok && err == nil {
-				close()
-				delete(open, f)
-			}
-		}
-		for index, name := range there {
-			for _, at := range Addresses {
-				f := front{index, at}
-				if open[f] != nil {
-					continue
-				}
-				l, err := listen(ctx, name, at)
-				if err != nil {
-					if failed[f] != err.Error() {
-						b.Logger.Warn("guests not served", "interface", name, "address", at.String(), "error", err)
-					}
-					failed[f] = err.Error()
-					continue
-				}
-				delete(failed, f)
-				until, cancel := context.WithCancel(ctx)
-				open[f] = cancel
-				b.Logger.Info("guests served", "interface", name, "address", at.String())
-				work.Go(func() { b.serve(until, l, name, index) })
-				if b.Opened != nil {
-					b.Opened(name, at)
-				}
-			}
+		} else {
+			r.follow(ctx, there)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// fronts are the listeners of a run.
+type fronts struct {
+	*Bridges
+	open   map[front]context.CancelFunc
+	failed map[front]string // why what is not open is not
+	work   sync.WaitGroup
+}
+
+// follow closes what is at interfaces that are gone, and opens what is missing.
+func (r *fronts) follow(ctx context.Context, there map[int]string) {
+	for f, end := range r.open {
+		if _, ok := there[f.index]; !ok {
+			end()
+			delete(r.open, f)
+		}
+	}
+	maps.DeleteFunc(r.failed, func(f front, _ string) bool { return there[f.index] == "" })
+	for index, name := range there {
+		for _, at := range Addresses {
+			if f := (front{index, at}); r.open[f] == nil {
+				r.listen(ctx, f, name)
+			}
+		}
+	}
+}
+
+// listen opens one listener.
+func (r *fronts) listen(ctx context.Context, f front, name string) {
+	l, err := listen(ctx, name, f.at)
+	if err != nil {
+		if r.failed[f] != err.Error() {
+			r.Logger.Warn("guests not served", "interface", name, "address", f.at.String(), "error", err)
+		}
+		r.failed[f] = err.Error()
+		return
+	}
+	delete(r.failed, f)
+	until, end := context.WithCancel(ctx)
+	r.open[f] = end
+	r.Logger.Info("guests served", "interface", name, "address", f.at.String())
+	r.work.Go(func() { r.serve(until, l, name, f.index) })
+	if r.Opened != nil {
+		r.Opened(name, f.at)
 	}
 }
 

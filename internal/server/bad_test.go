@@ -223,3 +223,49 @@ func wellFormed(r reply) error {
 	}
 	return nil
 }
+
+// endless is a descriptor whose user data goes on for ever.
+type endless struct{ read int }
+
+func (e *endless) Read(b []byte) (int, error) {
+	const head = `{"type":"compute","mixins":["http://schemas.ogf.org/occi/infrastructure/compute#user_data"],"userdata":"#!/bin/sh\n`
+	for i := range b {
+		b[i] = 'x'
+		if e.read < len(head) {
+			b[i] = head[e.read]
+		}
+		e.read++
+	}
+	return len(b), nil
+}
+
+// TestBigUserData refuses user data of 100 MB by its size, and what is longer than a
+// machine can be handed by naming the limit.
+func TestBigUserData(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	send := func(size int64) (int, string) {
+		source := &endless{}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+"/compute/", io.MultiReader(io.LimitReader(source, size-2), strings.NewReader(`"}`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.ContentLength = size
+		req.Header.Set("Content-Type", "application/json")
+		resp := c.send(req)
+		return resp.StatusCode, resp.text
+	}
+	before := c.revision()
+	if status, text := send(100 << 20); status != http.StatusRequestEntityTooLarge || !strings.Contains(text, "1048576") {
+		t.Errorf("100 MB: %d %s", status, text)
+	}
+	if status, text := send(100 << 10); status != http.StatusBadRequest || !strings.Contains(text, "occi.compute.userdata") || !strings.Contains(text, "65536") {
+		t.Errorf("100 kB: %d %s", status, text)
+	}
+	if c.revision() != before {
+		t.Error("a request that is refused leaves something")
+	}
+	if status, text := send(60 << 10); status != http.StatusCreated {
+		t.Errorf("60 kB: %d %s", status, text)
+	}
+}
