@@ -3,6 +3,7 @@ package hypervisor
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"time"
 
@@ -93,13 +94,28 @@ type Driver interface {
 	Networks(ctx context.Context) ([]NetworkStatus, error)
 
 	// CreateVolume makes a qcow2 volume, or grows an existing one to
-	// v.SizeBytes. Shrinking is ErrInvalid.
+	// v.SizeBytes. Shrinking is ErrInvalid. ErrNotFound means that what it is to be
+	// backed by is missing; what a volume that is there is backed by stays.
 	CreateVolume(ctx context.Context, v Volume) error
+	// WriteVolume makes the volume what r gives: a whole qcow2 file of size bytes with
+	// neither a backing file nor data in another file, which is not looked into beyond
+	// its header; what cannot be one is ErrInvalid. Nothing may use the volume. It is
+	// made anew, and is gone if this fails. r may be read until its next Read returns
+	// after ctx has ended.
+	WriteVolume(ctx context.Context, id uuid.UUID, r io.Reader, size int64) error
+	// ReadVolume gives w the volume's file; of one that is backed by another only what
+	// differs from that. Nothing may write to the volume meanwhile. A host whose
+	// volumes hold nothing answers ErrInvalid.
+	ReadVolume(ctx context.Context, id uuid.UUID, w io.Writer) error
 	// CopyVolume makes volume to an independent copy of another, in place of what is
 	// left of an earlier attempt; nothing may use it. A running domain may go on
-	// writing to the original: the copy is as that was at one moment.
+	// writing to the original: the copy is as that was at one moment. It depends on
+	// nothing that the original is backed by.
 	CopyVolume(ctx context.Context, from, to uuid.UUID) error
-	// DeleteVolume removes it.
+	// Overlays lists the volumes that a Driver made and that are backed by a volume,
+	// which need not be there any more.
+	Overlays(ctx context.Context, id uuid.UUID) ([]uuid.UUID, error)
+	// DeleteVolume removes it, whether others are backed by it or not.
 	DeleteVolume(ctx context.Context, id uuid.UUID) error
 	// Volumes lists the volumes that a Driver made on this host.
 	Volumes(ctx context.Context) ([]VolumeStatus, error)
@@ -255,6 +271,10 @@ const (
 type Volume struct {
 	ID        uuid.UUID
 	SizeBytes int64
+	// Backing, unless it is the nil UUID, is another volume that this one begins as and
+	// stores the differences from: nothing may write to it any more, and it must stay
+	// as long as this one. SizeBytes must not be less than its size; 0 means that.
+	Backing uuid.UUID
 }
 
 // State is what a domain is doing.

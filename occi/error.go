@@ -27,6 +27,7 @@ const (
 	Media        Class = "unknown media" // the request's media type is not read
 	Unsupported  Class = "unsupported"   // not implemented, as a higher OCCI version
 	Unavailable  Class = "unavailable"   // a host or the store does not answer now
+	Full         Class = "full"          // there is no room to store it
 	Internal     Class = "internal"      // a fault of ours; its text is not for clients
 )
 

@@ -69,10 +69,11 @@ var standard = map[string][]string{
 		"occid.task.attempts integer ro", "occid.task.error string ro", "occid.task.entity string ro",
 		"occid.task.who string ro", "occid.task.created string ro", "occid.task.started string ro",
 		"occid.task.finished string ro"},
-	occid + "tasklink":                               nil,
-	"http://schemas.occid.org/occi/storage#copy":     {"occid.copy.of string ro", "occid.copy.taken string ro"},
-	"http://schemas.occid.org/occi/storage#backup":   nil,
-	"http://schemas.occid.org/occi/storage#image":    {"occid.storage.readonly boolean init =true"},
+	occid + "tasklink":                             nil,
+	"http://schemas.occid.org/occi/storage#copy":   {"occid.copy.of string ro", "occid.copy.taken string ro"},
+	"http://schemas.occid.org/occi/storage#backup": nil,
+	"http://schemas.occid.org/occi/storage#image": {"occid.storage.readonly boolean init =true", "occid.image.source string init",
+		"occid.image.checksum string init", "occid.image.file string ro", "occid.image.stamp string ro"},
 	"http://schemas.occid.org/occi/storage#snapshot": nil,
 	"http://schemas.occid.org/occi/compute#guest": {"occid.guest.metadata string rw", "occid.guest.readable string rw",
 		"occid.guest.writable string rw", "occid.guest.token string rw", "occid.guest.ready boolean rw"},
@@ -230,7 +231,7 @@ func TestStates(t *testing.T) {
 		"network": "inactive-up>active active-down>inactive error-up>active error-down>inactive",
 		"storage": "offline-online>online online-offline>offline error-online>online error-offline>offline " +
 			"offline-resize>offline online-resize>online " +
-			"offline-backup>offline online-backup>online offline-snapshot>offline online-snapshot>online",
+			"offline-backup>offline online-backup>online offline-snapshot>offline online-snapshot>online online-template>online",
 		"networkinterface": "inactive->active active->inactive error->active error->inactive",
 		"storagelink":      "inactive->active active->inactive error->active error->inactive",
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,11 +39,32 @@ type options struct {
 	GuestListen  string   `env:"OCCID_GUEST_LISTEN" placeholder:"ADDR" help:"Address at which occid guest-proxy of other hosts is answered, ADDR or unix:PATH."`
 	GuestKeyFile string   `env:"OCCID_GUEST_KEY_FILE" placeholder:"FILE" help:"File with the key that proxies share (default: guest.key in --data, made if it is missing)."`
 
-	Statistics string        `enum:"asked,all" default:"asked" env:"OCCID_STATISTICS" placeholder:"WHICH" help:"Which machines show what they use: those asked for by the mixin statistics, or all."`
-	Observe    time.Duration `name:"statistics-interval" default:"15s" env:"OCCID_STATISTICS_INTERVAL" placeholder:"TIME" help:"How often the hosts are asked for that; 0 for never."`
+	Statistics   string        `enum:"asked,all" default:"asked" env:"OCCID_STATISTICS" placeholder:"WHICH" help:"Which machines show what they use: those asked for by the mixin statistics, or all."`
+	Observe      time.Duration `name:"statistics-interval" default:"15s" env:"OCCID_STATISTICS_INTERVAL" placeholder:"TIME" help:"How often the hosts are asked for that; 0 for never."`
+	Images       string        `env:"OCCID_IMAGES" placeholder:"DIR" help:"Directory of images that become OS templates (default: images in --data, if it exists)."`
+	ImageHosts   []string      `sep:"," env:"OCCID_IMAGE_HOSTS" placeholder:"HOST" help:"Hosts that images may be fetched from by https, *.example.org for all below; none by default."`
+	ImagePrivate bool          `env:"OCCID_IMAGE_PRIVATE" help:"Fetch images from addresses that are not public, too."`
+	ImageCA      string        `name:"image-ca" env:"OCCID_IMAGE_CA" placeholder:"FILE" help:"Certificates to trust beside the system's where images are fetched from."`
+	MaxImage     size          `default:"64GiB" env:"OCCID_MAX_IMAGE" placeholder:"SIZE" help:"How large the file of an image may be."`
+	KeepUploads  time.Duration `default:"24h" env:"OCCID_KEEP_UPLOADS" placeholder:"TIME" help:"How long an upload that has not come to its end is kept; 0 for ever."`
 
 	Config  string           `env:"OCCID_CONFIG" placeholder:"FILE" help:"YAML file of these options."`
 	Version kong.VersionFlag `help:"Print the version and end."`
+}
+
+// size is a number of bytes, written with a unit as in 64GiB.
+type size int64
+
+// UnmarshalText reads a size.
+func (s *size) UnmarshalText(text []byte) error {
+	number := strings.TrimRight(string(text), "KMGTiB")
+	unit, known := map[string]int64{"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}[string(text)[len(number):]]
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || !known || n <= 0 || n > 1<<50/unit {
+		return fmt.Errorf("%q is no size such as 64GiB", text)
+	}
+	*s = size(n * unit)
+	return nil
 }
 
 // parse reads the options and checks what can be checked of them alone.
@@ -87,7 +109,7 @@ func (o *options) finish() error {
 	if err := loopback(o.Listen); err != nil {
 		return err
 	}
-	if err := errors.Join(keeps("--keep-tasks", o.KeepTasks), keeps("--keep-keys", o.KeepKeys), observes(o.Observe)); err != nil {
+	if err := errors.Join(keeps("--keep-tasks", o.KeepTasks), keeps("--keep-keys", o.KeepKeys), keeps("--keep-uploads", o.KeepUploads), observes(o.Observe)); err != nil {
 		return err
 	}
 	if err := bridges("--guest-bridges", o.GuestBridges); err != nil {
@@ -95,6 +117,11 @@ func (o *options) finish() error {
 	}
 	if o.GuestKeyFile != "" && o.GuestListen == "" {
 		return errors.New("--guest-key-file is for --guest-listen, which is missing")
+	}
+	if standard := filepath.Join(o.Data, "images"); o.Images == "" {
+		if info, err := os.Stat(standard); err == nil && info.IsDir() {
+			o.Images = standard
+		}
 	}
 	seen := map[string]bool{}
 	for _, uri := range o.Libvirt {

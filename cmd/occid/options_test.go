@@ -27,27 +27,34 @@ func TestOptions(t *testing.T) {
 		name string
 		args []string
 		env  map[string]string
-		want options
+		want func(*options) // how the options differ from the defaults
 	}{
-		{"nothing", nil, nil,
-			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
-		{"a file", []string{"--config", config}, nil,
-			options{Listen: "127.0.0.1:1", DB: "sqlite:/from/file/occid.db", Libvirt: []string{"test:///default", "qemu:///system"}, Data: "/from/file",
-				LogFormat: "json", GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
+		{"nothing", nil, nil, func(*options) {}},
+		{"a file", []string{"--config", config}, nil, func(o *options) {
+			o.Listen, o.DB, o.Libvirt = "127.0.0.1:1", "sqlite:/from/file/occid.db", []string{"test:///default", "qemu:///system"}
+			o.Data, o.Dev, o.Config = "/from/file", true, config
+		}},
 		{"flags over variables over a file", []string{"--listen", "127.0.0.1:3"},
 			map[string]string{"OCCID_CONFIG": config, "OCCID_LISTEN": "127.0.0.1:2", "OCCID_DATA": "/from/env", "OCCID_LIBVIRT": "a:///,b:///"},
-			options{Listen: "127.0.0.1:3", DB: "sqlite:/from/env/occid.db", Libvirt: []string{"a:///", "b:///"}, Data: "/from/env",
-				LogFormat: "json", GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}, Dev: true, Config: config}},
-		{"how long to keep", []string{"--keep-keys", "0"}, map[string]string{"OCCID_KEEP_TASKS": "90m"},
-			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 90 * time.Minute, BootDirs: []string{"/var/lib/libvirt/boot"}}},
-		{"guests", []string{"--guest-bridges", "none", "--guest-listen", "unix:/run/x", "--guest-key-file", "k"}, nil,
-			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: []string{"none"},
-				GuestListen: "unix:/run/x", GuestKeyFile: "k", Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
-		{"statistics", []string{"--statistics", "all", "--statistics-interval", "1m"}, nil,
-			options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: []string{"auto"},
-				Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}, Statistics: "all", Observe: time.Minute}},
-		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret},
-			options{Listen: "127.0.0.1:8787", DB: "postgres://occid:secret@db/occid", DBFile: secret, Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"}}},
+			func(o *options) {
+				o.Listen, o.DB, o.Libvirt = "127.0.0.1:3", "sqlite:/from/env/occid.db", []string{"a:///", "b:///"}
+				o.Data, o.Dev, o.Config = "/from/env", true, config
+			}},
+		{"how long to keep", []string{"--keep-keys", "0"}, map[string]string{"OCCID_KEEP_TASKS": "90m"}, func(o *options) {
+			o.KeepTasks, o.KeepKeys = 90*time.Minute, 0
+		}},
+		{"guests", []string{"--guest-bridges", "none", "--guest-listen", "unix:/run/x", "--guest-key-file", "k"}, nil, func(o *options) {
+			o.GuestBridges, o.GuestListen, o.GuestKeyFile = []string{"none"}, "unix:/run/x", "k"
+		}},
+		{"statistics", []string{"--statistics", "all", "--statistics-interval", "1m"}, nil, func(o *options) {
+			o.Statistics, o.Observe = "all", time.Minute
+		}},
+		{"images", []string{"--images", dir, "--image-hosts", "a,*.b", "--image-private", "--max-image", "3MiB", "--keep-uploads", "1h"}, nil, func(o *options) {
+			o.Images, o.ImageHosts, o.ImagePrivate, o.MaxImage, o.KeepUploads = dir, []string{"a", "*.b"}, true, 3<<20, time.Hour
+		}},
+		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret}, func(o *options) {
+			o.DB, o.DBFile = "postgres://occid:secret@db/occid", secret
+		}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			for name, value := range x.env {
@@ -57,10 +64,11 @@ func TestOptions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if x.want.Statistics == "" {
-				x.want.Statistics, x.want.Observe = "asked", 15*time.Second
-			}
-			if d := cmp.Diff(&x.want, got); d != "" {
+			want := options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json",
+				GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"},
+				Statistics: "asked", Observe: 15 * time.Second, MaxImage: 64 << 30, KeepUploads: day}
+			x.want(&want)
+			if d := cmp.Diff(want, *got); d != "" {
 				t.Error(d)
 			}
 		})

@@ -18,6 +18,7 @@ import (
 
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/image"
 	"github.com/occid/occid/internal/server"
 	"github.com/occid/occid/spec"
 	"github.com/occid/occid/store"
@@ -85,8 +86,14 @@ func (s *service) open(ctx context.Context) error {
 	if s.seams.store != nil {
 		kept = s.seams.store(st)
 	}
+	images, err := image.Open(image.Config{Dir: filepath.Join(o.Data, "uploads"), Files: o.Images, Most: int64(o.MaxImage),
+		Hosts: o.ImageHosts, Private: o.ImagePrivate, CA: o.ImageCA})
+	if err != nil {
+		return fmt.Errorf("images: %w", err)
+	}
 	eng := engine.New(engine.Config{Store: kept, Model: s.registry.model, Hosts: hosts, Worker: worker,
-		Seed: drive, KeepStopped: o.KeepStopped, KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys,
+		Images: images, KeepUploads: o.KeepUploads, Seed: drive,
+		KeepStopped: o.KeepStopped, KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys,
 		Observe: o.Observe, ObserveAll: o.Statistics == "all", Logger: s.log})
 	if err := eng.Start(ctx); err != nil {
 		return err

@@ -89,6 +89,8 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 		{"CopyVolumeInUse", (*suite).copyVolumeInUse},
 		{"Statistics", (*suite).statistics},
 		{"StatisticsOfOthers", (*suite).statisticsOfOthers},
+		{"Overlays", (*suite).overlays},
+		{"Content", (*suite).content},
 		{"Events", (*suite).events},
 		{"Ended", (*suite).ended},
 		{"Closed", (*suite).closed},

@@ -46,7 +46,7 @@ func (d *Driver) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
 		if user != nil && !s.simulated {
 			return user.backup(ctx, target, to, info.Capacity)
 		}
-		return s.addVolume(ctx, opVolumeClone, to, info.Capacity, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
+		return s.addVolume(ctx, opVolumeClone, to, info.Capacity, nil, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
 			return pool.StorageVolCreateXMLFrom(doc, v, 0)
 		})
 	})
@@ -64,7 +64,7 @@ func underWay(err error) error {
 // backup has a running domain copy one of its disks into a new volume, and removes
 // that if it does not succeed.
 func (m *machine) backup(ctx context.Context, target string, to uuid.UUID, size uint64) (err error) {
-	if err := m.makeVolume(ctx, to, size); err != nil {
+	if err := m.makeVolume(ctx, to, size, nil); err != nil {
 		return err
 	}
 	defer func() {

@@ -40,6 +40,15 @@ func (s *session) startPool(ctx context.Context, pool *libvirt.StoragePool, name
 	if err != nil || active {
 		return err
 	}
+	err = s.bringUp(ctx, pool, name)
+	// Another call may have been faster.
+	if active, aerr := pool.IsActive(); err != nil && aerr == nil && active {
+		return nil
+	}
+	return err
+}
+
+func (s *session) bringUp(ctx context.Context, pool *libvirt.StoragePool, name string) error {
 	id, err := pool.GetUUIDString()
 	if err != nil {
 		return err
@@ -52,12 +61,7 @@ func (s *session) startPool(ctx context.Context, pool *libvirt.StoragePool, name
 			return err
 		}
 	}
-	err = s.change(ctx, opPoolCreate, func() error { return pool.Create(libvirt.STORAGE_POOL_CREATE_NORMAL) })
-	// Another call may have been faster.
-	if active, aerr := pool.IsActive(); err != nil && aerr == nil && active {
-		return nil
-	}
-	return err
+	return s.change(ctx, opPoolCreate, func() error { return pool.Create(libvirt.STORAGE_POOL_CREATE_NORMAL) })
 }
 
 // ensurePool finds a pool, or makes it in dir on the host, and makes it active.

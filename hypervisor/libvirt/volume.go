@@ -67,13 +67,17 @@ func (s *session) fileOf(ctx context.Context, name string) (string, error) {
 // of 4,096 bytes.
 func (d *Driver) CreateVolume(ctx context.Context, spec hypervisor.Volume) error {
 	return d.do(ctx, "create volume", spec.ID, func(ctx context.Context, s *session) error {
-		if spec.SizeBytes <= 0 {
+		if spec.SizeBytes < 0 || spec.SizeBytes == 0 && spec.Backing == uuid.Nil {
 			return fmt.Errorf("%w: %d bytes", hypervisor.ErrInvalid, spec.SizeBytes)
 		}
 		size := uint64(spec.SizeBytes+block-1) / block * block
 		v, err := s.findVolume(ctx, spec.ID)
 		if errors.Is(err, hypervisor.ErrNotFound) {
-			return s.makeVolume(ctx, spec.ID, size)
+			backing, err := s.backing(ctx, spec.Backing, &size)
+			if err != nil {
+				return err
+			}
+			return s.makeVolume(ctx, spec.ID, size, backing)
 		}
 		if err != nil {
 			return err
@@ -84,7 +88,7 @@ func (d *Driver) CreateVolume(ctx context.Context, spec hypervisor.Volume) error
 			return err
 		}
 		switch {
-		case info.Capacity == size:
+		case info.Capacity == size || spec.SizeBytes == 0:
 			return nil
 		case info.Capacity > size:
 			return fmt.Errorf("%w: it has %d bytes and cannot shrink to %d", hypervisor.ErrInvalid, info.Capacity, size)
@@ -93,20 +97,50 @@ func (d *Driver) CreateVolume(ctx context.Context, spec hypervisor.Volume) error
 	})
 }
 
-// makeVolume makes an empty volume.
-func (s *session) makeVolume(ctx context.Context, id uuid.UUID, size uint64) error {
-	return s.addVolume(ctx, opVolumeCreate, id, size, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
+// makeVolume makes a volume that is as its backing, or empty if that is nil.
+func (s *session) makeVolume(ctx context.Context, id uuid.UUID, size uint64, backing *libvirtxml.StorageVolumeBackingStore) error {
+	return s.addVolume(ctx, opVolumeCreate, id, size, backing, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
 		return pool.StorageVolCreateXML(doc, 0)
 	})
 }
 
+// backing describes the volume that another of a size, 0 for its own, is to be
+// backed by; nil for the nil UUID.
+func (s *session) backing(ctx context.Context, id uuid.UUID, size *uint64) (*libvirtxml.StorageVolumeBackingStore, error) {
+	if id == uuid.Nil {
+		return nil, nil
+	}
+	v, err := s.findVolume(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = v.Free() }()
+	info, err := v.GetInfo()
+	if err != nil {
+		return nil, err
+	}
+	if *size == 0 {
+		*size = info.Capacity
+	}
+	if info.Capacity > *size {
+		return nil, fmt.Errorf("%w: %d bytes are less than the %d of what it is backed by", hypervisor.ErrInvalid, *size, info.Capacity)
+	}
+	file, err := v.GetPath()
+	if err != nil {
+		return nil, err
+	}
+	// The format is named: guests can write anything at the beginning of a file.
+	return &libvirtxml.StorageVolumeBackingStore{Path: file, Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}}, nil
+}
+
 // addVolume has add make a volume that it describes to the pool.
-func (s *session) addVolume(ctx context.Context, op string, id uuid.UUID, size uint64, add addFile) error {
+func (s *session) addVolume(ctx context.Context, op string, id uuid.UUID, size uint64, backing *libvirtxml.StorageVolumeBackingStore, add addFile) error {
 	return s.addFile(ctx, op, libvirtxml.StorageVolume{
-		Name:       volumeName(id),
-		Capacity:   &libvirtxml.StorageVolumeSize{Unit: "bytes", Value: size},
-		Allocation: &libvirtxml.StorageVolumeSize{Unit: "bytes"},
-		Target:     &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}},
+		BackingStore: backing,
+		Name:         volumeName(id),
+		Capacity:     &libvirtxml.StorageVolumeSize{Unit: "bytes", Value: size},
+		Allocation:   &libvirtxml.StorageVolumeSize{Unit: "bytes"},
+		Target:       &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}},
 	}, add)
 }
 
@@ -169,10 +203,18 @@ func (s *session) remakeVolume(ctx context.Context, v *libvirt.StorageVol, size 
 	if err != nil {
 		return err
 	}
+	doc, err := v.GetXMLDesc(0)
+	if err != nil {
+		return err
+	}
+	var was libvirtxml.StorageVolume
+	if err := was.Unmarshal(doc); err != nil {
+		return err
+	}
 	if err := s.change(ctx, opVolumeDelete, func() error { return v.Delete(libvirt.STORAGE_VOL_DELETE_NORMAL) }); err != nil {
 		return err
 	}
-	return s.makeVolume(ctx, volumeID(name), size)
+	return s.makeVolume(ctx, volumeID(name), size, was.BackingStore)
 }
 
 // userOf finds the running domain that has a file as a disk, and the disk's

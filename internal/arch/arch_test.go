@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"hypervisor":           {},
 	"hypervisor/...":       {"hypervisor"},
 	"internal/engine":      {"occi", "hypervisor", "internal/auth", "internal/failpoint", "internal/iso"},
+	"internal/image":       {"occi"},
 	"internal/auth":        {"occi"},
 	"internal/guest":       {"occi", "render", "internal/engine", "internal/auth"},
 	"internal/server":      {"occi", "render", "internal/engine", "internal/auth"},

@@ -88,6 +88,7 @@ type acts struct {
 	waitFor   []*occi.Task
 	free      []uuid.UUID // no machine at work may use them
 	grown     []uuid.UUID // none may have them and not write to them
+	apart     []uuid.UUID // no machine may be linked to them
 	made      []uuid.UUID // new entities
 	conflicts []occi.Problem
 }
@@ -117,6 +118,9 @@ func (a *acts) refused(ctx context.Context) error {
 		return err
 	}
 	a.conflicts = append(a.conflicts, users.readers(a.m)...)
+	if err := a.linked(ctx); err != nil {
+		return err
+	}
 	if len(a.conflicts) > 0 {
 		return final{occi.Problems(occi.Conflict, "the action is not possible now", a.conflicts)}
 	}
@@ -161,6 +165,10 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 	if err := a.allowed(x, op, params); err != nil {
 		return err
 	}
+	if op.marks {
+		a.marked(x, action, params)
+		return nil
+	}
 	if op.copies != nil {
 		return a.copied(x, action, params, through)
 	}
@@ -188,7 +196,7 @@ func (a *acts) expected(x *occi.Entity, s *occi.States) string {
 	state := x.Attributes.Get(s.Attribute).Text
 	for _, t := range a.pending[x.ID] {
 		verb := t.Verb
-		if verb == verbCreate || verb == verbRemake {
+		if verb == verbCreate || verb == verbRemake || verb == verbContent {
 			verb = t.Attributes.Get(paramAuto).Text
 		}
 		if next, ok := s.Next(state, verb); ok {

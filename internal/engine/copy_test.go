@@ -80,6 +80,11 @@ func TestARepeatedActionShowsWhatTheFirstMade(t *testing.T) {
 		if len(second.Defined) != len(first.Defined) || len(first.Defined) > 0 && second.Defined[0].ID() != first.Defined[0].ID() {
 			t.Errorf("%s again defined %v, at first %v", action, second.Defined, first.Defined)
 		}
+		for _, x := range first.Defined {
+			if _, err := c.Undefine(c.ctx, engine.Caller{}, []string{x.ID()}, engine.Options{}); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := c.delete(first.Made[0].ID); err != nil {
 			t.Fatal(err)
 		}

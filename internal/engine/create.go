@@ -187,6 +187,9 @@ func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
 	if err := b.share(ctx); err != nil {
 		return nil, err
 	}
+	if err := b.sources(); err != nil {
+		return nil, err
+	}
 	if err := b.place(); err != nil {
 		return nil, err
 	}
@@ -291,7 +294,7 @@ func (b *creation) leaveTasks() {
 		if x.Host == "" {
 			continue
 		}
-		t := b.task(x, x.Host, verbCreate, b.autoParams(x), nil)
+		t := b.task(x, x.Host, verbCreate, fetchParams(b.m, x, b.autoParams(x)), nil)
 		if image := b.entity(imageOf(b.m, x)); image != nil {
 			t.Attributes.Set(paramFrom, occi.Str(image.ID.String()))
 			t.After = slices.Clone(image.Tasks)

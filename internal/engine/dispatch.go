@@ -20,6 +20,8 @@ const (
 	// idle is how long a dispatcher sleeps without a signal; what it would miss
 	// are tasks of other servers only.
 	idle = 30 * time.Second
+	// progressTime is how often the progress of a task that moves much is put down.
+	progressTime = time.Second
 	// taskTime bounds one attempt, beside what a guest may take.
 	taskTime = 3 * time.Minute
 	// settleTime bounds the writing of an outcome.
@@ -125,11 +127,12 @@ func (h *host) dispatch(ctx context.Context) {
 }
 
 // attempt is a claimed task that is about to run. work ends when somebody
-// cancels the task or the engine stops.
+// cancels the task or the engine stops. progress is in percent, -1 if not known.
 type attempt struct {
-	task *occi.Task
-	work context.Context
-	stop context.CancelCauseFunc
+	progress *atomic.Int32
+	task     *occi.Task
+	work     context.Context
+	stop     context.CancelCauseFunc
 }
 
 func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
@@ -147,7 +150,9 @@ func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
 	for _, t := range tasks {
 		work, stop := context.WithCancelCause(ctx)
 		h.e.running.add(t.ID, stop)
-		attempts = append(attempts, attempt{task: t, work: work, stop: stop})
+		a := attempt{task: t, work: work, stop: stop, progress: &atomic.Int32{}}
+		a.progress.Store(-1)
+		attempts = append(attempts, a)
 	}
 	return attempts, next, err
 }
@@ -158,7 +163,7 @@ func (h *host) run(ctx context.Context, a attempt) {
 	defer h.e.running.drop(t.ID)
 	defer a.stop(nil)
 	limit := taskTime + h.e.cfg.StopTimeout
-	if !t.Attributes.Get(paramFrom).IsZero() {
+	if moves(t) {
 		limit = copyTime
 	}
 	bounded, cancel := context.WithTimeout(a.work, limit)
@@ -166,7 +171,7 @@ func (h *host) run(ctx context.Context, a attempt) {
 	renewed := h.renew(bounded, a)
 	h.begin(t.Entity)
 	defer h.end(t.Entity)
-	x, err := h.perform(bounded, t)
+	x, err := h.perform(bounded, a)
 	cancel()
 	<-renewed
 	switch cause := context.Cause(a.work); {
@@ -186,12 +191,16 @@ var errLost = errors.New("the claim was lost")
 // does not succeed in time: by the end of the lease nothing may be done any more.
 func (h *host) renew(ctx context.Context, a attempt) <-chan struct{} {
 	done := make(chan struct{})
-	copied := *a.task
+	copied, last := *a.task, time.Now()
+	every := lease / 4
+	if moves(a.task) {
+		every = progressTime
+	}
 	go func() {
 		defer close(done)
 		end := time.AfterFunc(2*lease/3, func() { a.stop(errLost) })
 		defer end.Stop()
-		tick := time.NewTicker(lease / 4)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {
@@ -199,6 +208,11 @@ func (h *host) renew(ctx context.Context, a attempt) <-chan struct{} {
 				return
 			case <-tick.C:
 			}
+			now := int(a.progress.Load())
+			if now == copied.Progress && time.Since(last) < lease/4 {
+				continue
+			}
+			copied.Progress, last = now, time.Now()
 			err := h.e.store.Commit(ctx, &occi.Change{At: h.e.now(), Tasks: []*occi.Task{&copied}})
 			switch {
 			case err == nil:
@@ -258,7 +272,8 @@ func (h *host) superseded(ctx context.Context, t *occi.Task) bool {
 
 // perform does on the host what a task asks for, and gives what that is about as
 // it was before, nil if there is none.
-func (h *host) perform(ctx context.Context, t *occi.Task) (*occi.Entity, error) {
+func (h *host) perform(ctx context.Context, a attempt) (*occi.Entity, error) {
+	t := a.task
 	if t.Cancel {
 		return nil, errCancelled
 	}
@@ -266,6 +281,7 @@ func (h *host) perform(ctx context.Context, t *occi.Task) (*occi.Entity, error) 
 	if err != nil {
 		return nil, err
 	}
+	j.progress = func(percent int) { a.progress.Store(int32(percent)) }
 	return j.x, h.carryOut(ctx, j, t)
 }
 
@@ -279,6 +295,8 @@ func (h *host) carryOut(ctx context.Context, j *job, t *occi.Task) error {
 		return h.mended(ctx, j, ops.update)
 	case j.x.Deleted:
 		return errGone
+	case t.Verb == verbContent:
+		return h.takeUpload(ctx, j)
 	case t.Verb != verbCreate && t.Verb != verbRemake:
 		return h.operate(ctx, j, t.Verb, t.Attributes)
 	}
@@ -301,6 +319,9 @@ func (h *host) removable(ctx context.Context, j *job, ops *partOps) error {
 		}
 		if len(users.links) > 0 {
 			return occi.E(occi.Conflict, "it is in use by %s", j.m.RefPath(users.links[0].Source))
+		}
+		if ps, err := h.e.imageUsers(ctx, j.m, []*occi.Entity{j.x}, nil); err != nil || len(ps) > 0 {
+			return errors.Join(err, occi.Problems(occi.Conflict, "it is in use", ps))
 		}
 	}
 	return ops.remove(ctx, j)
@@ -343,16 +364,31 @@ func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{drv: h.drv, m: h.e.Model(), x: x, params: t.Attributes, verb: t.Verb, cfg: &h.e.cfg, entities: h.e.entities}
+	j := &job{drv: h.drv, m: h.e.Model(), x: x, params: t.Attributes, verb: t.Verb, task: t, cfg: &h.e.cfg, entities: h.e.entities}
 	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil {
 		return nil, occi.E(occi.Internal, "nothing on a host stands for a %s", x.Kind)
 	}
 	if x.Source.ID == uuid.Nil {
-		return j, nil
+		j.image, err = h.e.anyway(ctx, imageOf(j.m, x))
+		return j, err
 	}
-	j.src, err = h.e.store.EntityAny(ctx, x.Source.ID)
-	if errors.Is(err, occi.NotFound) {
-		err = nil
+	if j.src, err = h.e.anyway(ctx, x.Source.ID); err != nil {
+		return nil, err
+	}
+	if part(j.m, x).device && t.Verb != verbDelete {
+		j.target, err = h.e.anyway(ctx, x.Target.ID)
 	}
 	return j, err
+}
+
+// anyway gives an entity, be it deleted; nil if there is none.
+func (e *Engine) anyway(ctx context.Context, id uuid.UUID) (*occi.Entity, error) {
+	if id == uuid.Nil {
+		return nil, nil
+	}
+	x, err := e.store.EntityAny(ctx, id)
+	if errors.Is(err, occi.NotFound) {
+		return nil, nil
+	}
+	return x, err
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -42,6 +43,21 @@ type Store interface {
 	Ping(ctx context.Context) error
 }
 
+// Images takes in images that come from elsewhere, under the UUIDs of the entities
+// that they are for; see the image package for the contract of each method.
+type Images interface {
+	Staged(id uuid.UUID) (have, total int64, err error)
+	Receive(ctx context.Context, id uuid.UUID, offset, total int64, r io.Reader) (have int64, err error)
+	Verify(ctx context.Context, id uuid.UUID, sum []byte) error
+	Permitted(source string) error
+	Fetch(ctx context.Context, id uuid.UUID, source string, sum []byte, progress func(done, total int64)) error
+	Convert(ctx context.Context, id uuid.UUID, name string, progress func(done, total int64)) (r io.ReadCloser, size, disk int64, err error)
+	Files() (names, stamps []string, err error)
+	DiskOf(ctx context.Context, name string) (int64, error)
+	Drop(id uuid.UUID) error
+	Expire(ctx context.Context, age time.Duration, keep func(ctx context.Context, id uuid.UUID) (bool, error)) error
+}
+
 // Host is a hypervisor under a name that entities remember.
 type Host struct {
 	Name   string
@@ -54,6 +70,11 @@ type Config struct {
 	// Model gives what the provider defines; it may give another one later.
 	Model func() *occi.Model
 	Hosts []Host
+	// Images takes in what volumes are to hold; without it nothing is taken in.
+	Images Images
+	// KeepUploads is how long an upload that has not come to its end may rest; 0 means
+	// for ever.
+	KeepUploads time.Duration
 	// Worker names this server in claims; it must stay the same over a restart
 	// and differ between servers that share a database.
 	Worker string
@@ -139,6 +160,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		h.start(run)
 	}
 	e.work.Go(func() { e.purge(run) })
+	e.work.Go(func() { e.expireUploads(run) })
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/image"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/spec"
 	"github.com/occid/occid/store"
@@ -38,8 +39,11 @@ type cloud struct {
 	dsn   string
 	store *store.Store
 	model *occi.Model
-	ctx   context.Context
-	seed  func(x *occi.Entity, linked map[uuid.UUID]*occi.Entity) map[string][]byte // nil for none
+	// images takes in content; files is the operator's directory, "" for none.
+	images *image.Store
+	files  string
+	ctx    context.Context
+	seed   func(x *occi.Entity, linked map[uuid.UUID]*occi.Entity) map[string][]byte // nil for none
 }
 
 func newCloud(t *testing.T) *cloud {
@@ -74,6 +78,10 @@ func (c *cloud) open() {
 		c.t.Fatal(err)
 	}
 	c.store, c.model = st, m
+	c.images, err = image.Open(image.Config{Dir: filepath.Join(filepath.Dir(c.path), "uploads"), Files: c.files, Most: 64 << 20})
+	if err != nil {
+		c.t.Fatal(err)
+	}
 	c.Engine = c.server(st, "test")
 	if err := c.Start(c.ctx); err != nil {
 		c.t.Fatal(err)
@@ -83,7 +91,7 @@ func (c *cloud) open() {
 // server makes an engine that shares the cloud's host, and maybe its store.
 func (c *cloud) server(st engine.Store, worker string) *engine.Engine {
 	cfg := engine.Config{Store: st, Model: func() *occi.Model { return c.model }, Worker: worker,
-		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Logger: slog.New(slog.DiscardHandler)}
+		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Images: c.images, KeepUploads: time.Hour, Logger: slog.New(slog.DiscardHandler)}
 	if c.seed != nil {
 		cfg.Seed = func(_ context.Context, _ *occi.Model, x *occi.Entity, linked map[uuid.UUID]*occi.Entity) (map[string][]byte, error) {
 			return c.seed(x, linked), nil

@@ -2,7 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -19,6 +21,8 @@ type fakeHost struct {
 	domains  map[uuid.UUID]*fakeDomain
 	networks map[uuid.UUID]*hypervisor.NetworkStatus
 	volumes  map[uuid.UUID]*hypervisor.VolumeStatus
+	contents map[uuid.UUID]string    // of volumes that were written
+	backings map[uuid.UUID]uuid.UUID // what volumes are backed by
 	log      []string
 	// before, when set, is asked before each call, with the op "look" before those
 	// that change nothing; its error is the call's.
@@ -60,8 +64,8 @@ func (d *fakeDomain) setNIC(x hypervisor.NIC) {
 
 func newFakeHost() *fakeHost {
 	return &fakeHost{domains: map[uuid.UUID]*fakeDomain{}, networks: map[uuid.UUID]*hypervisor.NetworkStatus{},
-		volumes: map[uuid.UUID]*hypervisor.VolumeStatus{},
-		used:    map[uuid.UUID]hypervisor.Statistics{}, reasons: map[uuid.UUID]string{}, events: make(chan hypervisor.Event, 64)}
+		volumes: map[uuid.UUID]*hypervisor.VolumeStatus{}, contents: map[uuid.UUID]string{}, backings: map[uuid.UUID]uuid.UUID{},
+		used: map[uuid.UUID]hypervisor.Statistics{}, reasons: map[uuid.UUID]string{}, events: make(chan hypervisor.Event, 64)}
 }
 
 // intercept sets before.
@@ -237,6 +241,8 @@ func (f *fakeHost) wipe() {
 	clear(f.domains)
 	clear(f.networks)
 	clear(f.volumes)
+	clear(f.contents)
+	clear(f.backings)
 }
 
 func (f *fakeHost) StartDomain(ctx context.Context, id uuid.UUID) error {
@@ -409,9 +415,56 @@ func (f *fakeHost) CreateVolume(ctx context.Context, v hypervisor.Volume) error 
 		if have := f.volumes[v.ID]; have != nil && have.SizeBytes > v.SizeBytes {
 			return hypervisor.ErrInvalid
 		}
+		if v.Backing != uuid.Nil {
+			switch base := f.volumes[v.Backing]; {
+			case base == nil:
+				return fmt.Errorf("volume %s: %w", v.Backing, hypervisor.ErrNotFound)
+			case v.SizeBytes == 0:
+				v.SizeBytes = base.SizeBytes
+			case base.SizeBytes > v.SizeBytes:
+				return hypervisor.ErrInvalid
+			}
+			f.backings[v.ID] = v.Backing
+		}
 		f.volumes[v.ID] = &hypervisor.VolumeStatus{ID: v.ID, SizeBytes: v.SizeBytes}
 		return nil
 	})
+}
+
+// WriteVolume takes the whole of a file whose header tells the size of its disk.
+func (f *fakeHost) WriteVolume(ctx context.Context, id uuid.UUID, r io.Reader, size int64) error {
+	text, err := io.ReadAll(r)
+	if err != nil || int64(len(text)) != size {
+		return fmt.Errorf("%d of %d bytes: %w", len(text), size, err)
+	}
+	return f.change(ctx, "write volume", id, func() error {
+		f.volumes[id] = &hypervisor.VolumeStatus{ID: id, SizeBytes: int64(binary.BigEndian.Uint64(text[24:]))}
+		f.contents[id] = string(text)
+		return nil
+	})
+}
+
+func (f *fakeHost) Overlays(_ context.Context, id uuid.UUID) ([]uuid.UUID, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []uuid.UUID
+	for over, base := range f.backings {
+		if base == id {
+			out = append(out, over)
+		}
+	}
+	return out, nil
+}
+
+func (f *fakeHost) ReadVolume(ctx context.Context, id uuid.UUID, w io.Writer) error {
+	f.mu.Lock()
+	text, ok := f.contents[id]
+	f.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("volume %s: %w", id, hypervisor.ErrNotFound)
+	}
+	_, err := io.WriteString(w, text)
+	return err
 }
 
 func (f *fakeHost) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
@@ -428,6 +481,8 @@ func (f *fakeHost) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
 func (f *fakeHost) DeleteVolume(ctx context.Context, id uuid.UUID) error {
 	return f.change(ctx, "delete volume", id, func() error {
 		delete(f.volumes, id)
+		delete(f.contents, id)
+		delete(f.backings, id)
 		return nil
 	})
 }

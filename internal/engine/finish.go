@@ -18,6 +18,8 @@ const (
 	verbUpdate = "update"
 	verbDelete = "delete"
 	verbRemake = "remake" // what is missing on the host
+
+	verbContent = "content" // has a volume hold what was uploaded
 )
 
 // paramAuto is the parameter of a task that creates or remakes which names the
@@ -35,6 +37,8 @@ const (
 	throughDelete = "deleting"
 	throughAttach = "attaching"
 	throughRemake = "missing on the host; creating"
+
+	throughContent = "taking in content"
 )
 
 // postpone makes a task pending again after a fault that may pass.
@@ -80,6 +84,7 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 		return nil, e.store.Commit(ctx, &p.change)
 	})
 	if err == nil {
+		e.arrived(t)
 		e.waiters.over(t.ID)
 		if h := e.host(t.Host); h != nil {
 			h.over(t, left, fault)
@@ -171,7 +176,7 @@ func (p *plan) after(ctx context.Context, k *occi.Kind, x *occi.Entity, t *occi.
 		}
 		return linkState(p.m, k, src), nil
 	}
-	if verb == verbCreate || verb == verbRemake {
+	if verb == verbCreate || verb == verbRemake || verb == verbContent {
 		if now == k.States.Failed {
 			now = k.States.Initial
 		}
@@ -242,7 +247,7 @@ func (p *plan) failed(ctx context.Context, k *occi.Kind, w *occi.Entity, t *occi
 
 // means reports whether failing a task leads to the failed state.
 func (p *plan) means(k *occi.Kind, w *occi.Entity, t *occi.Task) bool {
-	if t.Verb == verbCreate || t.Verb == verbRemake {
+	if t.Verb == verbCreate || t.Verb == verbRemake || t.Verb == verbContent {
 		return true
 	}
 	action := p.m.ActionOf(k, w.Mixins, t.Verb)

@@ -77,12 +77,23 @@ func copyRoot(ctx context.Context, j *job, disk *hypervisor.Disk) error {
 			return err
 		}
 	}
-	err := j.drv.CopyVolume(ctx, imageOf(j.m, j.x), disk.Volume)
+	err := fillRoot(ctx, j, disk.Volume)
 	if errors.Is(err, hypervisor.ErrNotFound) {
 		// Not of its class: an image made anew would be empty.
-		return fmt.Errorf("the image of the machine is not on its host: %v", err)
+		return fmt.Errorf("the image of the machine, %s, is not on its host: %v", role(j.m, j.x, roleImage).Text, err)
 	}
 	return err
+}
+
+func fillRoot(ctx context.Context, j *job, volume uuid.UUID) error {
+	image := imageOf(j.m, j.x)
+	if j.image == nil || !isImage(j.m, j.image) {
+		return j.drv.CopyVolume(ctx, image, volume)
+	}
+	if err := gone(j.drv.DeleteVolume(ctx, volume)); err != nil {
+		return err
+	}
+	return j.drv.CreateVolume(ctx, hypervisor.Volume{ID: volume, Backing: image})
 }
 
 // removeRoot deletes the volume that makeRoot made.
@@ -192,8 +203,8 @@ const templateScheme = "http://schemas.occid.org/occi/os_tpl#"
 
 var notInTerms = regexp.MustCompile(`[^a-z0-9_-]+`)
 
-// template is what machines are made of: those like of, with copies of the image
-// if it is not nil. name is what it is to be called, empty for whatever.
+// template is what machines are made of: those like of, with disks that begin as the
+// image if it is not nil. name is what it is to be called, empty for whatever.
 type template struct {
 	of, image   *occi.Entity
 	name, title string
@@ -202,8 +213,8 @@ type template struct {
 // template defines a mixin for a template, which depends on base. It has the name
 // that was asked for if that is free.
 func (a *acts) template(base string, t template) {
-	term := strings.Trim(notInTerms.ReplaceAllString(strings.ToLower(t.name), "-"), "-_0123456789")
-	term = firstOf(term[:min(len(term), 40)], "saved")
+	term := strings.TrimLeft(notInTerms.ReplaceAllString(strings.ToLower(t.name), "-"), "-_0123456789")
+	term = firstOf(strings.TrimRight(term[:min(len(term), 40)], "-_"), "saved")
 	if t.name == "" || a.templated(term) {
 		term += "-" + uuid.NewString()[:13]
 	}

@@ -55,9 +55,9 @@ func TestADeferredSaveStopsTheMachine(t *testing.T) {
 	}
 }
 
-// TestAnInterruptedCopyOfAnImageIsMadeAnew fails a creation after its disk was
-// copied, as if by halves, and later loses the disk of a machine that works.
-func TestAnInterruptedCopyOfAnImageIsMadeAnew(t *testing.T) {
+// TestAnInterruptedDiskOfAnImageIsMadeAnew fails a creation after its disk was
+// made, as if by halves, and changes a machine that works.
+func TestAnInterruptedDiskOfAnImageIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	_, template, image := c.saved()
@@ -78,22 +78,22 @@ func TestAnInterruptedCopyOfAnImageIsMadeAnew(t *testing.T) {
 		t.Errorf("the machine is %v", vm.Attributes)
 	}
 	root := uuid.NewSHA1(vm.ID, []byte("root"))
-	wantCopies := func(want int) {
+	wantMade := func(want int) {
 		t.Helper()
 		n := 0
 		for _, call := range c.host.calls() {
-			if call == "copy volume "+image.ID.String()+" "+root.String() {
+			if call == "create volume "+root.String() {
 				n++
 			}
 		}
-		if n != want {
-			t.Errorf("the image was copied %d times, want %d", n, want)
+		if over, err := c.host.Overlays(c.ctx, image.ID); n != want || err != nil || !slices.Contains(over, root) {
+			t.Errorf("the disk was made %d times, want %d; disks of the image are %v", n, want, over)
 		}
 	}
-	wantCopies(2)
+	wantMade(2)
 	// A change does not touch the disk.
 	c.update(vm, "occi.compute.cores", 2)
-	wantCopies(2)
+	wantMade(2)
 	if err := c.delete(vm.ID); err != nil {
 		t.Fatal(err)
 	}

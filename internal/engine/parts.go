@@ -21,10 +21,15 @@ type job struct {
 	src    *occi.Entity // of a link, nil if it is gone
 	params occi.Attrs   // of the task, or of the action it leads to
 	verb   string       // of the task
+	task   *occi.Task
+	image  *occi.Entity // whose content the machine's own disk begins as, nil for none
+	target *occi.Entity // of a link, nil if it is gone
 	cfg    *Config
 	// entities reads entities that exist, in one query.
 	entities func(context.Context, []uuid.UUID) (map[uuid.UUID]*occi.Entity, error)
 	defined  bool // the machine was defined in this task
+	// progress notes how far the task is, in percent.
+	progress func(percent int)
 }
 
 func (j *job) param(name string) string { return j.params.Get(name).Text }
@@ -72,6 +77,9 @@ type operation struct {
 	// the operation makes a new entity of a kind, of about a size. Its error is why it
 	// cannot.
 	copies func(m *occi.Model, x *occi.Entity) (from uuid.UUID, kind string, size occi.Value, err error)
+	// marks: the operation has nothing to do on a host; the entity becomes an image
+	// that templates share.
+	marks bool
 	// restores: it mends the failed state, so failing itself means that state.
 	restores bool
 }
@@ -89,6 +97,8 @@ var operations = map[string]*operation{
 	"volume.offline": {run: keepVolume, free: true},
 	"volume.resize":  {run: resizeVolume, sets: roleSize, param: "size"},
 	"volume.copy":    {run: runCopy, copies: wholeVolume},
+
+	"volume.template": {marks: true},
 }
 
 func defineDomain(ctx context.Context, j *job) error {
@@ -283,10 +293,18 @@ func checkNetwork(m *occi.Model, _, x *occi.Entity) []occi.Problem {
 }
 
 func defineVolume(ctx context.Context, j *job) error {
+	if isImage(j.m, j.x) {
+		return defineImage(ctx, j)
+	}
 	return j.drv.CreateVolume(ctx, volumeOf(j.m, j.x))
 }
 
-func removeVolume(ctx context.Context, j *job) error { return gone(j.drv.DeleteVolume(ctx, j.x.ID)) }
+func removeVolume(ctx context.Context, j *job) error {
+	if err := unshared(ctx, j); err != nil {
+		return err
+	}
+	return gone(j.drv.DeleteVolume(ctx, j.x.ID))
+}
 
 // keepVolume takes a volume offline: its data stays where it is.
 func keepVolume(ctx context.Context, j *job) error {
@@ -314,7 +332,12 @@ func checkVolume(m *occi.Model, old, x *occi.Entity) []occi.Problem {
 		return nil
 	}
 	was, is := role(m, old, roleSize), role(m, x, roleSize)
-	if is.Num >= was.Num {
+	switch {
+	case is == was:
+		return nil
+	case isImage(m, old):
+		return []occi.Problem{{What: roleAttr(m, x, roleSize).Name, Text: "an image is shared read-only; its size stays"}}
+	case is.Num >= was.Num:
 		return nil
 	}
 	return []occi.Problem{{What: roleAttr(m, x, roleSize).Name,
@@ -332,7 +355,11 @@ func attachDisk(ctx context.Context, j *job) error {
 	if j.src == nil {
 		return errGone
 	}
-	return j.drv.AttachDisk(ctx, j.src.ID, diskOf(j.m, j.x))
+	disk := diskOf(j.m, j.x)
+	if j.target != nil && isImage(j.m, j.target) && !disk.ReadOnly {
+		return occi.E(occi.Conflict, "%s is an image, which can only be read", j.m.Path(j.target))
+	}
+	return j.drv.AttachDisk(ctx, j.src.ID, disk)
 }
 
 // errGone ends a task whose entity was deleted meanwhile.
@@ -362,6 +389,9 @@ func reattachDisk(ctx context.Context, j *job) error {
 
 // transient reports whether trying again may help.
 func transient(err error) bool {
+	if errors.Is(err, errLasting) {
+		return false
+	}
 	return errors.Is(err, hypervisor.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, occi.Unavailable)
 }

@@ -27,7 +27,11 @@ func (e *Engine) Delete(ctx context.Context, c Caller, ids []uuid.UUID, o Option
 		if err != nil {
 			return nil, err
 		}
-		if ps := users.keep(r.m); len(ps) > 0 {
+		ps, err := e.imageUsers(ctx, r.m, r.tops(), r.doomed)
+		if err != nil {
+			return nil, err
+		}
+		if ps = append(users.keep(r.m), ps...); len(ps) > 0 {
 			return nil, final{occi.Problems(occi.Conflict, "what is in use cannot be deleted", ps)}
 		}
 		for _, l := range users.links {
@@ -80,13 +84,22 @@ func (r *removal) find(ctx context.Context, ids []uuid.UUID, o Options) error {
 	return nil
 }
 
+// tops lists the resources among what is removed.
+func (r *removal) tops() []*occi.Entity {
+	var out []*occi.Entity
+	for _, id := range r.result {
+		if x := r.known[id]; x.Source.ID == uuid.Nil {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
 // targets lists the resources that links may lead to.
 func (r *removal) targets() []uuid.UUID {
 	var out []uuid.UUID
-	for _, id := range r.result {
-		if r.known[id].Source.ID == uuid.Nil {
-			out = append(out, id)
-		}
+	for _, x := range r.tops() {
+		out = append(out, x.ID)
 	}
 	return out
 }
@@ -185,6 +198,9 @@ func (r *removal) resource(x *occi.Entity) {
 	r.say(w, throughDelete)
 	for _, l := range x.Links {
 		r.detached[l.Target.ID] = append(r.detached[l.Target.ID], t.ID)
+	}
+	if image := imageOf(r.m, x); image != uuid.Nil {
+		r.detached[image] = append(r.detached[image], t.ID)
 	}
 }
 

@@ -365,7 +365,7 @@ func (p *plan) remake(ctx context.Context, k *occi.Kind, x *occi.Entity) error {
 	}
 	p.e.log.Warn("missing on the host; it is made again", "entity", x.ID, "kind", k.Term, "host", x.Host)
 	w := p.put(x)
-	p.task(w, x.Host, verbRemake, params, after)
+	p.task(w, x.Host, verbRemake, fetchParams(p.m, x, params), after)
 	p.setState(k, w, k.States.Initial)
 	p.say(w, throughRemake)
 	return nil

@@ -57,6 +57,9 @@ func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 	next.Links = old.Links
 	b.keepMade(old, next)
 	b.keepAddress(old, next)
+	if err := b.shared(ctx, old, next); err != nil {
+		return err
+	}
 	if part(b.m, old).machine {
 		if err := b.scratch(next); err != nil {
 			return err

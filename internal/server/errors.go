@@ -23,6 +23,7 @@ var statuses = map[occi.Class]int{
 	occi.Media:        http.StatusUnsupportedMediaType,
 	occi.Unsupported:  http.StatusNotImplemented,
 	occi.Unavailable:  http.StatusServiceUnavailable,
+	occi.Full:         http.StatusInsufficientStorage,
 	occi.Internal:     http.StatusInternalServerError,
 }
 

@@ -16,6 +16,8 @@ type host struct {
 	// starting, when set, is asked before a machine is started; its error is what
 	// starting it ends with.
 	starting func(ctx context.Context) error
+	// content, when set, is what every volume holds.
+	content []byte
 }
 
 // onStart sets starting.

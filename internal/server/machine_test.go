@@ -23,7 +23,8 @@ func TestActionsStayInTheStateMachine(t *testing.T) {
 	}
 	var terms []string
 	for _, a := range m.Actions {
-		if !slices.Contains(terms, a.Term) {
+		// What has become an image is not resized any more.
+		if !slices.Contains(terms, a.Term) && a.Do != "volume.template" {
 			terms = append(terms, a.Term)
 		}
 	}

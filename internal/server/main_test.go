@@ -17,6 +17,7 @@ import (
 
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/image"
 	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/internal/schematest"
 	"github.com/occid/occid/internal/server"
@@ -76,6 +77,9 @@ func newClouds(t testing.TB) (one, other *cloud) {
 	return newCloudOn(t, dsn), newCloudOn(t, dsn)
 }
 
+// mostImage is how many bytes an image may have here.
+const mostImage = 8 << 20
+
 // cloud is a server over a real engine, store and libvirt's test host.
 type cloud struct {
 	t      testing.TB
@@ -127,8 +131,12 @@ func newCloudOf(t testing.TB, dsn string, m *occi.Model, more ...func(*engine.Co
 	}
 	t.Cleanup(func() { closes(t, driver) })
 	c.store, c.host = st, &host{Driver: driver}
+	images, err := image.Open(image.Config{Dir: t.TempDir(), Most: mostImage, Hosts: []string{"127.0.0.1", "images.example.org"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	config := engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
-		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Logger: quiet}
+		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Images: images, Logger: quiet}
 	for _, adjust := range more {
 		adjust(&config)
 	}

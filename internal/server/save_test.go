@@ -51,9 +51,8 @@ func TestSaveMakesATemplate(t *testing.T) {
 		c.do("POST", machine+"?action=save", "", "Prefer: respond-async").want(t, 202, "/task/")
 		c.settle()
 
-		// The template goes by itself or with its image; the machine stays.
-		c.do("DELETE", image, "", wait).want(t, 200)
-		c.do("POST", "/compute/", template, "Content-Type: text/plain").want(t, 409, "occid.compute.image", image, "gone")
+		// The image stays for as long as a template or a machine is of it.
+		c.do("DELETE", image, "", wait).want(t, 409, image, "template http://schemas.occid.org/occi/os_tpl#web-server-1st", copied)
 		c.do("DELETE", "/-/", "Category: web-server-1st; scheme=\"http://schemas.occid.org/occi/os_tpl#\"; class=\"mixin\"\n", "Content-Type: text/plain", wait).want(t, 200)
 		c.do("GET", copied, "").want(t, 200, `occid.compute.image="`+image+`"`)
 		c.do("POST", "/compute/", template, "Content-Type: text/plain").want(t, 400, "web-server-1st")
@@ -65,6 +64,7 @@ func TestSaveMakesATemplate(t *testing.T) {
 		if after, err := c.host.Volumes(t.Context()); err != nil || len(after) != len(before)-1 {
 			t.Errorf("the host has %d volumes after %d, %v", len(after), len(before), err)
 		}
+		c.do("DELETE", image, "", wait).want(t, 200)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 type Engine interface {
 	reader
 	writer
+	contents
 	Model() *occi.Model
 	Renew(ctx context.Context, surely bool) error
 	Ready(ctx context.Context) error
@@ -50,6 +52,13 @@ type writer interface {
 	Delete(ctx context.Context, c engine.Caller, ids []uuid.UUID, o engine.Options) (*engine.Outcome, error)
 	Cancel(ctx context.Context, c engine.Caller, task uuid.UUID) (*occi.Task, error)
 	Wait(ctx context.Context, tasks []uuid.UUID) error
+}
+
+type contents interface {
+	Upload(ctx context.Context, c engine.Caller, id uuid.UUID, u engine.Upload, o engine.Options) (*engine.Uploaded, error)
+	Uploaded(ctx context.Context, c engine.Caller, id uuid.UUID) (*engine.Uploaded, error)
+	DropUpload(ctx context.Context, c engine.Caller, id uuid.UUID) error
+	Content(ctx context.Context, c engine.Caller, id uuid.UUID, w io.Writer) error
 }
 
 // Config is what a Server is made of. Engine is required.

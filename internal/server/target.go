@@ -165,6 +165,9 @@ func below(m *occi.Model, location string) (target, bool) {
 	if word == "tasks" {
 		return target{verbs: tasksVerbs, kind: m.Kind(occi.TaskKind), of: of.kind, id: of.id}, true
 	}
+	if word == contentWord && of.kind.Host == "volume" {
+		return target{verbs: contentVerbs, kind: of.kind, id: of.id}, true
+	}
 	k, ok := m.At("/" + word + "/").(*occi.Kind)
 	if !ok || k.Abstract {
 		return target{}, false

@@ -23,6 +23,7 @@ var (
 	reverseVerbs    = &verbs{get: (*call).getReverse}
 	mixinVerbs      = &verbs{get: (*call).getCollection, post: (*call).postMixin, put: (*call).putMixin, del: (*call).deleteMixin}
 	entityVerbs     = &verbs{get: (*call).getEntity, post: (*call).postEntity, put: (*call).putEntity, del: (*call).deleteEntity}
+	contentVerbs    = &verbs{get: (*call).getContent, put: (*call).putContent, del: (*call).deleteContent, plain: true}
 	actuatorVerbs   = &verbs{post: (*call).actuate}
 	tasksVerbs      = &verbs{get: (*call).getTasks, post: (*call).postTask}
 	allTasksVerbs   = &verbs{get: (*call).getUnfinished}

@@ -1,0 +1,195 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/occi"
+)
+
+// isImage reports whether an entity is marked as an image that templates share.
+func isImage(m *occi.Model, x *occi.Entity) bool { return roleAttr(m, x, roleSource) != nil }
+
+// imageUsers names, for each image among entities, the machines whose disks are
+// backed by it and the templates that name it, but for machines that are ignored.
+func (e *Engine) imageUsers(ctx context.Context, m *occi.Model, xs []*occi.Entity, ignored map[uuid.UUID]bool) ([]occi.Problem, error) {
+	var ps []occi.Problem
+	paths := imagePaths(m, xs)
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	named := map[string]bool{}
+	for _, k := range m.Kinds {
+		for _, a := range m.KindAttributes(k) {
+			named[a.Name] = named[a.Name] || a.Role == roleImage
+		}
+	}
+	for _, mx := range m.Mixins {
+		for _, a := range mx.Attributes {
+			if named[a.Name] && paths[a.Default.Text] {
+				ps = append(ps, occi.Problem{What: a.Default.Text, Text: "is the image of the template " + mx.ID()})
+			}
+		}
+	}
+	of, err := e.machinesOf(ctx, m, xs, ignored)
+	return append(ps, of...), err
+}
+
+// imagePaths are the paths of the images among entities.
+func imagePaths(m *occi.Model, xs []*occi.Entity) map[string]bool {
+	paths := map[string]bool{}
+	for _, x := range xs {
+		if isImage(m, x) {
+			paths[m.Path(x)] = true
+		}
+	}
+	return paths
+}
+
+// machinesOf names the machines whose disks are backed by the images among entities,
+// but for those that are ignored.
+func (e *Engine) machinesOf(ctx context.Context, m *occi.Model, xs []*occi.Entity, ignored map[uuid.UUID]bool) ([]occi.Problem, error) {
+	paths := imagePaths(m, xs)
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	var ps []occi.Problem
+	for _, k := range m.Kinds {
+		for _, a := range m.KindAttributes(k) {
+			if a.Role != roleImage || !parts[k.Host].isMachine() {
+				continue
+			}
+			page, err := e.store.List(ctx, &occi.Query{Kinds: []string{k.ID()}, Conds: []occi.Cond{anyOf(a.Name, paths)}})
+			if err != nil {
+				return nil, err
+			}
+			for _, x := range page.Entities {
+				if !ignored[x.ID] {
+					ps = append(ps, occi.Problem{What: x.Attributes.Get(a.Name).Text, Text: "is the image of " + m.Path(x)})
+				}
+			}
+		}
+	}
+	return ps, nil
+}
+
+func (p *partOps) isMachine() bool { return p != nil && p.machine }
+
+// anyOf is the condition that an attribute is one of some texts.
+func anyOf(name string, texts map[string]bool) occi.Cond {
+	var c occi.Cond
+	for text := range texts {
+		one := occi.Cond{Name: name, Op: occi.Eq, Value: occi.Str(text)}
+		if c.Name == "" {
+			c = one
+			continue
+		}
+		c.Or = append(c.Or, one)
+	}
+	return c
+}
+
+// shared refuses to make an image of what a machine can write to, and to let go of
+// one that is used.
+func (b *creation) shared(ctx context.Context, old, next *occi.Entity) error {
+	was, is := isImage(b.m, old), isImage(b.m, next)
+	if was == is {
+		return nil
+	}
+	var ps []occi.Problem
+	var err error
+	if was {
+		ps, err = b.e.imageUsers(ctx, b.m, []*occi.Entity{old}, nil)
+	} else {
+		ps, err = b.e.linkedTo(ctx, b.m, []uuid.UUID{old.ID})
+	}
+	if err == nil && len(ps) > 0 {
+		err = final{occi.Problems(occi.Conflict, "the change is not possible now", ps)}
+	}
+	return err
+}
+
+// linkedTo names the machines that volumes are devices of, at work or not.
+func (e *Engine) linkedTo(ctx context.Context, m *occi.Model, ids []uuid.UUID) ([]occi.Problem, error) {
+	users, err := e.users(ctx, ids, nil)
+	if err != nil {
+		return nil, err
+	}
+	var ps []occi.Problem
+	for _, l := range users.links {
+		if part(m, l).device {
+			ps = append(ps, occi.Problem{What: m.RefPath(l.Target), Text: "is attached to " + m.RefPath(l.Source)})
+		}
+	}
+	return ps, nil
+}
+
+// marked makes an image of a volume, and a template of that.
+func (a *acts) marked(x *occi.Entity, action *occi.Action, params occi.Attrs) {
+	w := a.put(x)
+	if !w.HasMixin(action.Makes) {
+		w.Mixins = append(w.Mixins, action.Makes)
+	}
+	if attr := roleAttr(a.m, w, roleNoWrites); attr != nil {
+		w.Attributes.Set(attr.Name, occi.Bool(true))
+	}
+	a.apart = append(a.apart, x.ID)
+	name := params.Get("name").Text
+	machine := &occi.Entity{}
+	for _, k := range a.m.Kinds {
+		if parts[k.Host].isMachine() {
+			machine.Kind = k.ID()
+			break
+		}
+	}
+	a.template(action.Template, template{of: machine, image: w, name: name, title: firstOf(name, x.Title, a.m.Path(x))})
+}
+
+// linked refuses to make images of what machines are linked to. Whoever links to
+// one meanwhile makes this a Conflict that is judged anew.
+func (a *acts) linked(ctx context.Context) error {
+	if len(a.apart) == 0 {
+		return nil
+	}
+	var links []string
+	for _, k := range a.m.Kinds {
+		if k.Host == "disk" {
+			links = append(links, k.ID())
+		}
+	}
+	now, err := a.e.store.Count(ctx, links)
+	if err != nil {
+		return err
+	}
+	a.change.Based = append(a.change.Based, occi.Based{Kinds: links, Revision: now.Revision})
+	ps, err := a.e.linkedTo(ctx, a.m, a.apart)
+	a.conflicts = append(a.conflicts, ps...)
+	return err
+}
+
+// unshared refuses to remove a volume that others on the host are backed by: those
+// of machines that are being deleted are waited for.
+func unshared(ctx context.Context, j *job) error {
+	if !isImage(j.m, j.x) {
+		return nil
+	}
+	over, err := j.drv.Overlays(ctx, j.x.ID)
+	if err != nil || len(over) == 0 {
+		return err
+	}
+	err = fmt.Errorf("%w: volumes on the host are backed by it: %v", hypervisor.ErrUnavailable, over)
+	if j.task.Attempts >= patientAttempts {
+		err = errors.Join(errLasting, err)
+	}
+	return err
+}
+
+// patientAttempts is how often something is tried that mostly passes soon.
+const patientAttempts = 6
+
+// errLasting marks a fault that was thought to pass and has not.
+var errLasting = errors.New("it was tried often")
