@@ -239,7 +239,7 @@ func (b *builder) defaults(mixins, before []string) {
 		}
 		template := b.m.ExclusiveBase(x.ID()) != ""
 		for _, a := range x.Attributes {
-			if a.Default.IsZero() || a.Internal {
+			if a.Default.IsZero() || a.Internal || a.Live {
 				continue
 			}
 			now := b.e.Attributes.Get(a.Name)

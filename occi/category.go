@@ -75,16 +75,19 @@ type Attribute struct {
 	Internal bool // only the server sets it (implies not Mutable)
 	// Observed ones are Internal, and change by themselves: what a client sends of one
 	// is out of date already, and ignored.
-	Observed    bool
-	Once        bool // may be set once, at creation or later, then never changed
-	Default     Value
-	Enum        []string
-	Min, Max    *float64
-	Pattern     string // anchored regular expression (RE2)
-	Unit        string // of a bare number: "GiB", "GHz"; empty if it has none
-	Role        string // what the value means to a host, as "domain.memory"
-	Format      string // "ip", "cidr", "mac", "hostname", "line", "state"
-	Indexed     bool   // filters on it use an index
+	Observed bool
+	Once     bool // may be set once, at creation or later, then never changed
+	Default  Value
+	Enum     []string
+	Min, Max *float64
+	Pattern  string // anchored regular expression (RE2)
+	Unit     string // of a bare number: "GiB", "GHz"; empty if it has none
+	Role     string // what the value means to a host, as "domain.memory"
+	Format   string // "ip", "cidr", "mac", "hostname", "line", "state", "rules"
+	Indexed  bool   // filters on it use an index
+	// Live: a mixin's default is not copied to what carries it; who wants to know asks
+	// the mixin, so that changing it changes them all.
+	Live        bool
 	Description string
 
 	match func(string) bool // compiled Pattern

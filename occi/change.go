@@ -23,6 +23,11 @@ type Change struct {
 	// forget one that is not there or that an entity keeps.
 	Define   []*Mixin
 	Undefine []string
+	// Redefine are users' mixins that are there, to keep as they are now. Carriers are
+	// identifiers of mixins all of whose carriers are among the Puts; that another
+	// entity carries one is a Conflict.
+	Redefine []*Mixin
+	Carriers []string
 	// Needs are identifiers of users' mixins that the Puts rely on; if one is not
 	// there any more, that is a Conflict.
 	Needs []string

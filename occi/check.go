@@ -86,6 +86,9 @@ func checkFormat(format, s string) error {
 		if hw[0]&1 != 0 {
 			return fmt.Errorf("%q is a multicast MAC address", s)
 		}
+	case "rules":
+		_, err := ParseRules(s)
+		return err
 	case "line", "hostname":
 		if strings.ContainsAny(s, "\r\n") {
 			return fmt.Errorf("text holds a line break")

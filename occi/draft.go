@@ -42,13 +42,15 @@ type DraftLink struct {
 // (GFD.223 section 9). It is beside the draft's Kind, Mixins and Action: a
 // described mixin is named there too.
 type DraftCategory struct {
-	ID         string // identifier
-	Class      string // ClassKind, ClassMixin or ClassAction
-	Title      string
-	Location   string   // path or URI of its collection
-	Depends    []string // identifiers; of a kind its parent
-	Applies    []string // identifiers of kinds
-	Attributes []string // names
+	ID       string // identifier
+	Class    string // ClassKind, ClassMixin or ClassAction
+	Title    string
+	Location string   // path or URI of its collection
+	Depends  []string // identifiers; of a kind its parent
+	Applies  []string // identifiers of kinds
+	// Attributes are those it lists; their values are the defaults it gives, zero for
+	// none.
+	Attributes []DraftAttr
 	Actions    []string // identifiers
 	Line       int
 }

@@ -32,10 +32,13 @@ const ogfHost = "schemas.ogf.org"
 // without a location gets one made of its identifier. What a user defines before
 // another mixin may name that one all the same.
 //
-// The error is Invalid for a definition that is malformed or has attributes or
-// actions, Forbidden for a scheme that is OGF's or of the provider's categories,
+// It may give attributes that it has of what it depends on other defaults.
+//
+// The error is Invalid for a definition that is malformed or has attributes of its
+// own or actions, Forbidden for a scheme that is OGF's or of the provider's categories,
 // and Conflict for an identifier or location that is taken. A definition that
-// says the same as an earlier one gives that one.
+// says the same as an earlier one gives that one; if it differs in defaults only, it
+// gives one with these, of the same owner.
 func (m *Model) UserMixin(d *DraftCategory) (*Mixin, error) {
 	scheme, term, ok := SplitID(d.ID)
 	var ps []Problem
@@ -52,9 +55,7 @@ func (m *Model) UserMixin(d *DraftCategory) (*Mixin, error) {
 	if d.Class != "" && d.Class != ClassMixin {
 		bad(d.ID, "is of class "+d.Class+"; users define mixins")
 	}
-	if len(d.Attributes) > 0 {
-		bad(d.Attributes[0], "is an attribute; users' mixins have none")
-	}
+	attributes := m.redefaulted(d, bad)
 	if len(d.Actions) > 0 {
 		bad(d.Actions[0], "is an action; users' mixins have none")
 	}
@@ -78,9 +79,42 @@ func (m *Model) UserMixin(d *DraftCategory) (*Mixin, error) {
 	if err := Problems(Invalid, "the mixin cannot be defined like this", ps); err != nil {
 		return nil, err
 	}
-	x := &Mixin{Category: Category{Scheme: scheme, Term: term, Title: d.Title}, Depends: d.Depends, Applies: d.Applies,
+	x := &Mixin{Category: Category{Scheme: scheme, Term: term, Title: d.Title, Attributes: attributes}, Depends: d.Depends, Applies: d.Applies,
 		Location: location, User: true}
 	return m.admit(x, d)
+}
+
+// redefaulted gives the attributes that a user's mixin gives defaults, defined as
+// what it depends on defines them.
+func (m *Model) redefaulted(d *DraftCategory, bad func(what, text string)) []*Attribute {
+	var out []*Attribute
+	for _, given := range d.Attributes {
+		var base *Attribute
+		for _, x := range m.Closure(d.Depends) {
+			if base = x.Attribute(given.Name); base != nil {
+				break
+			}
+		}
+		switch {
+		case base == nil:
+			bad(given.Name, "is no attribute of what the mixin depends on; users' mixins have none of their own")
+			continue
+		case base.Internal:
+			bad(given.Name, "only the server sets it")
+			continue
+		case given.Value.IsZero():
+			continue
+		}
+		v, err := base.Check(given.Value)
+		if err != nil {
+			bad(given.Name, err.Error())
+			continue
+		}
+		a := *base
+		a.Default = v
+		out = append(out, &a)
+	}
+	return out
 }
 
 // userPlace gives the path of a mixin's collection, or what is wrong with the one
@@ -125,7 +159,7 @@ func (m *Model) admit(x *Mixin, d *DraftCategory) (*Mixin, error) {
 		if !x.sameAs(old) {
 			return nil, E(Conflict, "%s is defined already, with the title %q at the location %s, and not like this", id, old.Title, old.Location)
 		}
-		return old, nil
+		return old.withDefaults(x.Attributes), nil
 	}
 	if users := len(m.Mixins) - m.provided; users >= maxUserMixins {
 		return nil, E(Conflict, "users have defined %d mixins; there can be no more", users)
@@ -151,6 +185,30 @@ func (m *Model) isReserved(scheme string) bool {
 func (x *Mixin) sameAs(o *Mixin) bool {
 	return x.ID() == o.ID() && x.Title == o.Title && x.Location == o.Location &&
 		slices.Equal(x.Depends, o.Depends) && slices.Equal(x.Applies, o.Applies)
+}
+
+// withDefaults gives the mixin with the defaults of some attributes over its own; the
+// mixin itself if that makes no difference.
+func (x *Mixin) withDefaults(given []*Attribute) *Mixin {
+	out := *x
+	out.Attributes = slices.Clone(x.Attributes)
+	changed := false
+	for _, a := range given {
+		i := slices.IndexFunc(out.Attributes, func(o *Attribute) bool { return o.Name == a.Name })
+		switch {
+		case i < 0:
+			out.Attributes = append(out.Attributes, a)
+		case out.Attributes[i].Default == a.Default:
+			continue
+		default:
+			out.Attributes[i] = a
+		}
+		changed = true
+	}
+	if !changed {
+		return x
+	}
+	return &out
 }
 
 // inTheWay gives the category that keeps users' mixins from a location: the one
@@ -190,10 +248,56 @@ func (m *Model) With(users []*Mixin, revision int64) (with *Model, hidden []*Mix
 			hidden = append(hidden, x)
 			continue
 		}
+		x = c.defined(x)
 		c.Mixins = append(c.Mixins, x)
 		c.mixins[x.ID()], c.locations[x.Location] = x, x
 	}
 	return &c, hidden
+}
+
+// defined gives a user's mixin with the definitions that the provider has of its
+// attributes; itself if it has them.
+func (m *Model) defined(x *Mixin) *Mixin {
+	attributes := slices.Clone(x.Attributes)
+	same := true
+	for i, a := range attributes {
+		base := m.attrs[a.Name]
+		if base == nil || base.Internal || base.Role == a.Role && base.Short == a.Short && base.Format == a.Format && base.Live == a.Live {
+			continue
+		}
+		whole := *base
+		whole.Default = a.Default
+		attributes[i], same = &whole, false
+	}
+	if same {
+		return x
+	}
+	out := *x
+	out.Attributes = attributes
+	return &out
+}
+
+// Redefined gives the registry that has a user's mixin, which it must have, as it is
+// defined anew.
+func (m *Model) Redefined(x *Mixin) *Model {
+	c := *m
+	c.Mixins = slices.Clone(m.Mixins)
+	c.mixins, c.locations = maps.Clone(m.mixins), maps.Clone(m.locations)
+	c.Mixins[slices.Index(c.Mixins, m.mixins[x.ID()])] = x
+	c.mixins[x.ID()], c.locations[x.Location] = x, x
+	return &c
+}
+
+// Dependents lists the identifiers of mixins that are, or depend on, one of those
+// given.
+func (m *Model) Dependents(ids ...string) []string {
+	var out []string
+	for _, x := range m.Mixins {
+		if slices.ContainsFunc(ids, func(id string) bool { return m.dependsOn(x.ID(), id) }) {
+			out = append(out, x.ID())
+		}
+	}
+	return out
 }
 
 // But gives the registry that lacks some mixins which users defined.

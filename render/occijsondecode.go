@@ -397,10 +397,7 @@ func (j *jsonDecoder) definition(d *occi.Draft, n *jsonNode, class string) error
 			c.Depends = []string{mb.value.text}
 			err = want(mb.value, mb.name, jsonString)
 		case mb.name == "attributes":
-			err = want(mb.value, mb.name, jsonObject)
-			for _, a := range mb.value.members {
-				c.Attributes = append(c.Attributes, a.name)
-			}
+			c.Attributes, err = j.defaults(mb.value)
 		default:
 			err = unknownMember(mb, "a category")
 		}
@@ -420,6 +417,46 @@ func (j *jsonDecoder) definition(d *occi.Draft, n *jsonNode, class string) error
 		return addMixin(&d.Mixins, c.ID, n.line)
 	}
 	return nil
+}
+
+// defaults reads the attributes of a category with the defaults that it gives them;
+// what else it says of them follows from their names. Those of a descriptor are in an
+// array, with their names among their members.
+func (j *jsonDecoder) defaults(n *jsonNode) ([]occi.DraftAttr, error) {
+	e := newEntityDecoder(j)
+	var out []occi.DraftAttr
+	add := func(name string, def *jsonNode) error {
+		given := def.get("default")
+		if def.kind != jsonObject || given == nil || given.kind == jsonNull {
+			out = append(out, occi.DraftAttr{Name: name, Line: def.line})
+			return nil
+		}
+		return e.set(&out, name, given, given.line)
+	}
+	if n.kind != jsonArray {
+		if err := want(n, "attributes", jsonObject); err != nil {
+			return nil, err
+		}
+		for _, mb := range n.members {
+			if err := add(mb.name, mb.value); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+	for _, item := range n.items {
+		name := item
+		if item.kind == jsonObject {
+			name = item.get("name")
+		}
+		if name == nil || name.kind != jsonString {
+			return nil, syntax(item.line, "attributes", "%s where a name is meant", item.kind)
+		}
+		if err := add(name.text, item); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func stringItems(mb jsonMember) ([]string, error) {

@@ -154,7 +154,7 @@ func anyValue(t *rapid.T, a *occi.Attribute) occi.Value {
 	}
 	samples := map[string][]string{
 		"ip": {"198.18.0.1", "2001:db8::1"}, "cidr": {"198.18.0.0/24", "2001:db8::/64"},
-		"mac": {"52:54:00:12:34:56"}, "hostname": {"web-1", "web-1.example.com", "my machine"},
+		"mac": {"52:54:00:12:34:56"}, "rules": {"tcp 22 198.51.100.0/24; icmp", "udp 53 ::/0\nall"}, "hostname": {"web-1", "web-1.example.com", "my machine"},
 	}
 	if s := samples[a.Format]; s != nil {
 		return occi.Str(rapid.SampledFrom(s).Draw(t, a.Name))

@@ -140,7 +140,9 @@ func (t *textDecoder) category(s *scanner) error {
 		case "rel":
 			c.Depends = strings.Fields(p.value)
 		case "attributes":
-			c.Attributes = attributeNames(p.value)
+			for _, name := range attributeNames(p.value) {
+				c.Attributes = append(c.Attributes, occi.DraftAttr{Name: name, Line: t.line})
+			}
 		case "actions":
 			c.Actions = strings.Fields(p.value)
 		}

@@ -193,8 +193,7 @@ func (u *undescriber) definition(d *occi.Draft, i int) error {
 	c := occi.DraftCategory{Class: occi.ClassMixin, Line: u.t.nodes[i].line}
 	term, scheme := "", ""
 	texts := map[string]*string{"term": &term, "scheme": &scheme, "title": &c.Title, "location": &c.Location}
-	lists := map[string]*[]string{"depends": &c.Depends, "applies": &c.Applies, "actions": &c.Actions, "action": &c.Actions,
-		"attributes": &c.Attributes, "attribute": &c.Attributes}
+	lists := map[string]*[]string{"depends": &c.Depends, "applies": &c.Applies, "actions": &c.Actions, "action": &c.Actions}
 	for j := range u.t.children(i) {
 		n := &u.t.nodes[j]
 		var err error
@@ -205,6 +204,8 @@ func (u *undescriber) definition(d *occi.Draft, i int) error {
 			err = syntax(n.line, n.key, "%s where text is meant", n.shape)
 		case list != nil:
 			err = u.names(list, j)
+		case n.key == "attributes" || n.key == "attribute":
+			err = u.defaults(&c.Attributes, j)
 		default:
 			err = syntax(n.line, n.key, "a mixin's definition has no such key")
 		}
@@ -234,6 +235,30 @@ func (u *undescriber) names(to *[]string, i int) error {
 			return syntax(n.line, n.key, "%s where a name is meant", n.shape)
 		}
 		*to = append(*to, string(u.t.text(c)))
+	}
+	return nil
+}
+
+// defaults takes in attributes of a definition: names, or definitions with names and
+// perhaps defaults.
+func (u *undescriber) defaults(to *[]occi.DraftAttr, i int) error {
+	for c := range u.elements(i) {
+		at, given := c, -1
+		if u.t.nodes[c].shape == dictShape {
+			at, given = u.t.find(c, "name"), u.t.find(c, "default")
+		}
+		if at < 0 || u.t.nodes[at].shape != textShape {
+			n := &u.t.nodes[c]
+			return syntax(n.line, "attributes", "%s where a name is meant", n.shape)
+		}
+		a := occi.DraftAttr{Name: string(u.t.text(at)), Line: u.t.nodes[at].line}
+		if given >= 0 && u.t.nodes[given].shape != nullShape {
+			var err error
+			if a.Value, err = u.value(given, u.m.Attribute(a.Name)); err != nil {
+				return syntax(u.t.nodes[given].line, a.Name, "%s", err)
+			}
+		}
+		*to = append(*to, a)
 	}
 	return nil
 }

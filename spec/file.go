@@ -67,6 +67,7 @@ type attrDef struct {
 	Role        string   `yaml:"role"`
 	Format      string   `yaml:"format"`
 	Indexed     bool     `yaml:"indexed"`
+	Live        bool     `yaml:"live"`
 	Description string   `yaml:"description"`
 	node        *yaml.Node
 }

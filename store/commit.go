@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,7 @@ type job struct {
 	puts   []put
 	tasks  []taskPut
 	key    []byte   // document of the key, nil for none
-	mixins [][]byte // documents of those to define
+	mixins [][]byte // documents of those to define, then of those to redefine
 	state  atomic.Int32
 	done   chan error // of capacity 1
 	err    error      // decided, not told yet
@@ -117,7 +118,7 @@ func newJob(c *occi.Change) (*job, error) {
 	if err := heldOnce(c.Holds); err != nil {
 		return nil, err
 	}
-	for _, x := range c.Define {
+	for _, x := range slices.Concat(c.Define, c.Redefine) {
 		doc, err := encodeMixin(x)
 		if err != nil {
 			return nil, occi.E(occi.Invalid, "the mixin %s cannot be kept: %w", x.ID(), err)
@@ -217,14 +218,13 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 			}
 		}
 		remember = s.hold(g)
+		// Told before it is so: who claims a task of the change is to look at the mixins
+		// anew. To look too early or in vain does no harm.
+		s.sawMixins(g.counters)
 		return g.statements(), nil
 	})
 	remember(err == nil)
-	if err != nil {
-		return err
-	}
-	s.sawMixins(g.counters)
-	return nil
+	return err
 }
 
 // hold forgets what is in memory of what a group changes, so that whoever has seen

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -14,21 +15,28 @@ type mixinDocument struct {
 	Depends []string `json:"depends,omitempty"`
 	Applies []string `json:"applies,omitempty"`
 	Owner   string   `json:"owner,omitempty"`
-	// Fixed are attributes that are defined elsewhere, of a text that the mixin gives
-	// to what gets it.
+	// Fixed are attributes that are defined elsewhere, with the values that the mixin
+	// gives them.
 	Fixed []fixedText `json:"fixed,omitempty"`
 }
 
+// fixedText is a value; without a type it is a text.
 type fixedText struct {
-	Name        string `json:"name"`
-	Text        string `json:"text"`
-	Description string `json:"description,omitempty"`
+	Name        string    `json:"name"`
+	Type        occi.Type `json:"type,omitempty"`
+	Text        string    `json:"text"`
+	Number      float64   `json:"number,omitempty"`
+	Description string    `json:"description,omitempty"`
 }
 
 func encodeMixin(x *occi.Mixin) ([]byte, error) {
 	d := mixinDocument{Title: x.Title, Depends: x.Depends, Applies: x.Applies, Owner: x.Owner}
 	for _, a := range x.Attributes {
-		d.Fixed = append(d.Fixed, fixedText{a.Name, a.Default.Text, a.Description})
+		f := fixedText{Name: a.Name, Type: a.Default.Type, Text: a.Default.Text, Number: a.Default.Num, Description: a.Description}
+		if f.Type == occi.String {
+			f.Type = ""
+		}
+		d.Fixed = append(d.Fixed, f)
 	}
 	return json.Marshal(d)
 }
@@ -42,7 +50,8 @@ func decodeMixin(id, location string, doc []byte) (*occi.Mixin, error) {
 	x := &occi.Mixin{Category: occi.Category{Scheme: scheme, Term: term, Title: d.Title}, Depends: d.Depends, Applies: d.Applies,
 		Location: location, User: true, Owner: d.Owner}
 	for _, f := range d.Fixed {
-		x.Attributes = append(x.Attributes, &occi.Attribute{Name: f.Name, Type: occi.String, Default: occi.Str(f.Text), Description: f.Description})
+		v := occi.Value{Type: cmp.Or(f.Type, occi.String), Text: f.Text, Num: f.Number}
+		x.Attributes = append(x.Attributes, &occi.Attribute{Name: f.Name, Type: v.Type, Default: v, Description: f.Description})
 	}
 	return x, nil
 }
@@ -99,26 +108,30 @@ type mixinRow struct {
 // mixinsIn loads what jobs need to know of users' mixins: those that they name,
 // those at locations they name, and the entities that have one to forget.
 func (g *group) mixinsIn(jobs []*job) []query {
-	var ids, locations, gone []string
+	var ids, locations, gone, carried []string
 	for _, j := range jobs {
 		for _, x := range j.change.Define {
 			ids, locations = append(ids, x.ID()), append(locations, x.Location)
 		}
+		for _, x := range j.change.Redefine {
+			ids = append(ids, x.ID())
+		}
 		gone = append(gone, j.change.Undefine...)
+		carried = append(carried, j.change.Carriers...)
 		ids = append(ids, j.change.Needs...)
 	}
 	ids = append(ids, gone...)
-	if len(ids) == 0 {
+	if len(ids)+len(carried) == 0 {
 		return nil
 	}
 	sql := `SELECT id, location, seq, doc FROM mixins WHERE ` + g.d.anyOf("id", "$1") + ` OR ` + g.d.anyOf("location", "$2")
-	queries := []query{{statement{sql, []any{g.d.list(ids), g.d.list(orEmpty(locations))}}, func(from row) error {
+	queries := []query{{statement{sql, []any{g.d.list(orEmpty(ids)), g.d.list(orEmpty(locations))}}, func(from row) error {
 		x := &mixinRow{stored: true}
 		err := from.Scan(&x.id, &x.location, &x.seq, &x.doc)
 		g.mixins[x.id] = x
 		return err
 	}}}
-	for _, id := range gone {
+	for _, id := range slices.Concat(gone, carried) {
 		queries = append(queries, g.entitiesWhere(`seq IN (SELECT entity FROM attributes WHERE name = $1)`, indexed(id)))
 	}
 	return queries
@@ -158,14 +171,26 @@ func (g *group) checkMixins(j *job) error {
 			return occi.E(occi.Conflict, "there is no mixin %s any more", id)
 		}
 	}
-	if len(j.change.Undefine) == 0 {
+	for _, x := range j.change.Redefine {
+		if g.mixin(x.ID()) == nil {
+			return occi.E(occi.Conflict, "there is no mixin %s any more", x.ID())
+		}
+	}
+	return g.checkCarriers(j)
+}
+
+// checkCarriers refuses a change that does not write an entity which carries one of
+// the mixins that it is about.
+func (g *group) checkCarriers(j *job) error {
+	carried := slices.Concat(j.change.Undefine, j.change.Carriers)
+	if len(carried) == 0 {
 		return nil
 	}
 	own := idsOf(j.change.Puts)
 	for id, x := range g.entities {
-		for _, gone := range j.change.Undefine {
-			if x.exists() && !x.e.Deleted && !own[id] && x.e.HasMixin(gone) {
-				return occi.E(occi.Conflict, "entity %s has come to have the mixin %s", id, gone)
+		for _, mixin := range carried {
+			if x.exists() && !x.e.Deleted && !own[id] && x.e.HasMixin(mixin) {
+				return occi.E(occi.Conflict, "entity %s has come to have the mixin %s", id, mixin)
 			}
 		}
 	}
@@ -184,11 +209,16 @@ func (g *group) applyMixins(j *job, at int64) {
 		row.location, row.doc, row.seq, row.removed = x.Location, j.mixins[i], g.next(occi.UserMixins), false
 		g.changedMixins[id] = true
 	}
+	for i, x := range j.change.Redefine {
+		id := x.ID()
+		g.mixins[id].doc = j.mixins[len(j.change.Define)+i]
+		g.changedMixins[id] = true
+	}
 	for _, id := range j.change.Undefine {
 		g.mixins[id].removed = true
 		g.changedMixins[id] = true
 	}
-	if len(j.change.Define)+len(j.change.Undefine) > 0 {
+	if len(j.change.Define)+len(j.change.Redefine)+len(j.change.Undefine) > 0 {
 		g.count(occi.UserMixins, 0, at)
 	}
 }

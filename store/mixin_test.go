@@ -38,7 +38,8 @@ func TestUsersMixinsAreKept(t *testing.T) {
 			return revision
 		}
 		b, a, c := tag("b", "/b/"), tag("a", "/a/"), tag("c", "/c/")
-		a.Attributes = []*occi.Attribute{{Name: "x.y", Type: occi.String, Default: occi.Str("z"), Description: "text"}}
+		a.Attributes = []*occi.Attribute{{Name: "x.y", Type: occi.String, Default: occi.Str("z"), Description: "text"},
+			{Name: "x.empty", Type: occi.String, Default: occi.Str("")}, {Name: "x.number", Type: occi.Number, Default: occi.Float(1.5)}}
 		want(0)
 		if err := commit(occi.Change{Define: []*occi.Mixin{b, a}}); err != nil {
 			t.Fatal(err)
@@ -52,6 +53,7 @@ func TestUsersMixinsAreKept(t *testing.T) {
 			"what is not there":    {Undefine: []string{c.ID()}},
 			"what others need":     {Needs: []string{a.ID(), c.ID()}},
 			"one of two not there": {Undefine: []string{a.ID(), c.ID()}},
+			"what is to be other":  {Redefine: []*occi.Mixin{a, c}},
 		} {
 			wantClass(t, name, commit(bad), occi.Conflict)
 		}
@@ -64,8 +66,40 @@ func TestUsersMixinsAreKept(t *testing.T) {
 		if err := commit(occi.Change{Define: []*occi.Mixin{b}}); err != nil {
 			t.Fatal(err)
 		}
-		if now := want(first, a, b); now <= first {
-			t.Errorf("the revision goes from %d to %d", first, now)
+		second := want(first, a, b)
+		other := *a
+		other.Attributes = []*occi.Attribute{{Name: "x.y", Type: occi.String, Default: occi.Str("other")}}
+		if err := commit(occi.Change{Redefine: []*occi.Mixin{&other}, Define: []*occi.Mixin{c}}); err != nil {
+			t.Fatal(err)
+		}
+		if now := want(second, &other, b, c); now <= second || second <= first {
+			t.Errorf("the revision goes from %d to %d and %d", first, second, now)
+		}
+	})
+}
+
+// TestAllThatCarryAMixinAreWritten refuses a change that is about the carriers of a
+// mixin and leaves one out.
+func TestAllThatCarryAMixinAreWritten(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store.Store) {
+		a, b := tag("a", "/a/"), tag("b", "/b/")
+		x, y, gone := compute("x", 1), compute("y", 1), compute("gone", 1)
+		x.Mixins, y.Mixins, gone.Mixins, gone.Deleted = []string{a.ID()}, []string{b.ID()}, []string{b.ID()}, true
+		if err := s.Commit(t.Context(), &occi.Change{At: start, Define: []*occi.Mixin{a, b}, Puts: []*occi.Entity{x, y, gone}}); err != nil {
+			t.Fatal(err)
+		}
+		anew := func(es ...*occi.Entity) error {
+			c := occi.Change{At: start, Redefine: []*occi.Mixin{a}, Carriers: []string{a.ID(), b.ID()}}
+			for _, e := range es {
+				c.Puts = append(c.Puts, e.Clone())
+			}
+			return s.Commit(t.Context(), &c)
+		}
+		wantClass(t, "one is left out", anew(x), occi.Conflict)
+		wantClass(t, "the other is left out", anew(y), occi.Conflict)
+		if err := anew(x, y); err != nil {
+			t.Error(err)
 		}
 	})
 }

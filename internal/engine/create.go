@@ -162,6 +162,11 @@ func (b *creation) inline(x *occi.Entity, d *occi.Draft, replaced bool) error {
 		if err != nil {
 			return err
 		}
+		if check := part(b.m, l).check; check != nil {
+			if err := occi.Problems(occi.Invalid, "a link is not possible", check(b.m, nil, l)); err != nil {
+				return err
+			}
+		}
 		if err := b.add(l, own); err != nil {
 			return err
 		}

@@ -8,12 +8,12 @@ import (
 )
 
 // Define adds users' mixins to the registry (GFD.223 section 9), all or none, and
-// gives them. One that is there already, defined alike, stays as it is. See
+// gives them as the Outcome's Defined. One that is there already, defined alike, stays
+// as it is; with other defaults, it changes, and hosts follow for all that carry it. See
 // occi.Model.UserMixin for what is refused. A repetition is harmless by itself, so o's
 // Key is not looked at.
-func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCategory, o Options) ([]*occi.Mixin, error) {
-	var defined []*occi.Mixin
-	_, err := retry(ctx, func() (*Outcome, error) {
+func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCategory, o Options) (*Outcome, error) {
+	out, err := retry(ctx, func() (*Outcome, error) {
 		if err := e.Renew(ctx, true); err != nil {
 			return nil, err
 		}
@@ -21,7 +21,7 @@ func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCatego
 		if err != nil {
 			return nil, err
 		}
-		defined = nil
+		var defined []*occi.Mixin
 		// Each is judged with those before it in force.
 		m := p.m
 		for i := range drafts {
@@ -30,22 +30,42 @@ func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCatego
 				return nil, final{err}
 			}
 			defined = append(defined, x)
-			if m.Mixin(x.ID()) != nil {
+			if have := m.Mixin(x.ID()); have == x {
+				continue
+			} else if have != nil {
+				if err := p.redefined(x); err != nil {
+					return nil, err
+				}
+				m = m.Redefined(x)
 				continue
 			}
 			x.Owner = c.Name
 			p.change.Define = append(p.change.Define, x)
 			m, _ = m.With([]*occi.Mixin{x}, m.Revision)
 		}
-		if len(p.change.Define) == 0 {
-			return p.outcome(), nil
-		}
-		return p.commit(ctx)
+		return p.defined(ctx, m, defined)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return defined, e.Renew(ctx, true)
+	return out, e.Renew(ctx, true)
+}
+
+// defined commits a plan that defines mixins, which are in force in m.
+func (p *plan) defined(ctx context.Context, m *occi.Model, mixins []*occi.Mixin) (out *Outcome, err error) {
+	if len(p.change.Define)+len(p.change.Redefine) == 0 {
+		out = p.outcome()
+	} else {
+		b := creation{plan: p}
+		if err = b.recarried(ctx, m); err == nil {
+			out, err = b.commit(ctx)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	out.Defined = mixins
+	return out, nil
 }
 
 // imported defines the users' mixins that a draft brings along with their
@@ -64,6 +84,9 @@ func (p *plan) imported(d *occi.Draft) error {
 		}
 		if x == have {
 			continue
+		}
+		if have != nil {
+			return final{occi.E(occi.Conflict, "%s is defined already with other defaults", c.ID)}
 		}
 		x.Owner = p.c.Name
 		p.change.Define = append(p.change.Define, x)
@@ -140,6 +163,9 @@ func (b *creation) stripped(ctx context.Context) error {
 			b.result = append(b.result, old.ID)
 			b.known[old.ID] = old
 			err = b.become(ctx, old, x)
+		}
+		if err == nil {
+			b.regroup(old, x, next)
 		}
 		if err != nil {
 			var e *occi.Error

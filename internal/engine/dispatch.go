@@ -364,6 +364,10 @@ func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
+	// It may be about what mixins are defined as now, on whichever server.
+	if err := h.e.Renew(ctx, true); err != nil {
+		return nil, err
+	}
 	j := &job{drv: h.drv, m: h.e.Model(), x: x, params: t.Attributes, verb: t.Verb, task: t, cfg: &h.e.cfg, entities: h.e.entities}
 	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil {
 		return nil, occi.E(occi.Internal, "nothing on a host stands for a %s", x.Kind)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,7 +54,7 @@ var parts = map[string]*partOps{
 	"domain":  {machine: true, define: defineDomain, update: updateDomain, remove: removeDomain, check: checkDomain},
 	"network": {define: defineNetwork, update: defineNetwork, remove: removeNetwork, check: checkNetwork},
 	"volume":  {define: defineVolume, update: defineVolume, remove: removeVolume, check: checkVolume},
-	"nic":     {device: true, define: attachNIC, update: reattachNIC, remove: detachNIC},
+	"nic":     {device: true, define: attachNIC, update: attachNIC, remove: detachNIC, check: checkGroups},
 	"disk":    {device: true, holds: true, define: attachDisk, update: reattachDisk, remove: detachDisk},
 }
 
@@ -133,7 +134,7 @@ func updateDomain(ctx context.Context, j *job) error {
 
 // checkDomain refuses what neither a host nor a guest could make of a machine.
 func checkDomain(m *occi.Model, old, x *occi.Entity) []occi.Problem {
-	return append(checkDisk(m, old, x), checkGuest(m, x)...)
+	return slices.Concat(checkDisk(m, old, x), checkGuest(m, x), checkGroups(m, old, x))
 }
 
 // checkDisk refuses a size of a disk that there is not, and to shrink the one there is.
@@ -348,7 +349,7 @@ func attachNIC(ctx context.Context, j *job) error {
 	if j.src == nil {
 		return errGone
 	}
-	return j.drv.AttachNIC(ctx, j.src.ID, nicOf(j.m, j.x))
+	return j.drv.AttachNIC(ctx, j.src.ID, nicOf(j.m, j.src, j.x))
 }
 
 func attachDisk(ctx context.Context, j *job) error {
@@ -371,13 +372,6 @@ func detachNIC(ctx context.Context, j *job) error {
 
 func detachDisk(ctx context.Context, j *job) error {
 	return gone(j.drv.DetachDisk(ctx, j.x.Source.ID, j.x.ID))
-}
-
-func reattachNIC(ctx context.Context, j *job) error {
-	if err := detachNIC(ctx, j); err != nil {
-		return err
-	}
-	return attachNIC(ctx, j)
 }
 
 func reattachDisk(ctx context.Context, j *job) error {

@@ -87,7 +87,7 @@ func (p *plan) needs() {
 
 // stale renews the registry after a Conflict that may come of one out of date.
 func (e *Engine) stale(ctx context.Context, c *occi.Change, err error) error {
-	if errors.Is(err, occi.Conflict) && len(c.Needs)+len(c.Define)+len(c.Undefine) > 0 {
+	if errors.Is(err, occi.Conflict) && len(c.Needs)+len(c.Define)+len(c.Redefine)+len(c.Undefine) > 0 {
 		if e2 := e.Renew(ctx, true); e2 != nil {
 			return e2
 		}

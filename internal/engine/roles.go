@@ -43,6 +43,7 @@ const (
 	roleCIDR6      = "network.cidr6"
 	roleGateway6   = "network.gateway6"
 	roleMAC        = "nic.mac"
+	roleRules      = "nic.rules"
 	roleInterface  = "nic.interface"
 
 	roleNICAddress    = "nic.address"
@@ -116,7 +117,7 @@ func followed(m *occi.Model, a, b *occi.Entity) bool {
 			return true
 		}
 	}
-	return false
+	return regrouped(m, a, m, b)
 }
 
 // arches are the names that hosts give to what the registry calls an
@@ -149,7 +150,7 @@ func domainOf(m *occi.Model, x *occi.Entity) hypervisor.Domain {
 		case k.Host == "disk":
 			d.Disks = append(d.Disks, diskOf(m, l))
 		case k.Host == "nic":
-			d.NICs = append(d.NICs, nicOf(m, l))
+			d.NICs = append(d.NICs, nicOf(m, x, l))
 		}
 	}
 	return d
@@ -162,13 +163,18 @@ func diskOf(m *occi.Model, l *occi.Entity) hypervisor.Disk {
 
 func isTrue(v occi.Value) bool { return v.Type == occi.Boolean && v.Num != 0 }
 
-func nicOf(m *occi.Model, l *occi.Entity) hypervisor.NIC {
+// nicOf describes an interface of a machine to its host. The machine's security
+// groups hold for it too.
+func nicOf(m *occi.Model, machine, l *occi.Entity) hypervisor.NIC {
 	n := hypervisor.NIC{ID: l.ID, Network: l.Target.ID, MAC: role(m, l, roleMAC).Text, Filtered: true}
 	for _, f := range families {
 		if ip, err := netip.ParseAddr(role(m, l, f.address).Text); err == nil {
 			n.Addresses = append(n.Addresses, ip.Unmap().String())
 		}
 	}
+	own, grouped := groupsOf(m, l)
+	all, also := groupsOf(m, machine)
+	n.Grouped, n.Rules = grouped || also, rulesOf(append(own, all...))
 	return n
 }
 

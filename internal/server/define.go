@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/occid/occid/internal/engine"
@@ -19,15 +20,18 @@ func (c *call) defineMixins() error {
 	if err := c.s.placed(described); err != nil {
 		return err
 	}
-	defined, err := c.s.engine.Define(c.r.Context(), c.caller, described, w.options)
+	out, err := c.s.engine.Define(c.r.Context(), c.caller, described, w.options)
 	if err != nil {
 		return err
+	}
+	if !c.waited(w, out) {
+		return c.accepted(out)
 	}
 	c.reg = c.s.registry()
 	if c.sayOK() {
 		return nil
 	}
-	return c.showMixins(defined)
+	return c.showMixins(out.Defined)
 }
 
 // showDefined answers an action that made templates with these (GFD.224 section
@@ -94,10 +98,11 @@ func (c *call) mixins() (w write, out []occi.DraftCategory, err error) {
 }
 
 // categoriesOf adds the categories that a draft and its members name. What is
-// only named is described by its class.
+// only named is described by its class. Attributes beside the description of one mixin
+// are defaults that it gives, for renderings whose descriptions have none.
 func (c *call) categoriesOf(out []occi.DraftCategory, d *occi.Draft) ([]occi.DraftCategory, error) {
 	switch {
-	case len(d.Attributes) > 0:
+	case len(d.Attributes) > 0 && (len(d.Categories) != 1 || len(d.Mixins) != 1):
 		return nil, c.notHere(d.Attributes[0].Name)
 	case len(d.Links) > 0:
 		return nil, c.notHere("a link to " + d.Links[0].Target)
@@ -107,6 +112,7 @@ func (c *call) categoriesOf(out []occi.DraftCategory, d *occi.Draft) ([]occi.Dra
 	described := map[string]bool{}
 	for _, x := range d.Categories {
 		described[x.ID] = true
+		x.Attributes = slices.Concat(x.Attributes, d.Attributes)
 		out = append(out, x)
 	}
 	name := func(id, class string) {

@@ -47,7 +47,7 @@ type writer interface {
 	Update(ctx context.Context, c engine.Caller, id uuid.UUID, d *occi.Draft, o engine.Options) (*engine.Outcome, error)
 	Act(ctx context.Context, c engine.Caller, ids []uuid.UUID, d *occi.Draft, o engine.Options) (*engine.Outcome, error)
 	Associate(ctx context.Context, c engine.Caller, mixin string, m engine.Members, o engine.Options) (*engine.Outcome, error)
-	Define(ctx context.Context, c engine.Caller, drafts []occi.DraftCategory, o engine.Options) ([]*occi.Mixin, error)
+	Define(ctx context.Context, c engine.Caller, drafts []occi.DraftCategory, o engine.Options) (*engine.Outcome, error)
 	Undefine(ctx context.Context, c engine.Caller, ids []string, o engine.Options) (*engine.Outcome, error)
 	Delete(ctx context.Context, c engine.Caller, ids []uuid.UUID, o engine.Options) (*engine.Outcome, error)
 	Cancel(ctx context.Context, c engine.Caller, task uuid.UUID) (*occi.Task, error)
