@@ -19,7 +19,7 @@ import (
 // Addresses are where guests expect the service, in each network.
 var Addresses = []netip.AddrPort{
 	netip.MustParseAddrPort("169.254.169.254:80"),
-	netip.MustParseAddrPort("[fd00:ec2::254]:80"),
+	netip.MustParseAddrPort("[fe80::a9fe:a9fe]:80"),
 }
 
 // scanTime is how long a network may be there before it is listened to.
