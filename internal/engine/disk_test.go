@@ -14,7 +14,7 @@ import (
 const (
 	readOnly = "occid.storagelink.readonly"
 	diskSize = "occid.compute.disk.size"
-	image    = "http://schemas.occid.org/occi/storage#image"
+	imageTag = "http://schemas.occid.org/occi/storage#image"
 )
 
 // attempt asks for an entity.
@@ -128,7 +128,7 @@ func TestImagesAreOnlyRead(t *testing.T) {
 	c := newCloud(t)
 	vm := c.create(draft(compute))
 	d := draft(storage, "occi.storage.size", 1)
-	d.Mixins = []string{image}
+	d.Mixins = []string{imageTag}
 	vol := c.create(d)
 	wantClass(t, c.attempt(with(link(disk, vm, vol), readOnly, false)), occi.Conflict, readOnly, "/storage/"+vol.ID.String())
 	if l := c.create(link(disk, vm, vol)); l.Attributes.Get(readOnly) != occi.Bool(true) || !c.host.domain(vm.ID).Disks[0].ReadOnly {

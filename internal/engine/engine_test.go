@@ -35,7 +35,7 @@ type cloud struct {
 	*engine.Engine
 	t     *testing.T
 	host  *fakeHost
-	path  string // of the database, if it is a file
+	path  string // of the database, if it is a file; in the folder of all else
 	dsn   string
 	store *store.Store
 	model *occi.Model
@@ -48,17 +48,17 @@ type cloud struct {
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "occid.db")
-	c := newCloudOn(t, "sqlite:"+path)
-	c.path = path
-	return c
+	return newCloudOn(t, "")
 }
 
-// newCloudOn makes a cloud on a database.
+// newCloudOn makes a cloud on a database, on a file of its own for none.
 func newCloudOn(t *testing.T, dsn string) *cloud {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	c := &cloud{t: t, host: newFakeHost(), dsn: dsn, ctx: ctx}
+	c := &cloud{t: t, host: newFakeHost(), path: filepath.Join(t.TempDir(), "occid.db"), dsn: dsn, ctx: ctx}
+	if dsn == "" {
+		c.dsn = "sqlite:" + c.path
+	}
 	c.open()
 	t.Cleanup(func() {
 		c.shut()
