@@ -34,7 +34,7 @@ func openSQLite(ctx context.Context, path string) (db *database, err error) {
 	if err != nil {
 		return nil, err
 	}
-	opened.add(lock.Close)
+	opened.add(func() error { return unlock(lock) })
 	if err := makePrivate(path); err != nil {
 		return nil, err
 	}
@@ -99,6 +99,12 @@ func lockFile(path string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("the database is in use by another process, which holds %s: %w", path, err), f.Close())
 	}
 	return f, nil
+}
+
+// unlock ends the lock at once: closing the file alone leaves it to a process that is
+// being started and has not let go of it yet.
+func unlock(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
 // makePrivate makes the file if it does not exist: what clients entrust to the

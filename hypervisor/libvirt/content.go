@@ -80,7 +80,7 @@ func (s *session) writeAll(ctx context.Context, id uuid.UUID, head []byte, r io.
 		return err
 	}
 	defer func() { _ = v.Free() }()
-	return s.stream(ctx, opVolumeWrite, func(st *libvirt.Stream) error { return v.Upload(st, 0, uint64(size), 0) }, func(st *libvirt.Stream) error {
+	return s.stream(ctx, opVolumeUpload, func(st *libvirt.Stream) error { return v.Upload(st, 0, uint64(size), 0) }, func(st *libvirt.Stream) error {
 		if err := sendAll(st, head); err != nil {
 			return err
 		}

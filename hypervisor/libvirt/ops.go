@@ -43,7 +43,6 @@ const (
 	opVolumeCreate = "volume.create"
 	opVolumeClone  = "volume.clone"
 	opVolumeBackup = "volume.backup" // by the domain that runs with it
-	opVolumeWrite  = "volume.write"  // its content
 	opVolumeResize = "volume.resize"
 	opVolumeDelete = "volume.delete"
 	opVolumeUpload = "volume.upload"
@@ -58,7 +57,7 @@ var ops = []string{
 	opNetworkDefine, opNetworkUndefine, opNetworkCreate, opNetworkDestroy, opNetworkAutostart,
 	opNetworkReserve, opNetworkRelease,
 	opPoolDefine, opPoolBuild, opPoolCreate, opPoolAutostart,
-	opVolumeCreate, opVolumeClone, opVolumeBackup, opVolumeWrite, opVolumeResize, opVolumeDelete, opVolumeUpload,
+	opVolumeCreate, opVolumeClone, opVolumeBackup, opVolumeResize, opVolumeDelete, opVolumeUpload,
 }
 
 // Ops lists every name that Config.Trace may be called with.

@@ -88,7 +88,7 @@ type acts struct {
 	waitFor   []*occi.Task
 	free      []uuid.UUID // no machine at work may use them
 	grown     []uuid.UUID // none may have them and not write to them
-	apart     []uuid.UUID // no machine may be linked to them
+	apart     []uuid.UUID // no machine may write to them
 	made      []uuid.UUID // new entities
 	conflicts []occi.Problem
 }

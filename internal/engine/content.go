@@ -206,7 +206,7 @@ func (e *Engine) uploadable(ctx context.Context, id uuid.UUID) (x *occi.Entity, 
 		return x, under, err
 	}
 	m := e.Model()
-	ps, err := e.linkedTo(ctx, m, []uuid.UUID{id})
+	ps, err := e.linkedTo(ctx, m, []uuid.UUID{id}, false)
 	if err == nil {
 		var of []occi.Problem
 		of, err = e.imageUsers(ctx, m, []*occi.Entity{x}, nil)
@@ -249,7 +249,7 @@ func (h *host) takeUpload(ctx context.Context, j *job) error {
 	if j.param(paramWorker) != h.e.cfg.Worker {
 		return fmt.Errorf("%w: the content has arrived at another server", hypervisor.ErrUnavailable)
 	}
-	ps, err := h.e.linkedTo(ctx, j.m, []uuid.UUID{j.x.ID})
+	ps, err := h.e.linkedTo(ctx, j.m, []uuid.UUID{j.x.ID}, false)
 	if err != nil || len(ps) > 0 {
 		return errors.Join(err, occi.Problems(occi.Conflict, "it is in use", ps))
 	}

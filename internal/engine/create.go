@@ -189,10 +189,10 @@ func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
 	if err := b.images(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.share(ctx); err != nil {
+	if err := b.sources(); err != nil {
 		return nil, err
 	}
-	if err := b.sources(); err != nil {
+	if err := b.share(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.place(); err != nil {

@@ -376,12 +376,7 @@ func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
 		j.image, err = h.e.anyway(ctx, imageOf(j.m, x))
 		return j, err
 	}
-	if j.src, err = h.e.anyway(ctx, x.Source.ID); err != nil {
-		return nil, err
-	}
-	if part(j.m, x).device && t.Verb != verbDelete {
-		j.target, err = h.e.anyway(ctx, x.Target.ID)
-	}
+	j.src, err = h.e.anyway(ctx, x.Source.ID)
 	return j, err
 }
 

@@ -15,7 +15,7 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/internal/engine"
-	"github.com/occid/occid/internal/image"
+	imagefile "github.com/occid/occid/internal/image"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/spec"
 	"github.com/occid/occid/store"
@@ -35,30 +35,31 @@ type cloud struct {
 	*engine.Engine
 	t     *testing.T
 	host  *fakeHost
-	path  string // of the database, if it is a file; in the folder of all else
+	path  string // of the database, if it is a file
 	dsn   string
 	store *store.Store
 	model *occi.Model
+	ctx   context.Context
+	seed  func(x *occi.Entity, linked map[uuid.UUID]*occi.Entity) map[string][]byte // nil for none
 	// images takes in content; files is the operator's directory, "" for none.
-	images *image.Store
-	files  string
-	ctx    context.Context
-	seed   func(x *occi.Entity, linked map[uuid.UUID]*occi.Entity) map[string][]byte // nil for none
+	images  *imagefile.Store
+	files   string
+	uploads string // where it keeps what arrives
 }
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	return newCloudOn(t, "")
+	path := filepath.Join(t.TempDir(), "occid.db")
+	c := newCloudOn(t, "sqlite:"+path)
+	c.path = path
+	return c
 }
 
-// newCloudOn makes a cloud on a database, on a file of its own for none.
+// newCloudOn makes a cloud on a database.
 func newCloudOn(t *testing.T, dsn string) *cloud {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	c := &cloud{t: t, host: newFakeHost(), path: filepath.Join(t.TempDir(), "occid.db"), dsn: dsn, ctx: ctx}
-	if dsn == "" {
-		c.dsn = "sqlite:" + c.path
-	}
+	c := &cloud{uploads: t.TempDir(), t: t, host: newFakeHost(), dsn: dsn, ctx: ctx}
 	c.open()
 	t.Cleanup(func() {
 		c.shut()
@@ -78,7 +79,7 @@ func (c *cloud) open() {
 		c.t.Fatal(err)
 	}
 	c.store, c.model = st, m
-	c.images, err = image.Open(image.Config{Dir: filepath.Join(filepath.Dir(c.path), "uploads"), Files: c.files, Most: 64 << 20})
+	c.images, err = imagefile.Open(imagefile.Config{Dir: c.uploads, Files: c.files, Most: 64 << 20})
 	if err != nil {
 		c.t.Fatal(err)
 	}

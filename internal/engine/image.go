@@ -60,7 +60,8 @@ func makeRoot(ctx context.Context, j *job) error {
 	}
 }
 
-// copyRoot copies the image of a machine. What is there of a machine that is being
+// copyRoot makes the disk of a machine that has an image: backed by that, or a copy of
+// a volume that can still be written to. What is there of a machine that is being
 // created is what an attempt left that did not come to an end; the disk of any other
 // is only made if it is missing.
 func copyRoot(ctx context.Context, j *job, disk *hypervisor.Disk) error {

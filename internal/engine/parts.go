@@ -24,7 +24,6 @@ type job struct {
 	verb   string       // of the task
 	task   *occi.Task
 	image  *occi.Entity // whose content the machine's own disk begins as, nil for none
-	target *occi.Entity // of a link, nil if it is gone
 	cfg    *Config
 	// entities reads entities that exist, in one query.
 	entities func(context.Context, []uuid.UUID) (map[uuid.UUID]*occi.Entity, error)
@@ -356,11 +355,7 @@ func attachDisk(ctx context.Context, j *job) error {
 	if j.src == nil {
 		return errGone
 	}
-	disk := diskOf(j.m, j.x)
-	if j.target != nil && isImage(j.m, j.target) && !disk.ReadOnly {
-		return occi.E(occi.Conflict, "%s is an image, which can only be read", j.m.Path(j.target))
-	}
-	return j.drv.AttachDisk(ctx, j.src.ID, disk)
+	return j.drv.AttachDisk(ctx, j.src.ID, diskOf(j.m, j.x))
 }
 
 // errGone ends a task whose entity was deleted meanwhile.

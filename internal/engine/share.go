@@ -64,7 +64,7 @@ func (b *creation) reads(l *occi.Entity) bool { return isTrue(role(b.m, l, roleR
 // readOnly lets a new link only read what is not to be written.
 func (b *creation) readOnly(l, target *occi.Entity) []occi.Problem {
 	a := roleAttr(b.m, l, roleReadOnly)
-	if a == nil || b.reads(l) || !isImage(b.m, target) && !isTrue(role(b.m, target, roleNoWrites)) {
+	if a == nil || b.reads(l) || !isTrue(role(b.m, target, roleNoWrites)) && !isImage(b.m, target) {
 		return nil
 	}
 	if !l.Attributes.Get(a.Name).IsZero() {

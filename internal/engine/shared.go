@@ -105,7 +105,7 @@ func (b *creation) shared(ctx context.Context, old, next *occi.Entity) error {
 	if was {
 		ps, err = b.e.imageUsers(ctx, b.m, []*occi.Entity{old}, nil)
 	} else {
-		ps, err = b.e.linkedTo(ctx, b.m, []uuid.UUID{old.ID})
+		ps, err = b.e.linkedTo(ctx, b.m, []uuid.UUID{old.ID}, true)
 	}
 	if err == nil && len(ps) > 0 {
 		err = final{occi.Problems(occi.Conflict, "the change is not possible now", ps)}
@@ -113,15 +113,16 @@ func (b *creation) shared(ctx context.Context, old, next *occi.Entity) error {
 	return err
 }
 
-// linkedTo names the machines that volumes are devices of, at work or not.
-func (e *Engine) linkedTo(ctx context.Context, m *occi.Model, ids []uuid.UUID) ([]occi.Problem, error) {
+// linkedTo names the machines that volumes are devices of, at work or not; those alone
+// that may write to them if that is asked for.
+func (e *Engine) linkedTo(ctx context.Context, m *occi.Model, ids []uuid.UUID, writing bool) ([]occi.Problem, error) {
 	users, err := e.users(ctx, ids, nil)
 	if err != nil {
 		return nil, err
 	}
 	var ps []occi.Problem
 	for _, l := range users.links {
-		if part(m, l).device {
+		if part(m, l).device && !(writing && isTrue(role(m, l, roleReadOnly))) {
 			ps = append(ps, occi.Problem{What: m.RefPath(l.Target), Text: "is attached to " + m.RefPath(l.Source)})
 		}
 	}
@@ -133,9 +134,6 @@ func (a *acts) marked(x *occi.Entity, action *occi.Action, params occi.Attrs) {
 	w := a.put(x)
 	if !w.HasMixin(action.Makes) {
 		w.Mixins = append(w.Mixins, action.Makes)
-	}
-	if attr := roleAttr(a.m, w, roleNoWrites); attr != nil {
-		w.Attributes.Set(attr.Name, occi.Bool(true))
 	}
 	a.apart = append(a.apart, x.ID)
 	name := params.Get("name").Text
@@ -149,24 +147,10 @@ func (a *acts) marked(x *occi.Entity, action *occi.Action, params occi.Attrs) {
 	a.template(action.Template, template{of: machine, image: w, name: name, title: firstOf(name, x.Title, a.m.Path(x))})
 }
 
-// linked refuses to make images of what machines are linked to. Whoever links to
-// one meanwhile makes this a Conflict that is judged anew.
+// linked refuses to make images of what machines may write to. Whoever links to one
+// meanwhile writes it too, so that this is judged anew.
 func (a *acts) linked(ctx context.Context) error {
-	if len(a.apart) == 0 {
-		return nil
-	}
-	var links []string
-	for _, k := range a.m.Kinds {
-		if k.Host == "disk" {
-			links = append(links, k.ID())
-		}
-	}
-	now, err := a.e.store.Count(ctx, links)
-	if err != nil {
-		return err
-	}
-	a.change.Based = append(a.change.Based, occi.Based{Kinds: links, Revision: now.Revision})
-	ps, err := a.e.linkedTo(ctx, a.m, a.apart)
+	ps, err := a.e.linkedTo(ctx, a.m, a.apart, true)
 	a.conflicts = append(a.conflicts, ps...)
 	return err
 }

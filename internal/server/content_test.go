@@ -148,7 +148,7 @@ func TestATemplateOfStorage(t *testing.T) {
 		machine := c.create("/compute/", `{"mixin":"http://schemas.occid.org/occi/os_tpl#debian-12"}`)
 		c.do("GET", machine, "").want(t, 200, `occi.compute.state="active"`, `occid.compute.image="`+disk+`"`)
 		c.do("PUT", disk+"/content", "x").want(t, 409, "os_tpl#debian-12", machine)
-		c.do("POST", "/storagelink/", `{"source":"`+machine+`","target":"`+disk+`"}`, "Content-Type: application/json").want(t, 409, "shared read-only")
+		c.do("POST", "/storagelink/", `{"source":"`+machine+`","target":"`+disk+`","readonly":false}`, "Content-Type: application/json").want(t, 409, "can only be read")
 		c.do("DELETE", disk, "").want(t, 409, "os_tpl#debian-12", machine)
 	})
 }
