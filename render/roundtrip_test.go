@@ -152,6 +152,9 @@ func anyValue(t *rapid.T, a *occi.Attribute) occi.Value {
 	if len(a.Enum) > 0 {
 		return occi.Str(rapid.SampledFrom(a.Enum).Draw(t, a.Name))
 	}
+	if a.Pattern != "" {
+		return occi.Str(rapid.StringMatching(a.Pattern).Draw(t, a.Name))
+	}
 	samples := map[string][]string{
 		"ip": {"198.18.0.1", "2001:db8::1"}, "cidr": {"198.18.0.0/24", "2001:db8::/64"},
 		"mac": {"52:54:00:12:34:56"}, "rules": {"tcp 22 198.51.100.0/24; icmp", "udp 53 ::/0\nall"}, "hostname": {"web-1", "web-1.example.com", "my machine"},

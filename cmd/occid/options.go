@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
 )
 
@@ -118,6 +119,9 @@ func (o *options) finish() error {
 	if o.GuestKeyFile != "" && o.GuestListen == "" {
 		return errors.New("--guest-key-file is for --guest-listen, which is missing")
 	}
+	if _, err := o.bridges(); err != nil {
+		return err
+	}
 	if standard := filepath.Join(o.Data, "images"); o.Images == "" {
 		if info, err := os.Stat(standard); err == nil && info.IsDir() {
 			o.Images = standard
@@ -166,6 +170,15 @@ func serves(names []string) func(name string) bool {
 	return func(name string) bool {
 		return slices.Contains(names, name) || slices.Contains(names, "auto") && libvirt.IsBridge(name)
 	}
+}
+
+// bridges reads what bridges are offered to networks.
+func (o *options) bridges() (hypervisor.Bridges, error) {
+	b, err := hypervisor.ParseBridges(o.Bridges)
+	if err != nil {
+		return nil, fmt.Errorf("--bridges: %w", err)
+	}
+	return b, nil
 }
 
 // keeps refuses to forget at once what clients are about to ask for.

@@ -92,6 +92,7 @@ func TestBadOptions(t *testing.T) {
 		{[]string{"--db-file", filepath.Join(dir, "none")}, "", []string{"--db-file", "none"}},
 		{[]string{"--libvirt", "a:///,a:///"}, "", []string{"a:///", "twice"}},
 		{[]string{"--log-format", "xml"}, "", []string{"log-format"}},
+		{[]string{"--bridges", "br0,br0.7"}, "", []string{"--bridges", "br0.7"}},
 		{[]string{"--keep-tasks", "59s"}, "", []string{"--keep-tasks", "59s"}},
 		{[]string{"--keep-keys=-1h"}, "", []string{"--keep-keys", "-1h"}},
 		{[]string{"--statistics-interval", "1ms"}, "", []string{"--statistics-interval", "1ms"}},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/image"
@@ -78,7 +79,11 @@ func (s *service) open(ctx context.Context) error {
 		return err
 	}
 	s.closers = append(s.closers, st.Close)
-	hosts, err := s.hosts()
+	bridges, err := o.bridges()
+	if err != nil {
+		return err
+	}
+	hosts, err := s.hosts(bridges)
 	if err != nil {
 		return err
 	}
@@ -92,7 +97,7 @@ func (s *service) open(ctx context.Context) error {
 		return fmt.Errorf("images: %w", err)
 	}
 	eng := engine.New(engine.Config{Store: kept, Model: s.registry.model, Hosts: hosts, Worker: worker,
-		Images: images, KeepUploads: o.KeepUploads, Seed: drive,
+		Images: images, KeepUploads: o.KeepUploads, Seed: drive, Bridges: bridges,
 		KeepStopped: o.KeepStopped, KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys,
 		Observe: o.Observe, ObserveAll: o.Statistics == "all", Logger: s.log})
 	if err := eng.Start(ctx); err != nil {
@@ -113,11 +118,11 @@ func (s *service) open(ctx context.Context) error {
 var accelerations = map[string]libvirt.Acceleration{"auto": libvirt.Auto, "kvm": libvirt.KVM, "qemu": libvirt.QEMU}
 
 // hosts opens a driver for each host. Entities remember a host by its URI.
-func (s *service) hosts() ([]engine.Host, error) {
+func (s *service) hosts(bridges hypervisor.Bridges) ([]engine.Host, error) {
 	var hosts []engine.Host
 	for _, uri := range s.options.Libvirt {
 		d, err := libvirt.Open(libvirt.Config{URI: uri, Acceleration: accelerations[s.options.Acceleration],
-			BootDirs: s.options.BootDirs, Bridges: s.options.Bridges, AllowSpoofing: s.options.AllowSpoofing, Trace: s.seams.trace, Logger: s.log})
+			BootDirs: s.options.BootDirs, Bridges: bridges, AllowSpoofing: s.options.AllowSpoofing, Trace: s.seams.trace, Logger: s.log})
 		if err != nil {
 			return nil, fmt.Errorf("--libvirt: %s: %w", uri, err)
 		}

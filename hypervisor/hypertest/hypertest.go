@@ -80,6 +80,7 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 		{"InvalidNetwork", (*suite).invalidNetwork},
 		{"NetworkModes", (*suite).networkModes},
 		{"Addresses", (*suite).addresses},
+		{"AddressesOfSilent", (*suite).addressesOfSilent},
 		{"AddressesAtOnce", (*suite).addressesAtOnce},
 		{"AddressesOfRunning", (*suite).addressesOfRunning},
 		{"InvalidAddress", (*suite).invalidAddress},

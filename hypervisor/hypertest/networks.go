@@ -44,6 +44,8 @@ func (s *suite) network() {
 		{CIDR: "198.19.0.0/16", DHCP: true},
 		{CIDR: "198.18.6.0/30", DHCP: true},
 		{CIDR: "fd00:198:18::/64", DHCP: true},
+		{CIDR: "198.18.7.0/24", CIDR6: "fd00:198:19::/120", Gateway6: "fd00:198:19::7"},
+		{CIDR6: "fd00:198:20::/64"},
 	}
 	for _, r := range ranges {
 		n := s.networkSpec()
@@ -94,7 +96,8 @@ func (s *suite) invalidNetwork() {
 		"a bridge not offered":    {Mode: hypervisor.Bridged, Bridge: "virbr0"},
 		"a VLAN not offered":      {Mode: hypervisor.Bridged, Bridge: s.traits.Bridge, VLAN: 8},
 		"DHCP of others":          {Mode: hypervisor.Bridged, Bridge: s.traits.Bridge, CIDR: "198.18.1.0/24", DHCP: true},
-		"a VLAN that is none":     {VLAN: 4095},
+		"a VLAN that is none":     {VLAN: 4096},
+		"too large a range":       {CIDR: "fd00:1::/48"},
 		"a domain that is none":   {CIDR: "198.18.1.0/24", Domain: "a b"},
 	} {
 		n.ID = s.networkSpec().ID
@@ -109,7 +112,7 @@ func (s *suite) invalidNetwork() {
 func (s *suite) networkModes() {
 	ctx := s.ctx()
 	out := s.networkSpec()
-	out.CIDR, out.CIDR6, out.DHCP, out.Domain = "198.18.20.0/24", "fd00:198:20::/64", true, "lab.example.com"
+	out.CIDR, out.CIDR6, out.DHCP, out.Domain = "198.18.20.0/24", "fd00:198:21::/64", true, "lab.example.com"
 	bridged := hypervisor.Network{ID: out.ID, Mode: hypervisor.Bridged, Bridge: s.traits.Bridge, CIDR: "198.18.20.0/24"}
 	tagged := bridged
 	tagged.VLAN = 7
@@ -202,6 +205,27 @@ func (s *suite) addresses() {
 	}
 	s.ok("delete", s.drv.DeleteDomain(ctx, e.ID))
 	s.wantReserved("deleting", n)
+}
+
+// addressesOfSilent has interfaces with addresses that the network does not hand
+// out.
+func (s *suite) addressesOfSilent() {
+	n, d, ctx := s.served("198.18.27.0/24", "fd00:198:27::/64"), s.domain(), s.ctx()
+	a := nicIn(n, "web", "198.18.27.9", "fd00:198:27::9")
+	s.ok("attach", s.drv.AttachNIC(ctx, d.ID, a))
+	s.ok("stop", s.drv.StopNetwork(ctx, n.ID))
+	n.DHCP = false
+	s.ok("define", s.drv.DefineNetwork(ctx, n))
+	s.ok("start", s.drv.StartNetwork(ctx, n.ID))
+	s.ok("attach again", s.drv.AttachNIC(ctx, d.ID, a))
+	s.wantReserved("attaching", n)
+	s.ok("stop", s.drv.StopNetwork(ctx, n.ID))
+	n.DHCP = true
+	s.ok("define", s.drv.DefineNetwork(ctx, n))
+	s.ok("start", s.drv.StartNetwork(ctx, n.ID))
+	d.NICs = []hypervisor.NIC{a}
+	s.ok("define", s.drv.DefineDomain(ctx, d))
+	s.wantReserved("defining", n, reservation(a, "198.18.27.9", "web"), reservation(a, "fd00:198:27::9", "web"))
 }
 
 // addressesAtOnce checks that changes of one network do not undo one another.

@@ -3,6 +3,8 @@ package libvirt
 import (
 	"log/slog"
 	"time"
+
+	"github.com/occid/occid/hypervisor"
 )
 
 // Acceleration says how a host runs its guests' processors.
@@ -32,11 +34,8 @@ type Config struct {
 	// its kernel or initial RAM disk; nil means /var/lib/libvirt/boot. They must
 	// hold nothing that guests may not read.
 	BootDirs []string
-	// Bridges are the bridges of the host that networks may be bridged to. An entry
-	// is the name of one, for traffic without tags, or BRIDGE.VLAN=NAME: what is
-	// bridged to BRIDGE with that VLAN is put on the bridge NAME, which the operator
-	// has connected to the VLAN.
-	Bridges []string
+	// Bridges are the bridges of the host that networks may be bridged to.
+	Bridges hypervisor.Bridges
 	// Acceleration of the domains defined from here on.
 	Acceleration Acceleration
 	// AllowSpoofing has hypervisor.NIC.Filtered ignored.

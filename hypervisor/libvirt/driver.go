@@ -27,16 +27,13 @@ var _ hypervisor.Driver = (*Driver)(nil)
 
 // Open makes a Driver and begins to connect to the host; it does not wait for
 // it. An error means that this process cannot use libvirt at all, or that
-// c.URI is missing or c.Bridges wrong.
+// c.URI is missing.
 func Open(c Config) (*Driver, error) {
 	if c.URI == "" {
 		return nil, fmt.Errorf("a libvirt host needs a connection URI")
 	}
 	if err := eventLoop(); err != nil {
 		return nil, fmt.Errorf("libvirt's event loop: %w", err)
-	}
-	if _, err := bridges(c.Bridges); err != nil {
-		return nil, err
 	}
 	c = c.withDefaults()
 	closed, quit := closeOnce()

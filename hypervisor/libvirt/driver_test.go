@@ -47,7 +47,7 @@ func connect(t testing.TB, uri string) *lv.Connect {
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	hypertest.Run(t, func(t *testing.T) hypervisor.Driver {
-		return open(t, libvirt.Config{Bridges: []string{"br0", "br0.7=br7"}})
+		return open(t, libvirt.Config{Bridges: hypervisor.Bridges{{Bridge: "br0"}: "br0", {Bridge: "br0", VLAN: 7}: "br7"}})
 	}, hypertest.Traits{
 		Simulated: true,
 		Bridge:    "br0",

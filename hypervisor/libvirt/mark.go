@@ -17,7 +17,8 @@ type mark struct {
 	XMLName xml.Name `xml:"http://schemas.occid.org/libvirt/1 made"`
 	Title   string   `xml:"title,omitempty"` // of a network, which has none of its own
 	VLAN    int      `xml:"vlan,omitempty"`
-	Seed    string   `xml:"seed,omitempty"` // digest of a domain's seed
+	Silent  bool     `xml:"silent,omitempty"` // a network that hands out no addresses
+	Seed    string   `xml:"seed,omitempty"`   // digest of a domain's seed
 }
 
 // marked puts the mark into a definition's metadata; the elements of others stay.

@@ -33,6 +33,9 @@ func IsBridge(name string) bool {
 // own limit is 1000.
 const maxLeases = 1 << 16
 
+// maxPrefix6 is the prefix of the largest IPv6 range, of dnsmasq.
+const maxPrefix6 = 64
+
 // Families of addresses as libvirt calls them.
 const (
 	ipv4 = "ipv4"
@@ -60,7 +63,7 @@ func (s *session) setNetwork(x *libvirtxml.Network, n hypervisor.Network) error 
 	if x.Metadata == nil {
 		x.Metadata = &libvirtxml.NetworkMetadata{}
 	}
-	if x.Metadata.XML, err = marked(x.Metadata.XML, mark{Title: line(n.Title), VLAN: n.VLAN}); err != nil {
+	if x.Metadata.XML, err = marked(x.Metadata.XML, mark{Title: line(n.Title), VLAN: n.VLAN, Silent: !n.DHCP}); err != nil {
 		return err
 	}
 	old := x.IPs
@@ -137,6 +140,9 @@ func readSpan(cidr, gateway string) (span, error) {
 			return span{}, fmt.Errorf("%w: %w", hypervisor.ErrInvalid, err)
 		}
 	}
+	if own.Is6() && prefix.Bits() < maxPrefix6 {
+		return span{}, fmt.Errorf("%w: %s is larger than a network of /%d, which is the most that can be served", hypervisor.ErrInvalid, prefix, maxPrefix6)
+	}
 	if !prefix.Contains(own) || own.Zone() != "" {
 		return span{}, fmt.Errorf("%w: gateway %s is not in %s", hypervisor.ErrInvalid, own, prefix)
 	}
@@ -149,10 +155,14 @@ func (r span) xml(dhcp bool, old []libvirtxml.NetworkIP) libvirtxml.NetworkIP {
 	if r.is6() {
 		ip.Family = ipv6
 	}
+	if !dhcp && !r.is6() {
+		return ip
+	}
+	// Without an IPv6 server libvirt would have guests make up addresses.
+	ip.DHCP = &libvirtxml.NetworkDHCP{Hosts: []libvirtxml.NetworkDHCPHost{nobodys(r.own)}}
 	if !dhcp {
 		return ip
 	}
-	ip.DHCP = &libvirtxml.NetworkDHCP{Hosts: []libvirtxml.NetworkDHCPHost{nobodys(r.own)}}
 	for i := range old {
 		if old[i].DHCP == nil {
 			continue
@@ -173,12 +183,12 @@ func (s *session) setBridge(x *libvirtxml.Network, n hypervisor.Network) error {
 	switch {
 	case mode == "" && n.Mode != hypervisor.Isolated:
 		return fmt.Errorf("%w: no mode of networks is called %q", hypervisor.ErrInvalid, n.Mode)
-	case n.VLAN < 0 || n.VLAN > 4094:
-		return fmt.Errorf("%w: VLAN %d is not between 1 and 4094", hypervisor.ErrInvalid, n.VLAN)
+	case n.VLAN < 0 || n.VLAN > 4095:
+		return fmt.Errorf("%w: VLAN %d has more than 12 bits", hypervisor.ErrInvalid, n.VLAN)
 	case n.VLAN != 0 && outside:
 		return fmt.Errorf("%w: the traffic of a %s network leaves the host without tags; a VLAN needs a bridged network", hypervisor.ErrInvalid, n.Mode)
 	case n.Mode == hypervisor.Bridged:
-		b, err := s.bridge(n.Bridge, n.VLAN)
+		b, err := s.cfg.Bridges.On(n.Bridge, n.VLAN)
 		if err != nil {
 			return err
 		}
@@ -203,52 +213,6 @@ func (s *session) setBridge(x *libvirtxml.Network, n hypervisor.Network) error {
 		x.Forward.NAT.IPv6 = "yes"
 	}
 	return nil
-}
-
-// bridge gives the bridge of the host for what is bridged to the one of a name
-// with a VLAN. A bridge of Linux carries no tags of libvirt's, so that each VLAN
-// has one of its own.
-func (s *session) bridge(name string, vlan int) (string, error) {
-	offered, err := bridges(s.cfg.Bridges)
-	if err != nil {
-		return "", err
-	}
-	if vlan == 0 {
-		if offered[name] == name && name != "" {
-			return name, nil
-		}
-		return "", fmt.Errorf("%w: the host offers no bridge %q", hypervisor.ErrInvalid, name)
-	}
-	if b := offered[name+"."+strconv.Itoa(vlan)]; b != "" {
-		return b, nil
-	}
-	return "", fmt.Errorf("%w: the host offers no bridge for VLAN %d of %q", hypervisor.ErrInvalid, vlan, name)
-}
-
-var bridgeEntry = regexp.MustCompile(`^([\w-]+)(?:\.([1-9]\d{0,3})=([\w.-]+))?$`)
-
-// maxBridge is how long the name of a Linux interface may be, in bytes.
-const maxBridge = 15
-
-// bridges reads Config.Bridges: the host's bridges by the name, or the name and the VLAN,
-// for which they are offered.
-func bridges(entries []string) (map[string]string, error) {
-	out := map[string]string{}
-	for _, e := range entries {
-		m := bridgeEntry.FindStringSubmatch(e)
-		if m == nil {
-			return nil, fmt.Errorf("bridge %q is neither NAME nor BRIDGE.VLAN=NAME", e)
-		}
-		key, name := m[1], m[1]
-		if m[2] != "" {
-			key, name = m[1]+"."+m[2], m[3]
-		}
-		if vlan, _ := strconv.Atoi(m[2]); vlan > 4094 || len(name) > maxBridge {
-			return nil, fmt.Errorf("bridge %q: a VLAN is at most 4094, a name at most %d bytes", e, maxBridge)
-		}
-		out[key] = name
-	}
-	return out, nil
 }
 
 var domainName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)

@@ -164,6 +164,9 @@ func (s *session) onHosts(ctx context.Context, op string, network uuid.UUID, mac
 	if !ownNetwork(x) {
 		return nil
 	}
+	if markOf(x.Metadata.XML).Silent {
+		want = nil
+	}
 	steps, err := s.steps(n, x, mac, want)
 	if err != nil {
 		return err

@@ -112,16 +112,26 @@ func (b *creation) draft(kind string, d *occi.Draft, id uuid.UUID) error {
 	if id != uuid.Nil && x.ID != id {
 		return occi.E(occi.Invalid, "%s: the identifier %s is not that of the URL", occi.AttrID, x.ID)
 	}
-	if check := part(b.m, x).check; check != nil {
-		if err := occi.Problems(occi.Invalid, "it is not possible", check(b.m, nil, x)); err != nil {
-			return err
-		}
+	if err := occi.Problems(occi.Invalid, "it is not possible", b.check(nil, x)); err != nil {
+		return err
 	}
 	if err := b.add(x, own); err != nil {
 		return err
 	}
 	b.result = append(b.result, x.ID)
 	return b.inline(x, d, false)
+}
+
+// check looks for what no host could do; old is nil for a new entity.
+func (p *plan) check(old, x *occi.Entity) (ps []occi.Problem) {
+	ops := part(p.m, x)
+	if ops.check != nil {
+		ps = ops.check(p.m, old, x)
+	}
+	if ops.offered != nil {
+		ps = append(ps, ops.offered(&p.e.cfg, p.m, old, x)...)
+	}
+	return ps
 }
 
 // add takes in a new entity; own is the UUID it has unless the client chose one.

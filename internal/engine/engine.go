@@ -83,6 +83,8 @@ type Config struct {
 	// StopTimeout is how long a guest may take to follow an ACPI request; 0
 	// means 30 seconds.
 	StopTimeout time.Duration
+	// Bridges are the bridges that every host offers to networks.
+	Bridges hypervisor.Bridges
 	// KeepStopped leaves computes with an OS template stopped after creation.
 	KeepStopped bool
 	// KeepTasks is how long tasks are remembered once they are over, KeepKeys how

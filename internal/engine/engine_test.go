@@ -45,6 +45,8 @@ type cloud struct {
 	images  *imagefile.Store
 	files   string
 	uploads string // where it keeps what arrives
+	// bridges are those that the host offers.
+	bridges hypervisor.Bridges
 }
 
 func newCloud(t *testing.T) *cloud {
@@ -59,7 +61,8 @@ func newCloud(t *testing.T) *cloud {
 func newCloudOn(t *testing.T, dsn string) *cloud {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	c := &cloud{uploads: t.TempDir(), t: t, host: newFakeHost(), dsn: dsn, ctx: ctx}
+	c := &cloud{uploads: t.TempDir(), t: t, host: newFakeHost(), dsn: dsn, ctx: ctx,
+		bridges: hypervisor.Bridges{{Bridge: "br0"}: "br0", {Bridge: "br0", VLAN: 7}: "br7"}}
 	c.open()
 	t.Cleanup(func() {
 		c.shut()
@@ -92,7 +95,7 @@ func (c *cloud) open() {
 // server makes an engine that shares the cloud's host, and maybe its store.
 func (c *cloud) server(st engine.Store, worker string) *engine.Engine {
 	cfg := engine.Config{Store: st, Model: func() *occi.Model { return c.model }, Worker: worker,
-		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Images: c.images, KeepUploads: time.Hour, Logger: slog.New(slog.DiscardHandler)}
+		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Bridges: c.bridges, Images: c.images, KeepUploads: time.Hour, Logger: slog.New(slog.DiscardHandler)}
 	if c.seed != nil {
 		cfg.Seed = func(_ context.Context, _ *occi.Model, x *occi.Entity, linked map[uuid.UUID]*occi.Entity) (map[string][]byte, error) {
 			return c.seed(x, linked), nil

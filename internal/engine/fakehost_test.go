@@ -20,6 +20,7 @@ type fakeHost struct {
 	mu       sync.Mutex
 	domains  map[uuid.UUID]*fakeDomain
 	networks map[uuid.UUID]*hypervisor.NetworkStatus
+	told     map[uuid.UUID]hypervisor.Network // how networks were defined last
 	volumes  map[uuid.UUID]*hypervisor.VolumeStatus
 	contents map[uuid.UUID]string    // of volumes that were written
 	backings map[uuid.UUID]uuid.UUID // what volumes are backed by
@@ -64,7 +65,7 @@ func (d *fakeDomain) setNIC(x hypervisor.NIC) {
 
 func newFakeHost() *fakeHost {
 	return &fakeHost{domains: map[uuid.UUID]*fakeDomain{}, networks: map[uuid.UUID]*hypervisor.NetworkStatus{},
-		volumes: map[uuid.UUID]*hypervisor.VolumeStatus{}, contents: map[uuid.UUID]string{}, backings: map[uuid.UUID]uuid.UUID{},
+		told: map[uuid.UUID]hypervisor.Network{}, volumes: map[uuid.UUID]*hypervisor.VolumeStatus{}, contents: map[uuid.UUID]string{}, backings: map[uuid.UUID]uuid.UUID{},
 		used: map[uuid.UUID]hypervisor.Statistics{}, reasons: map[uuid.UUID]string{}, events: make(chan hypervisor.Event, 64)}
 }
 
@@ -376,8 +377,16 @@ func (f *fakeHost) DefineNetwork(ctx context.Context, n hypervisor.Network) erro
 		if f.networks[n.ID] == nil {
 			f.networks[n.ID] = &hypervisor.NetworkStatus{ID: n.ID, Managed: true}
 		}
+		f.told[n.ID] = n
 		return nil
 	})
+}
+
+// network gives how a network was defined last.
+func (f *fakeHost) network(id uuid.UUID) hypervisor.Network {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.told[id]
 }
 
 func (f *fakeHost) setNetwork(ctx context.Context, op string, id uuid.UUID, active bool) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -46,12 +45,14 @@ type partOps struct {
 	// check refuses a change that no host could follow; old is nil for a new
 	// entity.
 	check func(m *occi.Model, old, x *occi.Entity) []occi.Problem
+	// offered refuses what no host of this configuration offers.
+	offered func(cfg *Config, m *occi.Model, old, x *occi.Entity) []occi.Problem
 }
 
 // parts maps Kind.Host.
 var parts = map[string]*partOps{
 	"domain":  {machine: true, define: defineDomain, update: updateDomain, remove: removeDomain, check: checkDomain},
-	"network": {define: defineNetwork, update: defineNetwork, remove: removeNetwork, check: checkNetwork},
+	"network": {define: defineNetwork, update: defineNetwork, remove: removeNetwork, check: checkNetwork, offered: offeredNetwork},
 	"volume":  {define: defineVolume, update: defineVolume, remove: removeVolume, check: checkVolume},
 	"nic":     {device: true, define: attachNIC, update: attachNIC, remove: detachNIC, check: checkGroups},
 	"disk":    {device: true, holds: true, define: attachDisk, update: reattachDisk, remove: detachDisk},
@@ -250,46 +251,6 @@ func suspendDomain(ctx context.Context, j *job) error {
 		return fmt.Errorf("the host knows no method %q to suspend", j.param("method"))
 	}
 	return j.drv.SuspendDomain(ctx, j.x.ID, mode)
-}
-
-func defineNetwork(ctx context.Context, j *job) error {
-	return j.drv.DefineNetwork(ctx, networkOf(j.m, j.x))
-}
-
-func removeNetwork(ctx context.Context, j *job) error {
-	return gone(j.drv.DeleteNetwork(ctx, j.x.ID))
-}
-
-func startNetwork(ctx context.Context, j *job) error { return j.drv.StartNetwork(ctx, j.x.ID) }
-
-func stopNetwork(ctx context.Context, j *job) error { return j.drv.StopNetwork(ctx, j.x.ID) }
-
-// checkNetwork refuses ranges that do not fit together.
-func checkNetwork(m *occi.Model, _, x *occi.Entity) []occi.Problem {
-	cidr, gw := roleAttr(m, x, roleCIDR), roleAttr(m, x, roleGateway)
-	alloc := roleAttr(m, x, roleAllocation)
-	n := networkOf(m, x)
-	var ps []occi.Problem
-	if n.CIDR == "" {
-		if n.Gateway != "" {
-			ps = append(ps, occi.Problem{What: gw.Name, Text: "needs an address range"})
-		}
-		if n.DHCP && cidr != nil {
-			ps = append(ps, occi.Problem{What: alloc.Name, Text: "dynamic allocation needs an address range in " + cidr.Name})
-		}
-		return ps
-	}
-	p, err := netip.ParsePrefix(n.CIDR)
-	if err != nil {
-		return append(ps, occi.Problem{What: cidr.Name, Text: err.Error()})
-	}
-	if free := p.Addr().BitLen() - p.Bits(); free < 2 {
-		ps = append(ps, occi.Problem{What: cidr.Name, Text: "the range " + n.CIDR + " is too small for a host and a guest"})
-	}
-	if g, err := netip.ParseAddr(n.Gateway); n.Gateway != "" && (err != nil || !p.Contains(g)) {
-		ps = append(ps, occi.Problem{What: gw.Name, Text: n.Gateway + " is not in " + n.CIDR})
-	}
-	return ps
 }
 
 func defineVolume(ctx context.Context, j *job) error {

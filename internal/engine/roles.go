@@ -42,6 +42,8 @@ const (
 	roleMode       = "network.mode"
 	roleCIDR6      = "network.cidr6"
 	roleGateway6   = "network.gateway6"
+	roleBridge     = "network.bridge"
+	roleDNS        = "network.dns"
 	roleMAC        = "nic.mac"
 	roleRules      = "nic.rules"
 	roleInterface  = "nic.interface"
@@ -60,7 +62,8 @@ const (
 // hostRoles are the roles whose change a host must follow.
 var hostRoles = map[string]bool{
 	roleVCPUs: true, roleMemory: true, roleArch: true, roleShares: true, roleKernel: true, roleInitrd: true,
-	roleCmdline: true, roleSize: true, roleVLAN: true, roleCIDR: true, roleGateway: true, roleAllocation: true,
+	roleHostname: true, roleCmdline: true, roleSize: true, roleVLAN: true, roleCIDR: true, roleGateway: true, roleAllocation: true,
+	roleMode: true, roleCIDR6: true, roleGateway6: true, roleBridge: true, roleDNS: true,
 	roleMAC: true, roleNICAddress: true, roleNICAddress6: true, roleTarget: true, roleEphemeral: true, roleEphemeralD: true,
 	roleDiskSize: true, roleGraphics: true,
 }
@@ -166,7 +169,7 @@ func isTrue(v occi.Value) bool { return v.Type == occi.Boolean && v.Num != 0 }
 // nicOf describes an interface of a machine to its host. The machine's security
 // groups hold for it too.
 func nicOf(m *occi.Model, machine, l *occi.Entity) hypervisor.NIC {
-	n := hypervisor.NIC{ID: l.ID, Network: l.Target.ID, MAC: role(m, l, roleMAC).Text, Filtered: true}
+	n := hypervisor.NIC{ID: l.ID, Network: l.Target.ID, MAC: role(m, l, roleMAC).Text, Hostname: role(m, machine, roleHostname).Text, Filtered: true}
 	for _, f := range families {
 		if ip, err := netip.ParseAddr(role(m, l, f.address).Text); err == nil {
 			n.Addresses = append(n.Addresses, ip.Unmap().String())
@@ -193,15 +196,6 @@ func ephemeral(m *occi.Model, x *occi.Entity) *hypervisor.Disk {
 		target = "vda"
 	}
 	return &hypervisor.Disk{ID: id, Volume: id, Target: target}
-}
-
-func networkOf(m *occi.Model, x *occi.Entity) hypervisor.Network {
-	return hypervisor.Network{ID: x.ID, Title: x.Title,
-		CIDR:    role(m, x, roleCIDR).Text,
-		Gateway: role(m, x, roleGateway).Text,
-		DHCP:    role(m, x, roleAllocation).Text == "dynamic",
-		VLAN:    int(role(m, x, roleVLAN).Num),
-	}
 }
 
 func volumeOf(m *occi.Model, x *occi.Entity) hypervisor.Volume {

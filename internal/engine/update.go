@@ -65,10 +65,8 @@ func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 			return err
 		}
 	}
-	if check := part(b.m, old).check; check != nil {
-		if err := occi.Problems(occi.Invalid, "the change is not possible", check(b.m, old, next)); err != nil {
-			return err
-		}
+	if err := occi.Problems(occi.Invalid, "the change is not possible", b.check(old, next)); err != nil {
+		return err
 	}
 	if same(old, next) && len(b.links) == 0 {
 		return nil

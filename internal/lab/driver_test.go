@@ -25,7 +25,7 @@ func TestDriver(t *testing.T) {
 	h := newHost(ctx, t)
 	guest := install(t, h)
 	open := func(t *testing.T) hypervisor.Driver {
-		d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Bridges: []string{"br0", "br0.7=br7"},
+		d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Bridges: hypervisor.Bridges{{Bridge: "br0"}: "br0", {Bridge: "br0", VLAN: 7}: "br7"},
 			Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)

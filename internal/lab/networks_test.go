@@ -127,7 +127,7 @@ func TestBridged(t *testing.T) {
 
 func openDriver(t *testing.T, h *lab.Host) hypervisor.Driver {
 	t.Helper()
-	d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Bridges: []string{"lan", "lan.7=lan7"},
+	d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Bridges: hypervisor.Bridges{{Bridge: "lan", VLAN: 7}: "lan7"},
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
