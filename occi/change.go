@@ -35,6 +35,11 @@ type Change struct {
 	// had is free, and so is all that an entity had which is forgotten. It is a
 	// Conflict if another entity has one of them.
 	Holds []Hold
+	// Rooms are what volumes take of pools from now on; what volumes of an entity took
+	// that is forgotten is free. It is a Conflict with a NoRoom for its cause if a pool
+	// then has more than a Limit, unless the change takes no more of it than before, and
+	// a Conflict if an Entity is not there.
+	Rooms []Room
 	// Reads are entities that the change relies on as they were read; if one has
 	// changed since, or is gone, that is a Conflict.
 	Reads []Version

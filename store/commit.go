@@ -115,6 +115,9 @@ func newJob(c *occi.Change) (*job, error) {
 		}
 		j.tasks = append(j.tasks, taskPut{t: t, doc: doc})
 	}
+	if err := roomedOnce(c.Rooms); err != nil {
+		return nil, err
+	}
 	if err := heldOnce(c.Holds); err != nil {
 		return nil, err
 	}

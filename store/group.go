@@ -25,13 +25,14 @@ type group struct {
 	changedMixins map[string]bool
 	touched       map[uuid.UUID]bool // entities that changed, or whose links did
 	addresses     addressBook
+	rooms         roomBook
 }
 
 // load reads what the jobs are based on: in two rounds at most, however many.
 func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	g := &group{d: d, counters: map[string]counter{}, counted: map[string]bool{}, entities: map[uuid.UUID]*entityRow{},
 		tasks: map[uuid.UUID]*taskRow{}, keys: map[string]bool{}, touched: map[uuid.UUID]bool{},
-		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook()}
+		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook(), rooms: newRoomBook()}
 	queries := []query{countersInto(g.counters)}
 	entities, tasks, keys := mentioned(jobs)
 	if len(entities) > 0 {
@@ -45,6 +46,7 @@ func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	}
 	queries = append(queries, g.mixinsIn(jobs)...)
 	queries = append(queries, g.addressesIn(jobs)...)
+	queries = append(queries, g.roomsIn(jobs)...)
 	if err := read(queries); err != nil {
 		return nil, err
 	}
@@ -70,6 +72,9 @@ func mentioned(jobs []*job) (entities, tasks []uuid.UUID, keys []string) {
 		}
 		for _, r := range j.change.Reads {
 			entities = append(entities, r.ID)
+		}
+		for _, r := range j.change.Rooms {
+			entities = append(entities, r.Entity)
 		}
 		for _, t := range j.change.Tasks {
 			tasks = append(tasks, t.ID)
@@ -125,6 +130,9 @@ func (g *group) check(j *job) error {
 		}
 	}
 	if err := g.checkAddresses(j); err != nil {
+		return err
+	}
+	if err := g.checkRooms(j); err != nil {
 		return err
 	}
 	if err := g.checkEnds(j.change.Puts); err != nil {
@@ -201,6 +209,7 @@ func (g *group) apply(j *job) {
 		g.putTask(&j.tasks[i], at)
 	}
 	g.applyAddresses(j)
+	g.applyRooms(j)
 	g.applyMixins(j, at)
 	if k := j.change.Key; k != nil {
 		id := keyID(k.Who, k.Name)
@@ -286,6 +295,8 @@ func (g *group) statements() []statement {
 	out = append(out, changes...)
 	freed, taken, edges := g.addresses.statements()
 	out = append(out, freed...)
+	freed, rooms, pools := g.rooms.statements()
+	out = append(out, freed...)
 	insert(mixinsTable, mixins)
 	insert(changedEntities, entitiesAgain)
 	insert(entitiesTable, entities)
@@ -297,5 +308,7 @@ func (g *group) statements() []statement {
 	insert(keysTable, g.newKeys)
 	insert(kindsTable, kinds)
 	insert(addressesTable, taken)
+	insert(roomsTable, rooms)
+	insert(poolsTable, pools)
 	return append(out, edges...)
 }

@@ -43,6 +43,9 @@ var (
 	mixinsTable    = newTable("mixins", "", "id text", "location text", "seq bigint", "doc bytea")
 	addressesTable = newTable("addresses", "ON CONFLICT (network, address) DO UPDATE SET holder = excluded.holder",
 		"network uuid", "address bytea", "holder uuid", "edge boolean")
+	roomsTable = newTable("rooms", "ON CONFLICT (volume) DO UPDATE SET entity = excluded.entity, pool = excluded.pool, bytes = excluded.bytes",
+		"volume uuid", "entity uuid", "pool bytea", "bytes bigint")
+	poolsTable = newTable("pools", "ON CONFLICT (pool) DO UPDATE SET bytes = excluded.bytes", "pool bytea", "bytes bigint")
 	kindsTable = newTable("kinds", `ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,
 		members = excluded.members, updated = excluded.updated`,
 		"kind text", "serial bigint", "revision bigint", "members bigint", "updated bigint")

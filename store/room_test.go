@@ -1,0 +1,117 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+	"github.com/occid/occid/store"
+)
+
+// room is what the volume of an entity takes.
+func room(x *occi.Entity, pool string, bytes, limit int64) occi.Room {
+	return occi.Room{Volume: x.ID, Entity: x.ID, Pool: pool, Bytes: bytes, Limit: limit}
+}
+
+// wantFull checks that a change was refused for want of room.
+func wantFull(t *testing.T, what string, err error, want occi.NoRoom) {
+	t.Helper()
+	var full *occi.NoRoom
+	if !errors.Is(err, occi.Conflict) || !errors.As(err, &full) || *full != want {
+		t.Errorf("%s: %v, want %+v", what, err, want)
+	}
+}
+
+func TestRoomsOfPools(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store.Store) {
+		a, b := compute("a", 1), compute("b", 1)
+		put(t, s, a, b)
+		take := func(rooms ...occi.Room) error { return s.Commit(t.Context(), &occi.Change{At: start, Rooms: rooms}) }
+		if err := take(room(a, "p", 60, 100)); err != nil {
+			t.Fatal(err)
+		}
+		wantFull(t, "more than is free", take(room(b, "p", 41, 100)), occi.NoRoom{Pool: "p", Asked: 41, Free: 40})
+		if err := take(room(b, "p", 40, 100)); err != nil {
+			t.Fatal(err)
+		}
+		wantFull(t, "growing", take(room(a, "p", 61, 100)), occi.NoRoom{Pool: "p", Asked: 1, Free: 0})
+		// What is there may stay, and become less, in a pool that has become too small.
+		for _, r := range []occi.Room{room(a, "p", 60, 50), room(a, "p", 55, 50), room(a, "q", 55, 55), room(a, "p", 70, 0)} {
+			if err := take(r); err != nil {
+				t.Errorf("%+v: %v", r, err)
+			}
+		}
+		got, err := s.Rooms(t.Context(), []uuid.UUID{a.ID, b.ID, uuid.New()})
+		if diff := cmp.Diff(map[uuid.UUID]occi.Room{a.ID: room(a, "p", 70, 0), b.ID: room(b, "p", 40, 0)}, got); diff != "" || err != nil {
+			t.Errorf("rooms: %v\n%s", err, diff)
+		}
+		wantClass(t, "of what is not there", take(room(compute("c", 1), "p", 1, 0)), occi.Conflict)
+		wantClass(t, "twice", take(room(a, "p", 1, 0), room(a, "q", 1, 0)), occi.Invalid)
+		wantClass(t, "less than nothing", take(room(a, "p", -1, 0)), occi.Invalid)
+	})
+}
+
+func TestRoomGoesWithItsEntity(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store.Store) {
+		x, y := compute("x", 1), compute("y", 1)
+		other := occi.Room{Volume: uuid.New(), Entity: x.ID, Pool: "p", Bytes: 30, Limit: 100}
+		commit(t, s, &occi.Change{At: start, Puts: []*occi.Entity{x}, Rooms: []occi.Room{room(x, "p", 70, 100), other}})
+		wantFull(t, "beside it", s.Commit(t.Context(), &occi.Change{At: start, Puts: []*occi.Entity{y}, Rooms: []occi.Room{room(y, "p", 1, 100)}}),
+			occi.NoRoom{Pool: "p", Asked: 1})
+		if _, err := s.Entity(t.Context(), y.ID); !errors.Is(err, occi.NotFound) {
+			t.Errorf("a change that was refused made it: %v", err)
+		}
+		commit(t, s, &occi.Change{At: start, Removes: []occi.Removal{{ID: x.ID}}, Puts: []*occi.Entity{y}, Rooms: []occi.Room{room(y, "p", 100, 100)}})
+		got, err := s.Rooms(t.Context(), []uuid.UUID{x.ID, other.Volume, y.ID})
+		if diff := cmp.Diff(map[uuid.UUID]occi.Room{y.ID: room(y, "p", 100, 0)}, got); diff != "" || err != nil {
+			t.Errorf("rooms: %v\n%s", err, diff)
+		}
+		commit(t, s, &occi.Change{At: start, Removes: []occi.Removal{{ID: y.ID}}})
+		z := compute("z", 1)
+		commit(t, s, &occi.Change{At: start, Puts: []*occi.Entity{z}, Rooms: []occi.Room{room(z, "p", 100, 100)}})
+	})
+}
+
+// TestNoMoreThanThereIsRoom has many take of one pool at once, on PostgreSQL
+// through two servers.
+func TestNoMoreThanThereIsRoom(t *testing.T) {
+	t.Parallel()
+	for _, database := range []string{"sqlite", "postgres"} {
+		t.Run(database, func(t *testing.T) {
+			t.Parallel()
+			const volumes, fit = 60, 25
+			dsn := freshDSN(t, database)
+			stores := []*store.Store{open(t, dsn)}
+			if database == "postgres" {
+				stores = append(stores, open(t, dsn))
+			}
+			var made atomic.Int64
+			var all sync.WaitGroup
+			for i := range volumes {
+				all.Go(func() {
+					x := compute(fmt.Sprint(i), 1)
+					err := stores[i%len(stores)].Commit(t.Context(), &occi.Change{At: start, Puts: []*occi.Entity{x}, Rooms: []occi.Room{room(x, "p", 4, 4*fit+3)}})
+					var full *occi.NoRoom
+					switch {
+					case err == nil:
+						made.Add(1)
+					case !errors.As(err, &full):
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if n := made.Load(); n != fit {
+				t.Errorf("%d volumes were made where %d fit", n, fit)
+			}
+		})
+	}
+}
