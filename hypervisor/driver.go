@@ -93,7 +93,7 @@ type Driver interface {
 	// Networks lists the host's networks, whoever made them.
 	Networks(ctx context.Context) ([]NetworkStatus, error)
 
-	// CreateVolume makes a qcow2 volume, or grows an existing one to
+	// CreateVolume makes a volume in v.Pool, or grows an existing one to
 	// v.SizeBytes. Shrinking is ErrInvalid. ErrNotFound means that what it is to be
 	// backed by is missing; what a volume that is there is backed by stays.
 	CreateVolume(ctx context.Context, v Volume) error
@@ -117,6 +117,9 @@ type Driver interface {
 	Overlays(ctx context.Context, id uuid.UUID) ([]uuid.UUID, error)
 	// DeleteVolume removes it, whether others are backed by it or not.
 	DeleteVolume(ctx context.Context, id uuid.UUID) error
+	// Pools tells what there is of the pools that volumes can be in. One that the host
+	// cannot reach now is left out.
+	Pools(ctx context.Context) ([]PoolStatus, error)
 	// Volumes lists the volumes that a Driver made on this host.
 	Volumes(ctx context.Context) ([]VolumeStatus, error)
 
@@ -267,7 +270,7 @@ const (
 	MetadataAddress6 = "fe80::a9fe:a9fe"
 )
 
-// Volume is a disk image in the driver's pool.
+// Volume is a disk image in a pool.
 type Volume struct {
 	ID        uuid.UUID
 	SizeBytes int64
@@ -275,6 +278,10 @@ type Volume struct {
 	// stores the differences from: nothing may write to it any more, and it must stay
 	// as long as this one. SizeBytes must not be less than its size; 0 means that.
 	Backing uuid.UUID
+	// Pool names one of those that the Driver knows; empty means its default, or that
+	// of Backing where it can be. One that it does not know is ErrInvalid. A volume that
+	// exists stays where it is.
+	Pool string
 }
 
 // State is what a domain is doing.
@@ -350,7 +357,16 @@ type NetworkStatus struct {
 // VolumeStatus is a volume as the host has it now.
 type VolumeStatus struct {
 	ID                        uuid.UUID
+	Pool                      string
 	SizeBytes, AllocatedBytes int64
+}
+
+// PoolStatus is a pool as the host has it now.
+type PoolStatus struct {
+	Name string
+	// CapacityBytes is its size, AllocatedBytes what is in use of it, be it by others,
+	// AvailableBytes what is left.
+	CapacityBytes, AllocatedBytes, AvailableBytes int64
 }
 
 // Event tells that something changed on the host.

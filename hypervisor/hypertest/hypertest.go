@@ -43,6 +43,8 @@ type Traits struct {
 	// Bridge is a bridge that the Driver offers for networks, without VLAN and with
 	// VLAN 7.
 	Bridge string
+	// Pool names a pool that is not the default, empty if there is none.
+	Pool string
 	// Simulated is set on a host without real guests, where calls are so cheap
 	// that long random sequences are tried.
 	Simulated bool
@@ -86,6 +88,7 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 		{"InvalidAddress", (*suite).invalidAddress},
 		{"Volume", (*suite).volume},
 		{"VolumeInUse", (*suite).volumeInUse},
+		{"Pools", (*suite).pools},
 		{"CopyVolume", (*suite).copyVolume},
 		{"CopyVolumeInUse", (*suite).copyVolumeInUse},
 		{"Statistics", (*suite).statistics},

@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/occid/occid/hypervisor"
@@ -25,6 +26,10 @@ type Config struct {
 	// "occid". A pool that is missing is made in PoolDir on the host; "" means
 	// /var/lib/libvirt/images/occid.
 	Pool, PoolDir string
+	// Pools are further pools that volumes can be in.
+	Pools []Pool
+	// DefaultPool names the pool of volumes that are to be in none; "" means Pool.
+	DefaultPool string
 	// ConsoleDir is where the host writes what guests print on their serial
 	// consoles, in a file UUID.log for each domain; "" means
 	// /var/log/libvirt/occid. It becomes a pool named after Pool, so that the
@@ -53,12 +58,44 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// PoolType is how a pool keeps volumes.
+type PoolType string
+
+// The types of pools.
+const (
+	PoolDir     PoolType = "dir"     // qcow2 files in a directory
+	PoolNFS     PoolType = "nfs"     // qcow2 files in a directory of a file server
+	PoolLogical PoolType = "logical" // logical volumes of a volume group
+)
+
+// Pool is a storage pool on the host. If the host has one of the name it is used as
+// it is.
+type Pool struct {
+	Name string
+	Type PoolType
+	// Source is what it is of: the SERVER:PATH of PoolNFS, the volume group of
+	// PoolLogical.
+	Source string
+	// Target is its directory on the host: that of PoolDir, and where PoolNFS is
+	// mounted, by default /var/lib/libvirt/images and its name.
+	Target string
+}
+
 func (c Config) withDefaults() Config {
 	if c.Pool == "" {
 		c.Pool = "occid"
 	}
 	if c.PoolDir == "" {
 		c.PoolDir = "/var/lib/libvirt/images/occid"
+	}
+	if c.DefaultPool == "" {
+		c.DefaultPool = c.Pool
+	}
+	c.Pools = slices.Clone(c.Pools)
+	for i := range c.Pools {
+		if p := &c.Pools[i]; p.Target == "" {
+			p.Target = "/var/lib/libvirt/images/" + p.Name
+		}
 	}
 	if c.ConsoleDir == "" {
 		c.ConsoleDir = "/var/log/libvirt/occid"

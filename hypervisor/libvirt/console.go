@@ -20,7 +20,7 @@ func (s *session) consoleLog(ctx context.Context, id uuid.UUID) (string, error) 
 	if s.simulated {
 		return "", nil
 	}
-	pool, err := s.ensurePool(ctx, s.consolePool(), s.cfg.ConsoleDir)
+	pool, err := s.ensurePool(ctx, Pool{Name: s.consolePool(), Type: PoolDir, Target: s.cfg.ConsoleDir})
 	if err != nil {
 		return "", err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,10 +49,14 @@ func (d *Driver) WriteVolume(ctx context.Context, id uuid.UUID, r io.Reader, siz
 		if err != nil {
 			return err
 		}
+		p, err := s.poolToWrite(ctx, id)
+		if err != nil {
+			return err
+		}
 		if err := s.dropVolume(ctx, id); err != nil {
 			return err
 		}
-		if err := s.makeVolume(ctx, id, capacity, nil); err != nil {
+		if err := s.makeVolume(ctx, p, id, capacity, nil); err != nil {
 			return err
 		}
 		defer func() {
@@ -67,6 +70,26 @@ func (d *Driver) WriteVolume(ctx context.Context, id uuid.UUID, r io.Reader, siz
 	})
 }
 
+// poolToWrite gives the pool that a volume is in, or is to be in.
+func (s *session) poolToWrite(ctx context.Context, id uuid.UUID) (Pool, error) {
+	v, p, err := s.findVolume(ctx, id)
+	if errors.Is(err, hypervisor.ErrNotFound) {
+		p, err = s.cfg.poolNamed("")
+	}
+	if v != nil {
+		_ = v.Free()
+	}
+	return p, errors.Join(err, p.holdsFiles())
+}
+
+// holdsFiles refuses a pool whose volumes are no files.
+func (p Pool) holdsFiles() error {
+	if p.Type == PoolLogical {
+		return fmt.Errorf("%w: the volumes of pool %s are no files", hypervisor.ErrInvalid, p.Name)
+	}
+	return nil
+}
+
 // writeAll writes a file over that of a volume.
 func (s *session) writeAll(ctx context.Context, id uuid.UUID, head []byte, r io.Reader, size int64) error {
 	rest := &io.LimitedReader{R: r, N: size - int64(len(head))}
@@ -75,7 +98,7 @@ func (s *session) writeAll(ctx context.Context, id uuid.UUID, head []byte, r io.
 		n, err := io.Copy(io.Discard, rest)
 		return whole(int64(len(head))+n, size, err)
 	}
-	v, err := s.findVolume(ctx, id)
+	v, _, err := s.findVolume(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -149,26 +172,39 @@ func (s *session) stream(ctx context.Context, op string, open, transfer func(*li
 // Overlays implements hypervisor.Driver.
 func (d *Driver) Overlays(ctx context.Context, id uuid.UUID) ([]uuid.UUID, error) {
 	return call(ctx, d, "list overlays", nobody, func(ctx context.Context, s *session) ([]uuid.UUID, error) {
-		pool, err := s.pool(ctx, s.cfg.Pool)
-		if err != nil {
-			return nil, forgiveMissing(err)
-		}
-		defer func() { _ = pool.Free() }()
-		vols, err := pool.ListAllStorageVolumes(0)
-		if err != nil {
-			return nil, err
-		}
 		var out []uuid.UUID
-		for i := range vols {
-			if err == nil && backedBy(&vols[i], id) {
-				var name string
-				name, err = vols[i].GetName()
-				out = append(out, volumeID(name))
+		for _, p := range s.cfg.pools() {
+			in, err := s.overlaysIn(ctx, p, id)
+			if err != nil {
+				return nil, err
 			}
-			_ = vols[i].Free()
+			out = append(out, in...)
 		}
-		return out, err
+		return out, nil
 	})
+}
+
+// overlaysIn lists the volumes of a pool that are backed by a volume.
+func (s *session) overlaysIn(ctx context.Context, p Pool, id uuid.UUID) ([]uuid.UUID, error) {
+	pool, err := s.pool(ctx, p.Name)
+	if err != nil {
+		return nil, forgiveMissing(err)
+	}
+	defer func() { _ = pool.Free() }()
+	vols, err := pool.ListAllStorageVolumes(0)
+	if err != nil {
+		return nil, err
+	}
+	var out []uuid.UUID
+	for i := range vols {
+		if err == nil && backedBy(&vols[i], id) {
+			var name string
+			name, err = vols[i].GetName()
+			out = append(out, p.volumeID(name))
+		}
+		_ = vols[i].Free()
+	}
+	return out, err
 }
 
 // backedBy reports whether a volume is there and backed by another.
@@ -178,17 +214,20 @@ func backedBy(v *libvirt.StorageVol, id uuid.UUID) bool {
 		return false // removed meanwhile
 	}
 	var x libvirtxml.StorageVolume
-	return x.Unmarshal(doc) == nil && x.BackingStore != nil && path.Base(x.BackingStore.Path) == volumeName(id)
+	return x.Unmarshal(doc) == nil && x.BackingStore != nil && volumeAt(x.BackingStore.Path) == id
 }
 
 // ReadVolume implements hypervisor.Driver.
 func (d *Driver) ReadVolume(ctx context.Context, id uuid.UUID, w io.Writer) error {
 	return d.do(ctx, "read volume", id, func(ctx context.Context, s *session) error {
-		v, err := s.findVolume(ctx, id)
+		v, p, err := s.findVolume(ctx, id)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = v.Free() }()
+		if err := p.holdsFiles(); err != nil {
+			return err
+		}
 		if s.simulated {
 			return fmt.Errorf("%w: its volumes hold nothing", hypervisor.ErrInvalid)
 		}

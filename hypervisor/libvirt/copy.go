@@ -20,7 +20,7 @@ const backupLook = 100 * time.Millisecond
 // makes the copy itself.
 func (d *Driver) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
 	return d.do(ctx, "copy volume", from, func(ctx context.Context, s *session) error {
-		v, err := s.findVolume(ctx, from)
+		v, p, err := s.findVolume(ctx, from)
 		if err != nil {
 			return err
 		}
@@ -44,9 +44,9 @@ func (d *Driver) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
 			defer user.free()
 		}
 		if user != nil && !s.simulated {
-			return user.backup(ctx, target, to, info.Capacity)
+			return user.backup(ctx, target, p, to, info.Capacity)
 		}
-		return s.addVolume(ctx, opVolumeClone, to, info.Capacity, nil, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
+		return s.addVolume(ctx, opVolumeClone, p, to, info.Capacity, nil, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
 			return pool.StorageVolCreateXMLFrom(doc, v, 0)
 		})
 	})
@@ -63,8 +63,8 @@ func underWay(err error) error {
 
 // backup has a running domain copy one of its disks into a new volume, and removes
 // that if it does not succeed.
-func (m *machine) backup(ctx context.Context, target string, to uuid.UUID, size uint64) (err error) {
-	if err := m.makeVolume(ctx, to, size, nil); err != nil {
+func (m *machine) backup(ctx context.Context, target string, p Pool, to uuid.UUID, size uint64) (err error) {
+	if err := m.makeVolume(ctx, p, to, size, nil); err != nil {
 		return err
 	}
 	defer func() {
@@ -75,14 +75,18 @@ func (m *machine) backup(ctx context.Context, target string, to uuid.UUID, size 
 			_ = m.dropVolume(clean, to)
 		}
 	}()
-	file, err := m.volumeFile(ctx, to)
+	file, _, err := m.volumeFile(ctx, to)
 	if err != nil {
 		return err
 	}
+	source := &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: file}}
+	if p.Type == PoolLogical {
+		source = &libvirtxml.DomainDiskSource{Block: &libvirtxml.DomainDiskSourceBlock{Dev: file}}
+	}
 	doc, err := (&libvirtxml.DomainBackup{Push: &libvirtxml.DomainBackupPush{Disks: &libvirtxml.DomainBackupPushDisks{
 		Disks: []libvirtxml.DomainBackupPushDisk{{Name: target, Backup: "yes",
-			Driver: &libvirtxml.DomainBackupDiskDriver{Type: "qcow2"},
-			Target: &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: file}}}},
+			Driver: &libvirtxml.DomainBackupDiskDriver{Type: p.format()},
+			Target: source}},
 	}}}).Marshal()
 	if err != nil {
 		return err

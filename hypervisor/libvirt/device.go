@@ -23,11 +23,11 @@ type device interface{ Marshal() (string, error) }
 
 // disk describes a disk to the host; its volume must be there.
 func (s *session) disk(ctx context.Context, d hypervisor.Disk) (*libvirtxml.DomainDisk, error) {
-	file, err := s.volumeFile(ctx, d.Volume)
+	file, p, err := s.volumeFile(ctx, d.Volume)
 	if err != nil {
 		return nil, err
 	}
-	return diskXML(d, file)
+	return diskXML(d, p, file)
 }
 
 // nic describes an interface of a domain to the host, which has its filter then;

@@ -18,23 +18,48 @@ import (
 
 var diskTarget = regexp.MustCompile(`^vd[a-z]{1,2}$`)
 
-// diskXML describes a disk whose volume is a qcow2 file on the host.
-func diskXML(d hypervisor.Disk, file string) (*libvirtxml.DomainDisk, error) {
+// diskXML describes a disk whose volume is a file or a device of a pool on the host.
+func diskXML(d hypervisor.Disk, p Pool, file string) (*libvirtxml.DomainDisk, error) {
 	if !diskTarget.MatchString(d.Target) {
 		return nil, fmt.Errorf("%w: disk target %q is not of the form vda", hypervisor.ErrInvalid, d.Target)
 	}
 	x := &libvirtxml.DomainDisk{
 		Device: "disk",
-		Driver: &libvirtxml.DomainDiskDriver{Name: "qemu", Type: "qcow2", Discard: "unmap"},
+		Driver: &libvirtxml.DomainDiskDriver{Name: "qemu", Type: p.format(), Discard: "unmap"},
 		Source: &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: file}},
 		Target: &libvirtxml.DomainDiskTarget{Dev: d.Target, Bus: "virtio"},
 		Serial: hypervisor.DiskSerial(d.Volume),
 		Alias:  &libvirtxml.DomainAlias{Name: aliasOf(d.ID)},
 	}
+	if p.Type == PoolLogical {
+		x.Source = &libvirtxml.DomainDiskSource{Block: &libvirtxml.DomainDiskSourceBlock{Dev: file}}
+	}
 	if d.ReadOnly {
 		x.ReadOnly = &libvirtxml.DomainDiskReadOnly{}
 	}
 	return x, nil
+}
+
+// volumeAt gives the volume at a path, be it a file or a logical volume; zero if it
+// is not a Driver's.
+func volumeAt(file string) uuid.UUID {
+	name := path.Base(file)
+	if id := volumeID(name); id != uuid.Nil {
+		return id
+	}
+	return parseID(name)
+}
+
+// pathOf gives the file or device that a disk is on; "" if it is on none.
+func pathOf(x *libvirtxml.DomainDisk) string {
+	switch {
+	case x.Source == nil:
+	case x.Source.File != nil:
+		return x.Source.File.File
+	case x.Source.Block != nil:
+		return x.Source.Block.Dev
+	}
+	return ""
 }
 
 // diskOf reads a disk back; its ID is zero if no Driver attached it.
@@ -46,8 +71,11 @@ func diskOf(x *libvirtxml.DomainDisk) hypervisor.Disk {
 	if x.Target != nil {
 		d.Target = x.Target.Dev
 	}
+	if x.Source != nil && x.Source.Block != nil {
+		d.Volume = volumeAt(x.Source.Block.Dev)
+	}
 	if x.Source != nil && x.Source.File != nil {
-		d.Volume = volumeID(path.Base(x.Source.File.File))
+		d.Volume = volumeAt(x.Source.File.File)
 	}
 	return d
 }

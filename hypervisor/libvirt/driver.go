@@ -36,6 +36,9 @@ func Open(c Config) (*Driver, error) {
 		return nil, fmt.Errorf("libvirt's event loop: %w", err)
 	}
 	c = c.withDefaults()
+	if err := c.checkPools(); err != nil {
+		return nil, err
+	}
 	closed, quit := closeOnce()
 	d := &Driver{cfg: c, slots: make(chan struct{}, c.Calls), agents: make(chan struct{}, agentsAtOnce), closed: closed, quit: quit}
 	d.keeper.log = c.Logger.With("uri", c.URI)

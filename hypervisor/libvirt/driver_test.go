@@ -47,8 +47,10 @@ func connect(t testing.TB, uri string) *lv.Connect {
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	hypertest.Run(t, func(t *testing.T) hypervisor.Driver {
-		return open(t, libvirt.Config{Bridges: hypervisor.Bridges{{Bridge: "br0"}: "br0", {Bridge: "br0", VLAN: 7}: "br7"}})
+		return open(t, libvirt.Config{Bridges: hypervisor.Bridges{{Bridge: "br0"}: "br0", {Bridge: "br0", VLAN: 7}: "br7"},
+			Pools: []libvirt.Pool{{Name: "other", Type: libvirt.PoolDir, Target: "/srv/other"}}})
 	}, hypertest.Traits{
+		Pool:      "other",
 		Simulated: true,
 		Bridge:    "br0",
 		Reserved:  func(t *testing.T, network uuid.UUID) []string { return reserved(t, testHost, network) },

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"libvirt.org/go/libvirt"
@@ -13,8 +15,81 @@ import (
 	"github.com/occid/occid/hypervisor"
 )
 
-// filePools are the types of pools that keep volumes as files, which qcow2 needs.
-var filePools = []string{"dir", "fs", "netfs"}
+// poolTypes are what the types of pools are called by the host; the first is what
+// is made where there is none.
+var poolTypes = map[PoolType][]string{
+	PoolDir:     {"dir", "fs", "netfs"},
+	PoolNFS:     {"netfs", "dir", "fs"},
+	PoolLogical: {"logical"},
+}
+
+// pools are those that volumes can be in, the default first.
+func (c *Config) pools() []Pool {
+	all := append([]Pool{{Name: c.Pool, Type: PoolDir, Target: c.PoolDir}}, c.Pools...)
+	if i := slices.IndexFunc(all, func(p Pool) bool { return p.Name == c.DefaultPool }); i > 0 {
+		all[0], all[i] = all[i], all[0]
+	}
+	return all
+}
+
+// checkPools refuses pools that cannot be told apart or made.
+func (c *Config) checkPools() error {
+	seen := map[string]bool{c.Pool: true, c.Pool + "-console": true}
+	for _, p := range c.Pools {
+		server, _, mounted := strings.Cut(p.Source, ":/")
+		switch {
+		case p.Name == "" || seen[p.Name]:
+			return fmt.Errorf("the pool %q has no name or that of another", p.Name)
+		case poolTypes[p.Type] == nil:
+			return fmt.Errorf("pool %s: there is no type %q", p.Name, p.Type)
+		case p.Type == PoolNFS && (server == "" || !mounted):
+			return fmt.Errorf("pool %s: %q is not SERVER:/PATH", p.Name, p.Source)
+		case p.Type == PoolLogical && (p.Source == "" || strings.Contains(p.Source, "/")):
+			return fmt.Errorf("pool %s: %q is not a volume group", p.Name, p.Source)
+		case p.Type != PoolLogical && !path.IsAbs(p.Target):
+			return fmt.Errorf("pool %s: %q is not a directory's absolute path", p.Name, p.Target)
+		}
+		seen[p.Name] = true
+	}
+	if _, err := c.poolNamed(c.DefaultPool); err != nil {
+		return fmt.Errorf("the default: %w", err)
+	}
+	return nil
+}
+
+// poolNamed finds the pool of a name, the default for none.
+func (c *Config) poolNamed(name string) (Pool, error) {
+	all := c.pools()
+	i := slices.IndexFunc(all, func(p Pool) bool { return name == "" || p.Name == name })
+	if i < 0 {
+		return Pool{}, fmt.Errorf("%w: there is no pool %q", hypervisor.ErrInvalid, name)
+	}
+	return all[i], nil
+}
+
+// format is that of the volumes in a pool.
+func (p Pool) format() string {
+	if p.Type == PoolLogical {
+		return "raw"
+	}
+	return "qcow2"
+}
+
+// volumeName is what a volume is called in a pool.
+func (p Pool) volumeName(id uuid.UUID) string {
+	if p.Type == PoolLogical {
+		return id.String()
+	}
+	return volumeName(id)
+}
+
+// volumeID reads the name of a volume in a pool; zero if it is not a Driver's.
+func (p Pool) volumeID(name string) uuid.UUID {
+	if p.Type == PoolLogical {
+		return parseID(name)
+	}
+	return volumeID(name)
+}
 
 // poolID is the UUID of a pool that the driver makes. It follows from the name,
 // so that making it twice is making it once.
@@ -48,30 +123,45 @@ func (s *session) startPool(ctx context.Context, pool *libvirt.StoragePool, name
 	return err
 }
 
+// bringUp makes the directory of a pool that the driver defined, and starts it.
 func (s *session) bringUp(ctx context.Context, pool *libvirt.StoragePool, name string) error {
 	id, err := pool.GetUUIDString()
 	if err != nil {
 		return err
 	}
 	if id == poolID(name).String() {
-		if err := s.change(ctx, opPoolBuild, func() error { return pool.Build(libvirt.STORAGE_POOL_BUILD_NEW) }); err != nil {
+		if err := s.buildPool(ctx, pool); err != nil {
 			return err
 		}
 		if err := s.change(ctx, opPoolAutostart, func() error { return pool.SetAutostart(true) }); err != nil {
 			return err
 		}
 	}
-	return s.change(ctx, opPoolCreate, func() error { return pool.Create(libvirt.STORAGE_POOL_CREATE_NORMAL) })
+	err = s.change(ctx, opPoolCreate, func() error { return pool.Create(libvirt.STORAGE_POOL_CREATE_NORMAL) })
+	if err != nil && ctx.Err() == nil {
+		// A file server that is away comes back.
+		return fmt.Errorf("%w: pool %s cannot be started: %v", hypervisor.ErrUnavailable, name, err)
+	}
+	return err
 }
 
-// ensurePool finds a pool, or makes it in dir on the host, and makes it active.
-func (s *session) ensurePool(ctx context.Context, name, dir string) (*libvirt.StoragePool, error) {
-	pool, err := s.pool(ctx, name)
+// buildPool makes the directory of a pool. A volume group is its operator's to
+// make: building one would take the disks that it is on.
+func (s *session) buildPool(ctx context.Context, pool *libvirt.StoragePool) error {
+	kind, err := typeOf(pool)
+	if err != nil || slices.Contains(poolTypes[PoolLogical], kind) {
+		return err
+	}
+	return s.change(ctx, opPoolBuild, func() error { return pool.Build(libvirt.STORAGE_POOL_BUILD_NEW) })
+}
+
+// ensurePool finds a pool, or makes it on the host, and makes it active.
+func (s *session) ensurePool(ctx context.Context, p Pool) (*libvirt.StoragePool, error) {
+	pool, err := s.pool(ctx, p.Name)
 	if !errors.Is(err, hypervisor.ErrNotFound) {
 		return pool, err
 	}
-	x := libvirtxml.StoragePool{Type: "dir", Name: name, UUID: poolID(name).String(), Target: &libvirtxml.StoragePoolTarget{Path: dir}}
-	doc, err := x.Marshal()
+	doc, err := poolXML(p).Marshal()
 	if err != nil {
 		return nil, err
 	}
@@ -85,21 +175,81 @@ func (s *session) ensurePool(ctx context.Context, name, dir string) (*libvirt.St
 	if err != nil {
 		return nil, err
 	}
-	return s.pool(ctx, name)
+	return s.pool(ctx, p.Name)
 }
 
-// holdsFiles refuses a pool that is no directory of files.
-func holdsFiles(pool *libvirt.StoragePool) error {
+// poolXML describes a pool to the host.
+func poolXML(p Pool) *libvirtxml.StoragePool {
+	x := &libvirtxml.StoragePool{Type: poolTypes[p.Type][0], Name: p.Name, UUID: poolID(p.Name).String(),
+		Target: &libvirtxml.StoragePoolTarget{Path: p.Target}}
+	switch p.Type {
+	case PoolNFS:
+		server, dir, _ := strings.Cut(p.Source, ":/")
+		x.Source = &libvirtxml.StoragePoolSource{Host: []libvirtxml.StoragePoolSourceHost{{Name: server}},
+			Dir: &libvirtxml.StoragePoolSourceDir{Path: "/" + dir}, Format: &libvirtxml.StoragePoolSourceFormat{Type: "nfs"}}
+	case PoolLogical:
+		x.Source = &libvirtxml.StoragePoolSource{Name: p.Source, Format: &libvirtxml.StoragePoolSourceFormat{Type: "lvm2"}}
+		x.Target.Path = "/dev/" + p.Source
+	}
+	return x
+}
+
+// keeps refuses a pool of the host that does not keep volumes as p says.
+func (p Pool) keeps(pool *libvirt.StoragePool) error {
+	kind, err := typeOf(pool)
+	if err == nil && !slices.Contains(poolTypes[p.Type], kind) {
+		err = fmt.Errorf("%w: pool %s is of type %s on the host, not of %v", hypervisor.ErrInvalid, p.Name, kind, poolTypes[p.Type])
+	}
+	return err
+}
+
+// typeOf gives the type of a pool of the host.
+func typeOf(pool *libvirt.StoragePool) (string, error) {
 	doc, err := pool.GetXMLDesc(0)
 	if err != nil {
-		return err
+		return "", err
 	}
 	var x libvirtxml.StoragePool
 	if err := x.Unmarshal(doc); err != nil {
-		return fmt.Errorf("the host's definition of pool: %w", err)
+		return "", fmt.Errorf("the host's definition of pool: %w", err)
 	}
-	if !slices.Contains(filePools, x.Type) {
-		return fmt.Errorf("%w: pool %s is of type %s and holds no files", hypervisor.ErrInvalid, x.Name, x.Type)
+	return x.Type, nil
+}
+
+// Pools implements hypervisor.Driver. A pool that is missing is made.
+func (d *Driver) Pools(ctx context.Context) ([]hypervisor.PoolStatus, error) {
+	return call(ctx, d, "look at pools", nobody, func(ctx context.Context, s *session) ([]hypervisor.PoolStatus, error) {
+		var out []hypervisor.PoolStatus
+		for _, p := range s.cfg.pools() {
+			st, err := s.poolStatus(ctx, p)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if err != nil {
+				s.cfg.Logger.Warn("a pool cannot be used", "uri", s.cfg.URI, "pool", p.Name, "error", err)
+				s.check()
+				continue
+			}
+			out = append(out, st)
+		}
+		return out, nil
+	})
+}
+
+func (s *session) poolStatus(ctx context.Context, p Pool) (hypervisor.PoolStatus, error) {
+	st := hypervisor.PoolStatus{Name: p.Name}
+	pool, err := s.ensurePool(ctx, p)
+	if err != nil {
+		return st, err
 	}
-	return nil
+	defer func() { _ = pool.Free() }()
+	if err := p.keeps(pool); err != nil {
+		return st, err
+	}
+	info, err := pool.GetInfo()
+	if err != nil {
+		return st, err
+	}
+	st.CapacityBytes, st.AllocatedBytes, st.AvailableBytes = int64(info.Capacity), int64(info.Allocation), int64(info.Available)
+	return st, nil
 }

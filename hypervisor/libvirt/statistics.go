@@ -2,7 +2,6 @@ package libvirt
 
 import (
 	"context"
-	"path"
 	"strings"
 	"time"
 
@@ -157,7 +156,7 @@ func disksOf(blocks []libvirt.DomainStatsBlock, live bool) []hypervisor.DiskStat
 			return nil
 		}
 		out = append(out, hypervisor.DiskStatistics{
-			Target: b.Name, Volume: volumeID(path.Base(b.Path)),
+			Target: b.Name, Volume: volumeAt(b.Path),
 			ReadBytes: int64(b.RdBytes), ReadRequests: int64(b.RdReqs),
 			WrittenBytes: int64(b.WrBytes), WriteRequests: int64(b.WrReqs),
 			CapacityBytes: int64(b.Capacity), AllocatedBytes: int64(b.Physical),

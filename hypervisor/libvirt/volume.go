@@ -30,14 +30,36 @@ func volumeID(name string) uuid.UUID {
 	return parseID(s)
 }
 
-// findVolume finds a volume of the driver's pool; ErrNotFound if there is none.
-func (s *session) findVolume(ctx context.Context, id uuid.UUID) (*libvirt.StorageVol, error) {
-	return s.findFile(ctx, volumeName(id))
+// findVolume finds a volume, and its pool; ErrNotFound if none has it. A pool that
+// cannot be looked into may have it.
+func (s *session) findVolume(ctx context.Context, id uuid.UUID) (*libvirt.StorageVol, Pool, error) {
+	return s.findVolumeIn(ctx, id, s.cfg.pools())
 }
 
-// findFile finds what has a name in the driver's pool.
+func (s *session) findVolumeIn(ctx context.Context, id uuid.UUID, pools []Pool) (*libvirt.StorageVol, Pool, error) {
+	missing := fmt.Errorf("volume %s: %w", id, hypervisor.ErrNotFound)
+	for _, p := range pools {
+		v, err := s.findFileIn(ctx, p, p.volumeName(id))
+		if err == nil {
+			return v, p, nil
+		}
+		if !errors.Is(err, hypervisor.ErrNotFound) {
+			missing = err
+		}
+	}
+	return nil, Pool{}, missing
+}
+
+// ownPool is the pool of what is no volume.
+func (s *session) ownPool() Pool { return Pool{Name: s.cfg.Pool, Type: PoolDir, Target: s.cfg.PoolDir} }
+
+// findFile finds what has a name in the driver's own pool.
 func (s *session) findFile(ctx context.Context, name string) (*libvirt.StorageVol, error) {
-	pool, err := s.pool(ctx, s.cfg.Pool)
+	return s.findFileIn(ctx, s.ownPool(), name)
+}
+
+func (s *session) findFileIn(ctx context.Context, p Pool, name string) (*libvirt.StorageVol, error) {
+	pool, err := s.pool(ctx, p.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -49,9 +71,15 @@ func (s *session) findFile(ctx context.Context, name string) (*libvirt.StorageVo
 	return v, nil
 }
 
-// volumeFile gives the path of a volume on the host.
-func (s *session) volumeFile(ctx context.Context, id uuid.UUID) (string, error) {
-	return s.fileOf(ctx, volumeName(id))
+// volumeFile gives the path of a volume on the host, and its pool.
+func (s *session) volumeFile(ctx context.Context, id uuid.UUID) (string, Pool, error) {
+	v, p, err := s.findVolume(ctx, id)
+	if err != nil {
+		return "", p, err
+	}
+	defer func() { _ = v.Free() }()
+	file, err := v.GetPath()
+	return file, p, err
 }
 
 func (s *session) fileOf(ctx context.Context, name string) (string, error) {
@@ -71,13 +99,21 @@ func (d *Driver) CreateVolume(ctx context.Context, spec hypervisor.Volume) error
 			return fmt.Errorf("%w: %d bytes", hypervisor.ErrInvalid, spec.SizeBytes)
 		}
 		size := uint64(spec.SizeBytes+block-1) / block * block
-		v, err := s.findVolume(ctx, spec.ID)
+		p, err := s.cfg.poolNamed(spec.Pool)
+		if err != nil {
+			return err
+		}
+		pools := s.cfg.pools()
+		if spec.Pool != "" {
+			pools = []Pool{p}
+		}
+		v, in, err := s.findVolumeIn(ctx, spec.ID, pools)
 		if errors.Is(err, hypervisor.ErrNotFound) {
-			backing, err := s.backing(ctx, spec.Backing, &size)
+			backing, p, err := s.backing(ctx, spec, p, &size)
 			if err != nil {
 				return err
 			}
-			return s.makeVolume(ctx, spec.ID, size, backing)
+			return s.makeVolume(ctx, p, spec.ID, size, backing)
 		}
 		if err != nil {
 			return err
@@ -93,72 +129,89 @@ func (d *Driver) CreateVolume(ctx context.Context, spec hypervisor.Volume) error
 		case info.Capacity > size:
 			return fmt.Errorf("%w: it has %d bytes and cannot shrink to %d", hypervisor.ErrInvalid, info.Capacity, size)
 		}
-		return s.grow(ctx, v, size)
+		return s.grow(ctx, in, v, size)
 	})
 }
 
 // makeVolume makes a volume that is as its backing, or empty if that is nil.
-func (s *session) makeVolume(ctx context.Context, id uuid.UUID, size uint64, backing *libvirtxml.StorageVolumeBackingStore) error {
-	return s.addVolume(ctx, opVolumeCreate, id, size, backing, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
+func (s *session) makeVolume(ctx context.Context, p Pool, id uuid.UUID, size uint64, backing *libvirtxml.StorageVolumeBackingStore) error {
+	return s.addVolume(ctx, opVolumeCreate, p, id, size, backing, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
 		return pool.StorageVolCreateXML(doc, 0)
 	})
 }
 
 // backing describes the volume that another of a size, 0 for its own, is to be
-// backed by; nil for the nil UUID.
-func (s *session) backing(ctx context.Context, id uuid.UUID, size *uint64) (*libvirtxml.StorageVolumeBackingStore, error) {
-	if id == uuid.Nil {
-		return nil, nil
+// backed by; nil for the nil UUID. It also gives the pool where the other is to be:
+// that of its backing, unless another one was asked for or it cannot be there.
+func (s *session) backing(ctx context.Context, spec hypervisor.Volume, p Pool, size *uint64) (*libvirtxml.StorageVolumeBackingStore, Pool, error) {
+	if spec.Backing == uuid.Nil {
+		return nil, p, nil
 	}
-	v, err := s.findVolume(ctx, id)
+	v, of, err := s.findVolume(ctx, spec.Backing)
 	if err != nil {
-		return nil, err
+		return nil, p, err
+	}
+	if spec.Pool == "" && of.Type != PoolLogical {
+		p = of
+	}
+	if p.Type == PoolLogical {
+		_ = v.Free()
+		return nil, p, fmt.Errorf("%w: logical volumes, of pool %s, have nothing that they are backed by", hypervisor.ErrInvalid, p.Name)
 	}
 	defer func() { _ = v.Free() }()
 	info, err := v.GetInfo()
 	if err != nil {
-		return nil, err
+		return nil, p, err
 	}
 	if *size == 0 {
 		*size = info.Capacity
 	}
 	if info.Capacity > *size {
-		return nil, fmt.Errorf("%w: %d bytes are less than the %d of what it is backed by", hypervisor.ErrInvalid, *size, info.Capacity)
+		return nil, p, fmt.Errorf("%w: %d bytes are less than the %d of what it is backed by", hypervisor.ErrInvalid, *size, info.Capacity)
 	}
 	file, err := v.GetPath()
 	if err != nil {
-		return nil, err
+		return nil, p, err
 	}
 	// The format is named: guests can write anything at the beginning of a file.
-	return &libvirtxml.StorageVolumeBackingStore{Path: file, Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}}, nil
+	return &libvirtxml.StorageVolumeBackingStore{Path: file, Format: &libvirtxml.StorageVolumeTargetFormat{Type: of.format()}}, p, nil
 }
 
 // addVolume has add make a volume that it describes to the pool.
-func (s *session) addVolume(ctx context.Context, op string, id uuid.UUID, size uint64, backing *libvirtxml.StorageVolumeBackingStore, add addFile) error {
-	return s.addFile(ctx, op, libvirtxml.StorageVolume{
+func (s *session) addVolume(ctx context.Context, op string, p Pool, id uuid.UUID, size uint64, backing *libvirtxml.StorageVolumeBackingStore, add addFile) error {
+	x := libvirtxml.StorageVolume{
 		BackingStore: backing,
-		Name:         volumeName(id),
+		Name:         p.volumeName(id),
 		Capacity:     &libvirtxml.StorageVolumeSize{Unit: "bytes", Value: size},
 		Allocation:   &libvirtxml.StorageVolumeSize{Unit: "bytes"},
-		Target:       &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"}},
-	}, add)
+		Target:       &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: p.format()}},
+	}
+	if p.Type == PoolLogical {
+		// All of it, since what is less would be a snapshot; and it has no format.
+		x.Allocation.Value, x.Target = size, nil
+	}
+	return s.addFileIn(ctx, op, p, x, add)
 }
 
 // addFile makes what a document describes in a pool.
 type addFile func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error)
 
-// addFile has add make what x describes in the driver's pool.
+// addFile has add make what x describes in the driver's own pool.
 func (s *session) addFile(ctx context.Context, op string, x libvirtxml.StorageVolume, add addFile) error {
+	return s.addFileIn(ctx, op, s.ownPool(), x, add)
+}
+
+func (s *session) addFileIn(ctx context.Context, op string, p Pool, x libvirtxml.StorageVolume, add addFile) error {
 	doc, err := x.Marshal()
 	if err != nil {
 		return err
 	}
-	pool, err := s.ensurePool(ctx, s.cfg.Pool, s.cfg.PoolDir)
+	pool, err := s.ensurePool(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = pool.Free() }()
-	if err := holdsFiles(pool); err != nil {
+	if err := p.keeps(pool); err != nil {
 		return err
 	}
 	return s.change(ctx, op, func() error {
@@ -172,7 +225,7 @@ func (s *session) addFile(ctx context.Context, op string, x libvirtxml.StorageVo
 
 // grow makes a volume larger: through the domain that runs with it, whose guest
 // then sees it, or else in the pool.
-func (s *session) grow(ctx context.Context, v *libvirt.StorageVol, size uint64) error {
+func (s *session) grow(ctx context.Context, p Pool, v *libvirt.StorageVol, size uint64) error {
 	file, err := v.GetPath()
 	if err != nil {
 		return err
@@ -191,14 +244,14 @@ func (s *session) grow(ctx context.Context, v *libvirt.StorageVol, size uint64) 
 		}
 	}
 	if s.simulated {
-		return s.remakeVolume(ctx, v, size)
+		return s.remakeVolume(ctx, p, v, size)
 	}
 	return s.change(ctx, opVolumeResize, func() error { return v.Resize(size, 0) })
 }
 
 // remakeVolume stands in for growing on the test host, which cannot and whose
 // volumes hold no data.
-func (s *session) remakeVolume(ctx context.Context, v *libvirt.StorageVol, size uint64) error {
+func (s *session) remakeVolume(ctx context.Context, p Pool, v *libvirt.StorageVol, size uint64) error {
 	name, err := v.GetName()
 	if err != nil {
 		return err
@@ -214,7 +267,7 @@ func (s *session) remakeVolume(ctx context.Context, v *libvirt.StorageVol, size 
 	if err := s.change(ctx, opVolumeDelete, func() error { return v.Delete(libvirt.STORAGE_VOL_DELETE_NORMAL) }); err != nil {
 		return err
 	}
-	return s.makeVolume(ctx, volumeID(name), size, was.BackingStore)
+	return s.makeVolume(ctx, p, p.volumeID(name), size, was.BackingStore)
 }
 
 // userOf finds the running domain that has a file as a disk, and the disk's
@@ -249,7 +302,7 @@ func (m *machine) diskOn(file string) (string, error) {
 		return "", err
 	}
 	for _, d := range x.Devices.Disks {
-		if d.Source != nil && d.Source.File != nil && d.Source.File.File == file && d.Target != nil {
+		if pathOf(&d) == file && d.Target != nil {
 			return d.Target.Dev, nil
 		}
 	}
@@ -264,7 +317,12 @@ func (d *Driver) DeleteVolume(ctx context.Context, id uuid.UUID) error {
 }
 
 func (s *session) dropVolume(ctx context.Context, id uuid.UUID) error {
-	return s.dropFile(ctx, volumeName(id))
+	v, _, err := s.findVolume(ctx, id)
+	if err != nil {
+		return forgiveMissing(err)
+	}
+	defer func() { _ = v.Free() }()
+	return s.drop(ctx, v)
 }
 
 func (s *session) dropFile(ctx context.Context, name string) error {
@@ -273,7 +331,11 @@ func (s *session) dropFile(ctx context.Context, name string) error {
 		return forgiveMissing(err)
 	}
 	defer func() { _ = v.Free() }()
-	err = s.change(ctx, opVolumeDelete, func() error { return v.Delete(libvirt.STORAGE_VOL_DELETE_NORMAL) })
+	return s.drop(ctx, v)
+}
+
+func (s *session) drop(ctx context.Context, v *libvirt.StorageVol) error {
+	err := s.change(ctx, opVolumeDelete, func() error { return v.Delete(libvirt.STORAGE_VOL_DELETE_NORMAL) })
 	if code(err, libvirt.ERR_NO_STORAGE_VOL) {
 		return nil
 	}
@@ -291,26 +353,39 @@ func forgiveMissing(err error) error {
 // Volumes implements hypervisor.Driver.
 func (d *Driver) Volumes(ctx context.Context) ([]hypervisor.VolumeStatus, error) {
 	return call(ctx, d, "list volumes", nobody, func(ctx context.Context, s *session) ([]hypervisor.VolumeStatus, error) {
-		pool, err := s.pool(ctx, s.cfg.Pool)
-		if err != nil {
-			return nil, forgiveMissing(err)
-		}
-		defer func() { _ = pool.Free() }()
-		vols, err := pool.ListAllStorageVolumes(0)
-		if err != nil {
-			return nil, err
-		}
-		defer func() {
-			for i := range vols {
-				_ = vols[i].Free()
+		var out []hypervisor.VolumeStatus
+		for _, p := range s.cfg.pools() {
+			in, err := s.volumesIn(ctx, p)
+			if err != nil {
+				return nil, err
 			}
-		}()
-		return statuses(ctx, vols)
+			out = append(out, in...)
+		}
+		return out, nil
 	})
 }
 
+// volumesIn lists the volumes that a Driver made in a pool.
+func (s *session) volumesIn(ctx context.Context, p Pool) ([]hypervisor.VolumeStatus, error) {
+	pool, err := s.pool(ctx, p.Name)
+	if err != nil {
+		return nil, forgiveMissing(err)
+	}
+	defer func() { _ = pool.Free() }()
+	vols, err := pool.ListAllStorageVolumes(0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		for i := range vols {
+			_ = vols[i].Free()
+		}
+	}()
+	return statuses(ctx, p, vols)
+}
+
 // statuses describes the volumes that a Driver made.
-func statuses(ctx context.Context, vols []libvirt.StorageVol) ([]hypervisor.VolumeStatus, error) {
+func statuses(ctx context.Context, p Pool, vols []libvirt.StorageVol) ([]hypervisor.VolumeStatus, error) {
 	var out []hypervisor.VolumeStatus
 	for i := range vols {
 		if err := ctx.Err(); err != nil {
@@ -320,7 +395,7 @@ func statuses(ctx context.Context, vols []libvirt.StorageVol) ([]hypervisor.Volu
 		if err != nil {
 			return nil, err
 		}
-		id := volumeID(name)
+		id := p.volumeID(name)
 		if id == uuid.Nil {
 			continue
 		}
@@ -331,7 +406,7 @@ func statuses(ctx context.Context, vols []libvirt.StorageVol) ([]hypervisor.Volu
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, hypervisor.VolumeStatus{ID: id, SizeBytes: int64(info.Capacity), AllocatedBytes: int64(info.Allocation)})
+		out = append(out, hypervisor.VolumeStatus{ID: id, Pool: p.Name, SizeBytes: int64(info.Capacity), AllocatedBytes: int64(info.Allocation)})
 	}
 	return out, nil
 }

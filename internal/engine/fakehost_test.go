@@ -36,6 +36,8 @@ type fakeHost struct {
 	// theirs.
 	used    map[uuid.UUID]hypervisor.Statistics
 	reasons map[uuid.UUID]string
+	// pools is what Pools tells.
+	pools []hypervisor.PoolStatus
 	// rigid guests keep the size they were started with.
 	rigid bool
 }
@@ -419,6 +421,15 @@ func (f *fakeHost) Networks(context.Context) ([]hypervisor.NetworkStatus, error)
 	return values(f, f.networks), nil
 }
 
+func (f *fakeHost) Pools(ctx context.Context) ([]hypervisor.PoolStatus, error) {
+	if err := f.ask(ctx, "pools", uuid.Nil); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.pools), nil
+}
+
 func (f *fakeHost) CreateVolume(ctx context.Context, v hypervisor.Volume) error {
 	return f.change(ctx, "create volume", v.ID, func() error {
 		if have := f.volumes[v.ID]; have != nil && have.SizeBytes > v.SizeBytes {
@@ -435,7 +446,7 @@ func (f *fakeHost) CreateVolume(ctx context.Context, v hypervisor.Volume) error 
 			}
 			f.backings[v.ID] = v.Backing
 		}
-		f.volumes[v.ID] = &hypervisor.VolumeStatus{ID: v.ID, SizeBytes: v.SizeBytes}
+		f.volumes[v.ID] = &hypervisor.VolumeStatus{ID: v.ID, SizeBytes: v.SizeBytes, Pool: v.Pool}
 		return nil
 	})
 }
@@ -482,7 +493,7 @@ func (f *fakeHost) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
 		if v == nil {
 			return fmt.Errorf("volume %s: %w", from, hypervisor.ErrNotFound)
 		}
-		f.volumes[to] = &hypervisor.VolumeStatus{ID: to, SizeBytes: v.SizeBytes}
+		f.volumes[to] = &hypervisor.VolumeStatus{ID: to, SizeBytes: v.SizeBytes, Pool: v.Pool}
 		return nil
 	})
 }
@@ -496,7 +507,10 @@ func (f *fakeHost) DeleteVolume(ctx context.Context, id uuid.UUID) error {
 	})
 }
 
-func (f *fakeHost) Volumes(context.Context) ([]hypervisor.VolumeStatus, error) {
+func (f *fakeHost) Volumes(ctx context.Context) ([]hypervisor.VolumeStatus, error) {
+	if err := f.ask(ctx, "volumes", uuid.Nil); err != nil {
+		return nil, err
+	}
 	return values(f, f.volumes), nil
 }
 

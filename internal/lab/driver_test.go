@@ -26,7 +26,8 @@ func TestDriver(t *testing.T) {
 	guest := install(t, h)
 	open := func(t *testing.T) hypervisor.Driver {
 		d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Bridges: hypervisor.Bridges{{Bridge: "br0"}: "br0", {Bridge: "br0", VLAN: 7}: "br7"},
-			Logger: slog.New(slog.DiscardHandler)})
+			Logger: slog.New(slog.DiscardHandler),
+			Pools:  []libvirt.Pool{{Name: "other", Type: libvirt.PoolDir, Target: "/var/lib/libvirt/other"}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,6 +42,7 @@ func TestDriver(t *testing.T) {
 			})
 		}
 		hypertest.Run(t, open, hypertest.Traits{
+			Pool:  "other",
 			Guest: hypervisor.Domain{Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: lab.Cmdline, MemoryBytes: 128 << 20},
 			Up:    func(t *testing.T, domain uuid.UUID) { up(ctx, t, h, domain) },
 			Write: func(t *testing.T, volume uuid.UUID) { qemuIO(ctx, t, h, volume, "write -P 0xab 1M 64k") },

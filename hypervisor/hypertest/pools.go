@@ -1,0 +1,63 @@
+package hypertest
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+)
+
+// pools checks the volumes of a pool that is not the default.
+func (s *suite) pools() {
+	if s.traits.Pool == "" {
+		s.Skip("the host has one pool")
+	}
+	ctx := s.ctx()
+	all, err := s.drv.Pools(ctx)
+	s.ok("pools", err)
+	i := slices.IndexFunc(all, func(p hypervisor.PoolStatus) bool { return p.Name == s.traits.Pool })
+	if len(all) < 2 || i < 0 || all[i].CapacityBytes <= 0 {
+		s.Fatalf("the pools are %+v", all)
+	}
+	v := hypervisor.Volume{ID: uuid.New(), SizeBytes: 16 << 20, Pool: s.traits.Pool}
+	s.Cleanup(func() { s.ok("delete volume", s.drv.DeleteVolume(s.ctx(), v.ID)) })
+	for _, size := range []int64{16 << 20, 16 << 20, 32 << 20} {
+		v.SizeBytes = size
+		s.ok("create volume", s.drv.CreateVolume(ctx, v))
+		s.wantVolumeIn(v)
+	}
+	other := v
+	other.Pool, other.ID = "no-such-pool", uuid.New()
+	s.is("volume in no pool", s.drv.CreateVolume(ctx, other), hypervisor.ErrInvalid)
+	made := hypervisor.Volume{ID: uuid.New(), SizeBytes: v.SizeBytes, Pool: v.Pool}
+	s.Cleanup(func() { s.ok("delete volume", s.drv.DeleteVolume(s.ctx(), made.ID)) })
+	s.ok("copy", s.drv.CopyVolume(ctx, v.ID, made.ID))
+	s.wantVolumeIn(made)
+	d := s.domain()
+	disk := hypervisor.Disk{ID: uuid.New(), Volume: v.ID, Target: "vda"}
+	s.ok("attach", s.drv.AttachDisk(ctx, d.ID, disk))
+	s.wantDevices("attaching", d.ID, []hypervisor.Disk{disk}, nil)
+	s.ok("start", s.drv.StartDomain(ctx, d.ID))
+	v.SizeBytes = 64 << 20
+	s.ok("grow while it is in use", s.drv.CreateVolume(ctx, v))
+	s.wantVolumeIn(v)
+	s.ok("stop", s.powerOff(ctx, d.ID))
+	s.ok("detach", s.drv.DetachDisk(ctx, d.ID, disk.ID))
+}
+
+// wantVolumeIn checks that a volume is there, once and as it says.
+func (s *suite) wantVolumeIn(want hypervisor.Volume) {
+	s.Helper()
+	all, err := s.drv.Volumes(s.ctx())
+	s.ok("list volumes", err)
+	var found []hypervisor.VolumeStatus
+	for _, v := range all {
+		if v.ID == want.ID {
+			found = append(found, v)
+		}
+	}
+	if len(found) != 1 || found[0].Pool != want.Pool || found[0].SizeBytes != want.SizeBytes {
+		s.Errorf("the volume is %+v, want %+v", found, want)
+	}
+}
