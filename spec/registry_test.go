@@ -35,7 +35,7 @@ var standard = map[string][]string{
 	"http://schemas.ogf.org/occi/infrastructure/network#ipnetwork": {"occi.network.address string rw",
 		"occi.network.gateway string rw", "occi.network.allocation string rw"},
 	infra + "storage": {"occi.storage.size number req", "occi.storage.state string ro",
-		"occi.storage.state.message string ro"},
+		"occi.storage.state.message string ro", "occid.storage.pool string init"},
 	infra + "networkinterface": {"occi.networkinterface.interface string init", "occi.networkinterface.mac string rw",
 		"occi.networkinterface.state string ro", "occi.networkinterface.state.message string ro"},
 	"http://schemas.ogf.org/occi/infrastructure/networkinterface#ipnetworkinterface": {

@@ -57,9 +57,17 @@ func (f *file) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, err
 		}
 	}
 	if node.Kind == yaml.SequenceNode && flag.IsSlice() {
-		var list []string
-		if err := node.Decode(&list); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %s: a list of texts is meant", f.path, node.Line, flag.Name)
+		list := make([]string, len(node.Content))
+		for i, item := range node.Content {
+			var err error
+			if flag.Name == "pools" && item.Kind == yaml.MappingNode {
+				list[i], err = poolText(item)
+			} else {
+				err = item.Decode(&list[i])
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: line %d: %s: a list of texts is meant", f.path, item.Line, flag.Name)
+			}
 		}
 		return strings.Join(list, string(flag.Tag.Sep)), nil
 	}

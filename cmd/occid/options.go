@@ -49,6 +49,8 @@ type options struct {
 	MaxImage     size          `default:"64GiB" env:"OCCID_MAX_IMAGE" placeholder:"SIZE" help:"How large the file of an image may be."`
 	KeepUploads  time.Duration `default:"24h" env:"OCCID_KEEP_UPLOADS" placeholder:"TIME" help:"How long an upload that has not come to its end is kept; 0 for ever."`
 
+	Pools []string `sep:";" env:"OCCID_POOLS" placeholder:"POOL" help:"Pools of storages, as NAME=dir:DIR, NAME=logical:GROUP or NAME=nfs:SERVER:PATH, followed by ,overcommit=1.5 ,capacity=100GiB ,default ,unlimited ,target=DIR or ,host=URI."`
+
 	Config  string           `env:"OCCID_CONFIG" placeholder:"FILE" help:"YAML file of these options."`
 	Version kong.VersionFlag `help:"Print the version and end."`
 }
@@ -133,6 +135,9 @@ func (o *options) finish() error {
 			return fmt.Errorf("--libvirt: the host %q is empty or named twice", uri)
 		}
 		seen[uri] = true
+	}
+	if err := o.checkPools(); err != nil {
+		return err
 	}
 	switch {
 	case o.DB != "" && o.DBFile != "":

@@ -121,13 +121,18 @@ var accelerations = map[string]libvirt.Acceleration{"auto": libvirt.Auto, "kvm":
 func (s *service) hosts(bridges hypervisor.Bridges) ([]engine.Host, error) {
 	var hosts []engine.Host
 	for _, uri := range s.options.Libvirt {
-		d, err := libvirt.Open(libvirt.Config{URI: uri, Acceleration: accelerations[s.options.Acceleration],
-			BootDirs: s.options.BootDirs, Bridges: bridges, AllowSpoofing: s.options.AllowSpoofing, Trace: s.seams.trace, Logger: s.log})
+		c := libvirt.Config{URI: uri, Acceleration: accelerations[s.options.Acceleration],
+			BootDirs: s.options.BootDirs, Bridges: bridges, AllowSpoofing: s.options.AllowSpoofing, Trace: s.seams.trace, Logger: s.log}
+		pools, err := s.options.poolsOf(uri, &c)
+		if err != nil {
+			return nil, err
+		}
+		d, err := libvirt.Open(c)
 		if err != nil {
 			return nil, fmt.Errorf("--libvirt: %s: %w", uri, err)
 		}
 		s.closers = append(s.closers, d.Close)
-		hosts = append(hosts, engine.Host{Name: uri, Driver: d})
+		hosts = append(hosts, engine.Host{Name: uri, Driver: d, Pools: pools})
 	}
 	return hosts, nil
 }

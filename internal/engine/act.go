@@ -169,6 +169,11 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 		a.marked(x, action, params)
 		return nil
 	}
+	if op.sets == roleSize {
+		next := x.Clone()
+		next.Attributes.Set(roleAttr(a.m, x, op.sets).Name, params.Get(op.param))
+		a.change.Rooms = append(a.change.Rooms, a.rooms(next)...)
+	}
 	if op.copies != nil {
 		return a.copied(x, action, params, through)
 	}

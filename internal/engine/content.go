@@ -288,6 +288,12 @@ func (j *job) takeIn(ctx context.Context, name string, from int) error {
 		return occi.E(occi.Invalid, "the image holds a disk of %d bytes (%.4g GiB), more than the %d (%.4g GiB) of %s", disk, float64(disk)/gib,
 			v.SizeBytes, float64(v.SizeBytes)/gib, j.m.Path(j.x))
 	}
+	if j.pooled {
+		// The volume is written where it is.
+		if err := j.drv.CreateVolume(ctx, v); err != nil {
+			return err
+		}
+	}
 	if err := j.drv.WriteVolume(ctx, j.x.ID, &counted{r: r, total: size, progress: j.stage(cleaned, 99)}, size); err != nil {
 		return err
 	}

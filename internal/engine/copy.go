@@ -55,6 +55,9 @@ func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs, th
 	a.set(made, roleCopyOf, a.m.Path(x))
 	a.set(made, roleCopyTaken, a.now.Format(time.RFC3339))
 	made.Owner, made.Project, made.Host = a.c.Name, a.c.Project, x.Host
+	if h := a.e.host(x.Host); h != nil && h.defaultPool() != "" {
+		a.set(made, roleVolumePool, h.poolOf(a.m, x))
+	}
 	a.put(made)
 	a.made = append(a.made, made.ID)
 	if h := a.e.host(x.Host); h != nil {
@@ -153,6 +156,9 @@ func (p *plan) measure(ctx context.Context, w *occi.Entity) {
 		return
 	}
 	for _, v := range all {
+		if v.ID == w.ID && h.hasPool(v.Pool) {
+			p.set(w, roleVolumePool, v.Pool)
+		}
 		if v.ID == w.ID && v.SizeBytes > volumeOf(p.m, w).SizeBytes {
 			w.Attributes.Set(roleAttr(p.m, w, roleSize).Name, occi.Float(float64(v.SizeBytes)/gib))
 		}

@@ -208,6 +208,9 @@ func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
 	if err := b.place(); err != nil {
 		return nil, err
 	}
+	if err := b.pools(); err != nil {
+		return nil, err
+	}
 	if err := b.devices(); err != nil {
 		return nil, err
 	}

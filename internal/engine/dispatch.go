@@ -39,6 +39,7 @@ type host struct {
 	slots  chan struct{} // one token per task under way
 	gate   chan struct{} // held while claiming; pause takes it
 	placed atomic.Int64  // entities placed here
+	pools  []Pool
 	events chan hypervisor.Event
 	resync chan struct{} // of capacity 1: compare with the rows
 
@@ -47,16 +48,19 @@ type host struct {
 	// they are over.
 	busy map[uuid.UUID]bool
 	last map[uuid.UUID]hypervisor.Event
+	// sizes are those of the pools, in bytes, as the host told them.
+	sizes map[string]int64
 }
 
 func newHost(e *Engine, h Host) *host {
 	return &host{e: e, name: h.Name, drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
 		gate: make(chan struct{}, 1), events: make(chan hypervisor.Event, 1024), resync: make(chan struct{}, 1),
-		busy: map[uuid.UUID]bool{}, last: map[uuid.UUID]hypervisor.Event{}}
+		busy: map[uuid.UUID]bool{}, last: map[uuid.UUID]hypervisor.Event{},
+		pools: h.Pools, sizes: map[string]int64{}}
 }
 
 func (h *host) start(ctx context.Context) {
-	for _, f := range []func(context.Context){h.dispatch, h.watch, h.follow, h.observe} {
+	for _, f := range []func(context.Context){h.dispatch, h.watch, h.follow, h.observe, h.gauge} {
 		h.e.work.Add(1)
 		go func() {
 			defer h.e.work.Done()
@@ -368,7 +372,8 @@ func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
 	if err := h.e.Renew(ctx, true); err != nil {
 		return nil, err
 	}
-	j := &job{drv: h.drv, m: h.e.Model(), x: x, params: t.Attributes, verb: t.Verb, task: t, cfg: &h.e.cfg, entities: h.e.entities}
+	j := &job{drv: h.drv, m: h.e.Model(), x: x, params: t.Attributes, verb: t.Verb, task: t, cfg: &h.e.cfg, entities: h.e.entities,
+		pool: h.volumePool, pooled: len(h.pools) > 0}
 	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil {
 		return nil, occi.E(occi.Internal, "nothing on a host stands for a %s", x.Kind)
 	}

@@ -26,6 +26,7 @@ type Store interface {
 	Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Entity, error)
 	HostEntities(ctx context.Context, host string, after int64, n int) ([]*occi.Entity, error)
 	HostMembers(ctx context.Context, host string, of occi.Either, after int64, n int) ([]*occi.Entity, error)
+	Rooms(ctx context.Context, volumes []uuid.UUID) (map[uuid.UUID]occi.Room, error)
 	HostRevisions(ctx context.Context, host string) (map[uuid.UUID]int64, error)
 	Task(ctx context.Context, id uuid.UUID) (*occi.Task, error)
 	Tasks(ctx context.Context, entity uuid.UUID) ([]*occi.Task, error)
@@ -62,6 +63,9 @@ type Images interface {
 type Host struct {
 	Name   string
 	Driver hypervisor.Driver
+	// Pools are those that clients choose among, one of which is the default; without
+	// any, volumes are in the driver's default pool, and not accounted.
+	Pools []Pool
 }
 
 // Config is what an Engine is made of. Store, Model and Hosts are required.

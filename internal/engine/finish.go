@@ -81,6 +81,9 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 			}
 		}
 		x, left = nil, p.puts[t.Entity]
+		if left != nil && p.resizes(left, t) {
+			p.settleRooms(left)
+		}
 		return nil, e.store.Commit(ctx, &p.change)
 	})
 	if err == nil {

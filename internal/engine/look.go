@@ -17,10 +17,14 @@ type found struct {
 	domains  map[uuid.UUID]hypervisor.DomainStatus
 	networks map[uuid.UUID]bool // active
 	volumes  map[uuid.UUID]bool
+	made     map[uuid.UUID]hypervisor.VolumeStatus
+	// blind is why the volumes are not all known, nil if they are.
+	blind error
 }
 
 func newFound() *found {
-	return &found{domains: map[uuid.UUID]hypervisor.DomainStatus{}, networks: map[uuid.UUID]bool{}, volumes: map[uuid.UUID]bool{}}
+	return &found{domains: map[uuid.UUID]hypervisor.DomainStatus{}, networks: map[uuid.UUID]bool{}, volumes: map[uuid.UUID]bool{},
+		made: map[uuid.UUID]hypervisor.VolumeStatus{}}
 }
 
 // look finds all that the host has.
@@ -36,7 +40,12 @@ func (h *host) look(ctx context.Context) (*found, error) {
 	if err := f.addNetworks(ctx, h.drv); err != nil {
 		return nil, err
 	}
-	return f, f.addVolumes(ctx, h.drv)
+	err = f.addVolumes(ctx, h.drv)
+	if errors.Is(err, hypervisor.ErrUnavailable) && len(h.pools) > 0 && ctx.Err() == nil {
+		// A pool that is away must not keep machines from being followed.
+		f.blind, err = err, nil
+	}
+	return f, err
 }
 
 func (f *found) addNetworks(ctx context.Context, drv hypervisor.Driver) error {
@@ -50,7 +59,7 @@ func (f *found) addNetworks(ctx context.Context, drv hypervisor.Driver) error {
 func (f *found) addVolumes(ctx context.Context, drv hypervisor.Driver) error {
 	volumes, err := drv.Volumes(ctx)
 	for _, v := range volumes {
-		f.volumes[v.ID] = true
+		f.volumes[v.ID], f.made[v.ID] = true, v
 	}
 	return err
 }
@@ -99,7 +108,7 @@ func (f *found) has(m *occi.Model, x *occi.Entity) bool {
 		active, ok := f.networks[x.ID]
 		return ok && (active || m.State(x) != stateOf(k, hypervisor.Running))
 	case "volume":
-		return f.volumes[x.ID]
+		return f.volumes[x.ID] || f.blind != nil
 	}
 	return true
 }

@@ -29,6 +29,10 @@ type job struct {
 	defined  bool // the machine was defined in this task
 	// progress notes how far the task is, in percent.
 	progress func(percent int)
+	// pool names the pool that a volume of the machine is in or is to be in, empty
+	// for the driver's default; pooled tells that the host has several.
+	pool   func(ctx context.Context, volume uuid.UUID) (string, error)
+	pooled bool
 }
 
 func (j *job) param(name string) string { return j.params.Get(name).Text }
@@ -108,7 +112,11 @@ func defineDomain(ctx context.Context, j *job) error {
 	}
 	if eph := ephemeral(j.m, j.x); eph != nil {
 		size := int64(role(j.m, j.x, roleEphemeral).Num * gib)
-		if err := scratch(ctx, j.drv, hypervisor.Volume{ID: eph.Volume, SizeBytes: size}); err != nil {
+		pool, err := j.pool(ctx, eph.Volume)
+		if err != nil {
+			return err
+		}
+		if err := scratch(ctx, j.drv, hypervisor.Volume{ID: eph.Volume, SizeBytes: size, Pool: pool}); err != nil {
 			return err
 		}
 	}
@@ -201,7 +209,13 @@ func removeDomain(ctx context.Context, j *job) error {
 		return err
 	}
 	// It may have had one, even if it has none now.
-	return gone(j.drv.DeleteVolume(ctx, scratchID(j.x)))
+	err := gone(j.drv.DeleteVolume(ctx, scratchID(j.x)))
+	if ephemeral(j.m, j.x) == nil && j.pooled && errors.Is(err, hypervisor.ErrUnavailable) {
+		// That is in no pool which can be looked into; one that is away must not keep
+		// every machine from being deleted.
+		return nil
+	}
+	return err
 }
 
 // gone takes what is missing for removed.

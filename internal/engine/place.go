@@ -32,7 +32,7 @@ func (b *creation) place() error {
 		}
 	}
 	if preferred == "" {
-		preferred = b.e.leastLoaded().name
+		preferred = b.leastLoaded().name
 	}
 	for _, x := range b.tops {
 		if part(b.m, x).define != nil {
@@ -60,10 +60,13 @@ func (b *creation) place() error {
 	return nil
 }
 
-func (e *Engine) leastLoaded() *host {
-	best := e.hosts[0]
-	for _, h := range e.hosts[1:] {
-		if h.placed.Load() < best.placed.Load() {
+// leastLoaded gives the host where the least is, of those that have the pools asked
+// for if there are any.
+func (b *creation) leastLoaded() *host {
+	best := b.e.hosts[0]
+	for _, h := range b.e.hosts[1:] {
+		suits, suited := b.suits(h), b.suits(best)
+		if suits && !suited || suits == suited && h.placed.Load() < best.placed.Load() {
 			best = h
 		}
 	}

@@ -117,9 +117,15 @@ func (p *plan) key(o Options) {
 // commit writes the plan and sets the hosts to work on it.
 func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 	p.needs()
+	if err := p.takeRooms(ctx); err != nil {
+		return nil, err
+	}
 	p.e.traffic.enter()
 	err := p.e.store.Commit(ctx, &p.change)
 	p.e.traffic.leave()
+	if full := noRoom(err); full != nil {
+		return nil, full
+	}
 	if err != nil {
 		return nil, p.e.stale(ctx, &p.change, err)
 	}

@@ -29,6 +29,7 @@ const (
 	rolePending    = "domain.pending"
 	roleSize       = "volume.size"
 	roleNoWrites   = "volume.readonly"
+	roleVolumePool = "volume.pool"
 	roleCopyOf     = "copy.of"
 	roleCopyTaken  = "copy.taken"
 	roleSource     = "image.source"
@@ -199,5 +200,5 @@ func ephemeral(m *occi.Model, x *occi.Entity) *hypervisor.Disk {
 }
 
 func volumeOf(m *occi.Model, x *occi.Entity) hypervisor.Volume {
-	return hypervisor.Volume{ID: x.ID, SizeBytes: int64(role(m, x, roleSize).Num * gib)}
+	return hypervisor.Volume{ID: x.ID, SizeBytes: int64(role(m, x, roleSize).Num * gib), Pool: role(m, x, roleVolumePool).Text}
 }

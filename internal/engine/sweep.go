@@ -113,6 +113,9 @@ func (h *host) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := s.account(ctx, rows); err != nil {
+			return err
+		}
 		for _, x := range rows {
 			after = x.Seq
 			switch row := (differs{x.ID, len(x.Tasks) > 0}); {
@@ -127,6 +130,9 @@ func (h *host) sweep(ctx context.Context) error {
 	}
 	for _, row := range machines {
 		repair(row)
+	}
+	if first == nil {
+		first = s.found.blind
 	}
 	return first
 }
