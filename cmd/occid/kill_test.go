@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -195,6 +196,19 @@ func (s *scene) agreeVolume(accepted, wanted bool) {
 		slices.ContainsFunc(all, func(v hypervisor.VolumeStatus) bool { return v.ID == s.vol }), accepted, wanted)
 }
 
+// agreeContent fails the test unless the volume is there and as whole as its row says.
+func (s *scene) agreeContent(accepted bool) {
+	s.agreeVolume(accepted, true)
+	_, row := s.curl(200, "GET", "/storage/"+s.vol.String()+".txt", "")
+	if !strings.Contains(row, "\nstate online\n") || strings.Contains(row, "failed") {
+		s.t.Errorf("the row is\n%s", row)
+	}
+	var file bytes.Buffer
+	if err := s.host.ReadVolume(s.t.Context(), s.vol, &file); err != nil || !strings.HasPrefix(file.String(), "QFI\xfb") {
+		s.t.Errorf("the volume holds %d bytes, %v", file.Len(), err)
+	}
+}
+
 func (s *scene) agreeRunning(accepted bool) {
 	_, row := s.curl(200, "GET", "/compute/"+s.vm.String()+".txt", "")
 	d, _ := s.domain()
@@ -218,6 +232,11 @@ var killedOperations = []killed{
 		body:   func(s *scene) string { return fmt.Sprintf(`{"type":"storage","id":%q,"size":"16 MiB"}`, s.vol) },
 		check:  func(s *scene, accepted bool) { s.agreeVolume(accepted, true) },
 		points: []string{"before volume.create", "after volume.create"}},
+	{name: "upload", method: "PUT", prepare: func(s *scene) { s.need("storage", s.vol, `{"type":"storage","size":"16 MiB"}`) },
+		path:   func(s *scene) string { return "/storage/" + s.vol.String() + "/content" },
+		body:   func(*scene) string { return strings.Repeat("\x00", 1<<20) },
+		check:  (*scene).agreeContent,
+		points: []string{"before commit", "after commit", "after claim", "before volume.write", "after volume.write"}},
 	{name: "attach", method: "POST",
 		prepare: func(s *scene) {
 			s.needVM()

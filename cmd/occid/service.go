@@ -38,6 +38,7 @@ type service struct {
 	seams    seams
 	log      *slog.Logger
 	registry *registry
+	engine   *engine.Engine
 	server   *server.Server
 	listener net.Listener
 	guests   guests
@@ -104,6 +105,7 @@ func (s *service) open(ctx context.Context) error {
 		return err
 	}
 	s.closers = append(s.closers, func() error { eng.Stop(); return nil })
+	s.engine = eng
 	s.server = server.New(server.Config{Engine: eng, Version: version, Logger: s.log, Schemas: spec.Schemas()})
 	if err := s.openGuests(eng); err != nil {
 		return err
@@ -146,10 +148,12 @@ func (s *service) serve(ctx context.Context, out io.Writer) error {
 	ended, end := context.WithCancel(ctx)
 	go func() {
 		defer close(reloaded)
+		s.engine.ImportImages(ended)
 		for {
 			select {
 			case <-hangups:
 				s.registry.reload(s.log)
+				s.engine.ImportImages(ended)
 			case <-ended.Done():
 				return
 			}

@@ -246,7 +246,8 @@ func (e *Engine) hold(ctx context.Context, c Caller, id uuid.UUID) (*Outcome, er
 
 // takeUpload has a volume hold what has arrived of an upload.
 func (h *host) takeUpload(ctx context.Context, j *job) error {
-	if j.param(paramWorker) != h.e.cfg.Worker {
+	file := j.param(paramFile)
+	if file == "" && j.param(paramWorker) != h.e.cfg.Worker {
 		return fmt.Errorf("%w: the content has arrived at another server", hypervisor.ErrUnavailable)
 	}
 	ps, err := h.e.linkedTo(ctx, j.m, []uuid.UUID{j.x.ID}, false)
@@ -256,7 +257,7 @@ func (h *host) takeUpload(ctx context.Context, j *job) error {
 	if ps, err = h.e.machinesOf(ctx, j.m, []*occi.Entity{j.x}, nil); err != nil || len(ps) > 0 {
 		return errors.Join(err, occi.Problems(occi.Conflict, "it is in use", ps))
 	}
-	return j.takeIn(ctx, "", 0)
+	return j.takeIn(ctx, file, 0)
 }
 
 // Shares of the progress of a task that takes in content, in percent: when all has

@@ -330,3 +330,77 @@ func TestAnImageIsNotRemovedUnderMachines(t *testing.T) {
 		t.Error("the image is gone")
 	}
 }
+
+// TestImagesOfFiles makes templates of the files in a directory, once, and again of one
+// that has changed.
+func TestImagesOfFiles(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.shut()
+	c.files = t.TempDir()
+	c.open()
+	put := func(name string, text []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(c.files, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("Debian 12.qcow2", diskFile(t, "qcow2", 3)) // no name of an image
+	put("debian-12.qcow2", diskFile(t, "qcow2", 3))
+	put("other.qcow2", diskFile(t, "raw", 3)) // it is not what it says
+	put("evil.img", []byte("#!/bin/sh\n"))
+	put("README", []byte("no image"))
+	images := func() []*occi.Entity {
+		t.Helper()
+		page, err := c.store.List(c.ctx, &occi.Query{Mixins: []string{"http://schemas.occid.org/occi/storage#image"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page.Entities
+	}
+	rest := func() *occi.Entity {
+		t.Helper()
+		c.until("the image is there", func() bool { x := images(); return len(x) == 1 && len(x[0].Tasks) == 0 })
+		return images()[0]
+	}
+	written := func() int {
+		n := 0
+		for _, call := range c.host.calls() {
+			if strings.HasPrefix(call, "write volume") {
+				n++
+			}
+		}
+		return n
+	}
+	for range 2 {
+		c.ImportImages(c.ctx)
+		image := rest()
+		if c.state(image) != "online" || image.Title != "debian-12" || image.Attributes.Get("occid.image.file").Text != "debian-12.qcow2" || written() != 1 {
+			t.Errorf("the image is %v, written %d times", image.Attributes, written())
+		}
+	}
+	const template = "http://schemas.occid.org/occi/os_tpl#debian-12"
+	put("debian-12.qcow2", diskFile(t, "qcow2", 5000))
+	c.ImportImages(c.ctx)
+	if image := rest(); c.state(image) != "online" || c.host.volumes[image.ID].SizeBytes != 5000<<20 || written() != 2 {
+		t.Errorf("the image of the changed file is %v", c.host.volumes[image.ID])
+	}
+	made, err := c.ofTemplate(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm := c.settled(made)
+	if c.state(vm) != "active" {
+		t.Errorf("the machine is %v", vm.Attributes)
+	}
+	// What a machine is of stays as it is, whatever becomes of the file.
+	put("debian-12.qcow2", diskFile(t, "qcow2", 6000))
+	c.ImportImages(c.ctx)
+	if err := os.Remove(filepath.Join(c.files, "debian-12.qcow2")); err != nil {
+		t.Fatal(err)
+	}
+	c.ImportImages(c.ctx)
+	if rest(); written() != 2 || c.Model().Mixin(template) == nil {
+		t.Errorf("the image was written %d times", written())
+	}
+}

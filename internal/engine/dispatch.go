@@ -348,7 +348,7 @@ func (h *host) operate(ctx context.Context, j *job, term string, params occi.Att
 		}
 	}
 	own := *j
-	own.params = params
+	own.params, own.verb = params, term
 	op := operations[action.Do]
 	if op.copies == nil {
 		return h.mended(ctx, &own, op.run)

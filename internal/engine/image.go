@@ -214,8 +214,7 @@ type template struct {
 // template defines a mixin for a template, which depends on base. It has the name
 // that was asked for if that is free.
 func (a *acts) template(base string, t template) {
-	term := strings.TrimLeft(notInTerms.ReplaceAllString(strings.ToLower(t.name), "-"), "-_0123456789")
-	term = firstOf(strings.TrimRight(term[:min(len(term), 40)], "-_"), "saved")
+	term := termOf(t.name)
 	if t.name == "" || a.templated(term) {
 		term += "-" + uuid.NewString()[:13]
 	}
@@ -227,6 +226,12 @@ func (a *acts) template(base string, t template) {
 			Default: occi.Str(a.m.Path(t.image))}}
 	}
 	a.change.Define = append(a.change.Define, mixin)
+}
+
+// termOf makes a term of a name.
+func termOf(name string) string {
+	term := strings.TrimLeft(notInTerms.ReplaceAllString(strings.ToLower(name), "-"), "-_0123456789")
+	return firstOf(strings.TrimRight(term[:min(len(term), 40)], "-_"), "saved")
 }
 
 func templatePath(term string) string { return "/mixin/os_tpl/" + term + "/" }

@@ -20,7 +20,7 @@ type job struct {
 	x      *occi.Entity // with its links
 	src    *occi.Entity // of a link, nil if it is gone
 	params occi.Attrs   // of the task, or of the action it leads to
-	verb   string       // of the task
+	verb   string       // of the task, or the term of the action it leads to
 	task   *occi.Task
 	image  *occi.Entity // whose content the machine's own disk begins as, nil for none
 	cfg    *Config

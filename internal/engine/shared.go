@@ -137,14 +137,19 @@ func (a *acts) marked(x *occi.Entity, action *occi.Action, params occi.Attrs) {
 	}
 	a.apart = append(a.apart, x.ID)
 	name := params.Get("name").Text
-	machine := &occi.Entity{}
+	a.template(action.Template, template{of: a.machineLike(), image: w, name: name, title: firstOf(name, x.Title, a.m.Path(x))})
+}
+
+// machineLike is of the kind that templates of images are for.
+func (a *acts) machineLike() *occi.Entity {
+	x := &occi.Entity{}
 	for _, k := range a.m.Kinds {
 		if parts[k.Host].isMachine() {
-			machine.Kind = k.ID()
+			x.Kind = k.ID()
 			break
 		}
 	}
-	a.template(action.Template, template{of: machine, image: w, name: name, title: firstOf(name, x.Title, a.m.Path(x))})
+	return x
 }
 
 // linked refuses to make images of what machines may write to. Whoever links to one
