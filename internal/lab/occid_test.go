@@ -111,6 +111,7 @@ func TestLab(t *testing.T) {
 	copied := c.ofTemplate(h, guest, template)
 	image, _ := c.get(copied).Attributes["occid.compute.image"].(string)
 
+	c.forget("lab")
 	for _, url := range []string{nic, link, machine, copied, wire, disk, backup, c.url + image} {
 		c.send(http.MethodDelete, url, nil)
 	}

@@ -1,0 +1,279 @@
+package lab_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/occid/occid/internal/lab"
+)
+
+const osTemplate = "http://schemas.occid.org/occi/os_tpl#"
+
+// TestUpload uploads disks that boot, in parts and whole, makes templates of them and of
+// a file of the operator, and machines of the templates, whose disks are overlays.
+// Hostile files are refused.
+func TestUpload(t *testing.T) {
+	t.Parallel()
+	ctx := need(t)
+	h := newHost(ctx, t)
+	file, err := lab.BuildImage(built)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := t.TempDir()
+	if err := os.Symlink(absolute(t, file.QCOW2), filepath.Join(own, "operator.qcow2")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(own, "evil.qcow2"), []byte("no disk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &cloud{ctx: ctx, t: t, url: startOccid(ctx, t, h, "--images", own).URL}
+
+	c.hostile(file.QCOW2)
+	disk := c.create("/storage/", entity{Kind: storage, Title: "disk", Attributes: map[string]any{"occi.storage.size": 0.25}})
+	raw := content(t, file.Raw)
+	half := len(raw) / 2
+	c.put(disk, raw[:half], 308, fmt.Sprintf("bytes 0-%d/%d", half-1, len(raw)))
+	c.put(disk, raw[half:], 200, fmt.Sprintf("bytes %d-%d/%d", half, len(raw)-1, len(raw)))
+	c.made(disk, "template&name=raw")
+	whole := c.create("/storage/", entity{Kind: storage, Title: "disk", Attributes: map[string]any{"occi.storage.size": 0.25}})
+	c.put(whole, content(t, file.QCOW2), 200, "")
+	c.made(whole, "template&name=whole")
+	operators := c.imageOf(osTemplate + "operator")
+	for _, url := range []string{disk, whole, operators} {
+		c.download(url, file.QCOW2)
+	}
+
+	var machines []string
+	for term, image := range map[string]string{"raw": disk, "whole": whole, "operator": operators} {
+		machine := c.create("/compute/", entity{Kind: compute, Title: term, Mixins: []string{osTemplate + term},
+			Attributes: map[string]any{"occi.compute.memory": 0.125, "occid.compute.disk.size": 0.5}})
+		console, err := h.Console(path(machine)[len("/compute/"):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer console.Close()
+		for _, text := range []string{lab.GuestDisk + "vda, 1048576 sectors", lab.GuestUp} {
+			if _, err := console.Wait(ctx, text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		over := c.overlays(h, image)
+		if len(over) != 1 {
+			t.Errorf("%s: the disks of the image are %v", term, over)
+		}
+		c.refused(http.MethodDelete, image, machine)
+		machines = append(machines, machine)
+	}
+
+	// A machine that runs on an overlay is saved as a whole.
+	template := c.made(machines[0], "save&name=saved")
+	saved := c.imageOf(osTemplate + "saved")
+	if i := info(t, c, h, saved); i.Backing != "" || i.Size != 1<<29 {
+		t.Errorf("the image of %s is %+v", template, i)
+	}
+	c.download(saved, "")
+	for _, url := range machines {
+		c.send(http.MethodDelete, url, nil)
+	}
+	for _, term := range []string{"raw", "whole", "operator", "saved"} {
+		c.forget(term)
+	}
+	for _, url := range []string{disk, whole, operators, saved} {
+		c.send(http.MethodDelete, url, nil)
+	}
+	if err := h.Empty(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func absolute(t *testing.T, path string) string {
+	t.Helper()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func content(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// put uploads content, or the part of it that the range says.
+func (c *cloud) put(url string, text []byte, status int, span string) {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.ctx, http.MethodPut, url+"/content", bytes.NewReader(text))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Prefer", "wait=60")
+	if span != "" {
+		req.Header.Set("Content-Range", span)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if said, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != status {
+		c.t.Fatalf("PUT %s: %s, %v: %s", req.URL, resp.Status, err, said)
+	}
+}
+
+// hostile uploads what is refused: the storage says why.
+func (c *cloud) hostile(good string) {
+	c.t.Helper()
+	dir := c.t.TempDir()
+	if out, err := exec.Command("qemu-img", "convert", "-O", "qcow2", good, filepath.Join(dir, "base")).CombinedOutput(); err != nil {
+		c.t.Fatalf("%v: %s", err, out)
+	}
+	url := c.create("/storage/", entity{Kind: storage, Attributes: map[string]any{"occi.storage.size": 0.25}})
+	for want, args := range map[string][]string{
+		"backed by another file":  {"qcow2", "-F", "qcow2", "-b", filepath.Join(dir, "base")},
+		"data is in another file": {"qcow2", "-o", "data_file=" + filepath.Join(dir, "data")},
+		"other files":             {"vmdk", "-o", "subformat=monolithicFlat"},
+		"more than the":           {"qcow2"},
+	} {
+		file := filepath.Join(dir, "hostile")
+		size := "1M"
+		if len(args) == 1 {
+			size = "8T"
+		}
+		if out, err := exec.Command("qemu-img", append(append([]string{"create", "-q", "-f"}, args...), file, size)...).CombinedOutput(); err != nil {
+			c.t.Fatalf("%v: %s", err, out)
+		}
+		c.put(url, content(c.t, file), 200, "")
+		if got := c.get(url); got.state() != "error" || !strings.Contains(got.message(), want) {
+			c.t.Errorf("%s: the storage is %v", want, got.Attributes)
+		}
+	}
+	c.send(http.MethodDelete, url, nil)
+}
+
+// imageOf waits for the image of a template, and gives its URL.
+func (c *cloud) imageOf(template string) string {
+	c.t.Helper()
+	term := template[strings.LastIndexByte(template, '#')+1:]
+	for {
+		_, text := c.send(http.MethodGet, c.url+"/mixin/image/", nil)
+		var all struct {
+			Resources []entity `json:"resources"`
+		}
+		if err := json.Unmarshal(text, &all); err != nil {
+			c.t.Fatal(err)
+		}
+		for _, x := range all.Resources {
+			if x.Title == term && x.state() == "online" && x.message() == "" {
+				return c.url + "/storage/" + strings.TrimPrefix(x.ID, "urn:uuid:")
+			}
+		}
+		select {
+		case <-c.ctx.Done():
+			c.t.Fatalf("there is no image of %s: %s", template, text)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// volumeInfo is what qemu-img tells of a volume.
+type volumeInfo struct {
+	Size    int64  `json:"virtual-size"`
+	Backing string `json:"backing-filename"`
+}
+
+const pool = "/var/lib/libvirt/images/occid/"
+
+func info(t *testing.T, c *cloud, h *lab.Host, url string) volumeInfo {
+	t.Helper()
+	return infoOf(t, c, h, pool+path(url)[len("/storage/"):]+".qcow2")
+}
+
+func infoOf(t *testing.T, c *cloud, h *lab.Host, file string) (i volumeInfo) {
+	t.Helper()
+	text, err := h.Run(c.ctx, "qemu-img", "info", "-U", "--output=json", file)
+	if err == nil {
+		err = json.Unmarshal(text, &i)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// overlays lists the files on a host that are backed by the volume of an image.
+func (c *cloud) overlays(h *lab.Host, image string) (over []string) {
+	c.t.Helper()
+	files, err := filepath.Glob(h.Path(pool) + "/*.qcow2")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, file := range files {
+		if i := infoOf(c.t, c, h, pool+filepath.Base(file)); filepath.Base(i.Backing) == path(image)[len("/storage/"):]+".qcow2" {
+			over = append(over, filepath.Base(file))
+		}
+	}
+	return over
+}
+
+// download gets a volume, which is a file that qemu-img takes for good, and has the
+// content of another if that is named.
+func (c *cloud) download(url, like string) {
+	c.t.Helper()
+	resp, err := http.Get(url + "/content")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	file := filepath.Join(c.t.TempDir(), "disk.qcow2")
+	f, err := os.Create(file)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer f.Close()
+	if n, err := io.Copy(f, resp.Body); err != nil || resp.StatusCode != 200 {
+		c.t.Fatalf("GET %s: %s, %d bytes, %v", url, resp.Status, n, err)
+	}
+	if out, err := exec.CommandContext(c.ctx, "qemu-img", "check", "-q", "-f", "qcow2", file).CombinedOutput(); err != nil {
+		c.t.Errorf("the download: %v: %s", err, out)
+	}
+	if like == "" {
+		return
+	}
+	if out, err := exec.CommandContext(c.ctx, "qemu-img", "compare", like, file).CombinedOutput(); err != nil {
+		c.t.Errorf("the download of %s: %v: %s", url, err, out)
+	}
+}
+
+// forget removes a template that an action or a file made.
+func (c *cloud) forget(term string) {
+	c.t.Helper()
+	body := "Category: " + term + `; scheme="` + osTemplate + `"; class="mixin"`
+	req, err := http.NewRequestWithContext(c.ctx, http.MethodDelete, c.url+"/-/", strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "text/plain")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode >= 300 {
+		c.t.Fatalf("DELETE of the template %s: %s, %v: %s", term, resp.Status, err, text)
+	}
+}
