@@ -489,6 +489,7 @@ func (a *addressing) follow(n *nicPlan, network *occi.Entity) {
 	}
 	for _, t := range a.change.Tasks {
 		if t.Entity == n.next.ID {
+			t.Attributes = updateParams(a.m, n.old, n.next)
 			return
 		}
 	}

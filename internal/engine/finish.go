@@ -30,6 +30,11 @@ const paramAuto = "auto"
 // scratch disk and is to have none.
 const paramNoScratch = "no_scratch"
 
+// paramRegroup is the parameter of a task that updates an interface of which only
+// what may come in has changed: it stays plugged in. With another address it is
+// plugged in anew, so that the guest asks for it.
+const paramRegroup = "regroup"
+
 // What state messages say while the server's own verbs are under way.
 const (
 	throughCreate = "creating"

@@ -112,7 +112,7 @@ func (b *creation) regroup(old, x *occi.Entity, next *occi.Model) {
 		return
 	}
 	x = b.put(x)
-	b.task(x, x.Host, verbUpdate, nil, nil)
+	b.task(x, x.Host, verbUpdate, updateParams(b.m, old, x), nil)
 	b.say(x, throughUpdate)
 }
 

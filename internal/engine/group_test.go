@@ -122,9 +122,15 @@ func TestSecurityGroups(t *testing.T) {
 	c.undefine(tags + "ssh")
 	c.until("the groups are gone", func() bool { return c.ins(vm.ID) == "all all" })
 	c.host.mu.Lock()
-	defer c.host.mu.Unlock()
 	if slices.ContainsFunc(c.host.log, func(op string) bool { return strings.HasPrefix(op, "detach") }) {
 		t.Errorf("an interface was unplugged: %q", c.host.log)
+	}
+	c.host.mu.Unlock()
+	c.update(one, "occi.networkinterface.mac", "02:00:00:00:00:77", groupRules, "tcp")
+	c.host.mu.Lock()
+	defer c.host.mu.Unlock()
+	if !slices.ContainsFunc(c.host.log, func(op string) bool { return strings.HasPrefix(op, "detach") }) {
+		t.Errorf("an interface with another address was not plugged in anew: %q", c.host.log)
 	}
 }
 

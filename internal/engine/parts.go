@@ -58,7 +58,7 @@ var parts = map[string]*partOps{
 	"domain":  {machine: true, define: defineDomain, update: updateDomain, remove: removeDomain, check: checkDomain},
 	"network": {define: defineNetwork, update: defineNetwork, remove: removeNetwork, check: checkNetwork, offered: offeredNetwork},
 	"volume":  {define: defineVolume, update: defineVolume, remove: removeVolume, check: checkVolume},
-	"nic":     {device: true, define: attachNIC, update: attachNIC, remove: detachNIC, check: checkGroups},
+	"nic":     {device: true, define: attachNIC, update: updateNIC, remove: detachNIC, check: checkGroups},
 	"disk":    {device: true, holds: true, define: attachDisk, update: reattachDisk, remove: detachDisk},
 }
 
@@ -335,6 +335,16 @@ func attachDisk(ctx context.Context, j *job) error {
 
 // errGone ends a task whose entity was deleted meanwhile.
 var errGone = errors.New("deleted meanwhile")
+
+// updateNIC has an interface follow its row.
+func updateNIC(ctx context.Context, j *job) error {
+	if j.params.Get(paramRegroup).Text == "" {
+		if err := detachNIC(ctx, j); err != nil {
+			return err
+		}
+	}
+	return attachNIC(ctx, j)
+}
 
 func detachNIC(ctx context.Context, j *job) error {
 	return gone(j.drv.DetachNIC(ctx, j.x.Source.ID, j.x.ID))

@@ -113,6 +113,11 @@ func role(m *occi.Model, x *occi.Entity, name string) occi.Value {
 
 // followed reports whether the host must follow the change from a to b.
 func followed(m *occi.Model, a, b *occi.Entity) bool {
+	return redescribed(m, a, b) || regrouped(m, a, m, b)
+}
+
+// redescribed is followed, security groups left aside.
+func redescribed(m *occi.Model, a, b *occi.Entity) bool {
 	if a.Title != b.Title {
 		return true
 	}
@@ -121,7 +126,7 @@ func followed(m *occi.Model, a, b *occi.Entity) bool {
 			return true
 		}
 	}
-	return regrouped(m, a, m, b)
+	return false
 }
 
 // arches are the names that hosts give to what the registry calls an

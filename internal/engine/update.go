@@ -95,8 +95,11 @@ func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 	return nil
 }
 
-// updateParams tells a host what the entity does not show any more.
+// updateParams tells a host what the entity does not show: what it was.
 func updateParams(m *occi.Model, old, next *occi.Entity) occi.Attrs {
+	if isNIC(m, next) && !redescribed(m, old, next) {
+		return occi.Attrs{{Name: paramRegroup, Value: occi.Str("true")}}
+	}
 	if ephemeral(m, old) == nil || ephemeral(m, next) != nil {
 		return nil
 	}
