@@ -20,6 +20,7 @@ import (
 var Addresses = []netip.AddrPort{
 	netip.MustParseAddrPort("169.254.169.254:80"),
 	netip.MustParseAddrPort("[fe80::a9fe:a9fe]:80"),
+	netip.MustParseAddrPort("[fd00:ec2::254]:80"),
 }
 
 // scanTime is how long a network may be there before it is listened to.

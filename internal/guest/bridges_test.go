@@ -48,7 +48,7 @@ func TestBridges(t *testing.T) {
 			one = n.guest(peerOne.Bridge, peerOne.MAC)
 			direct.opened(peerOne.Bridge)
 		}
-		for _, url := range []string{"http://169.254.169.254", "http://[fe80::a9fe:a9fe%25eth0]"} {
+		for _, url := range []string{"http://169.254.169.254", "http://[fe80::a9fe:a9fe%25eth0]", "http://[fd00:ec2::254]"} {
 			one.gets(url+"/latest/meta-data/instance-id", "200", ident(machineOne).String())
 			two.gets(url+"/latest/meta-data/instance-id", "200", ident(machineTwo).String())
 		}
@@ -130,7 +130,9 @@ func (n *wires) guest(bridge, mac string) *wired {
 	for _, address := range []string{"192.0.2.1/24", "169.254.169.254/32"} {
 		n.run("ip", "address", "add", address, "dev", bridge)
 	}
-	n.run("ip", "address", "add", "fe80::a9fe:a9fe/64", "dev", bridge, "nodad")
+	for _, address := range []string{"fe80::a9fe:a9fe/64", "fd00:ec2::254/128"} {
+		n.run("ip", "address", "add", address, "dev", bridge, "nodad")
+	}
 	n.run("ip", "link", "add", tap, "type", "veth", "peer", "name", "eth0", "address", mac, "netns", g.pid)
 	n.run("ip", "link", "set", tap, "master", bridge, "up")
 	g.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0")
@@ -138,6 +140,7 @@ func (n *wires) guest(bridge, mac string) *wired {
 	g.run("ip", "address", "add", "192.0.2.11/24", "dev", "eth0")
 	g.run("ip", "link", "set", "eth0", "up")
 	g.run("ip", "route", "add", "169.254.169.254", "dev", "eth0", "src", "192.0.2.10")
+	g.run("ip", "route", "add", "fd00:ec2::254", "dev", "eth0")
 	return g
 }
 
