@@ -1,8 +1,14 @@
 package server_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/spec"
 )
 
 // TestSizesFollowTheTemplate replaces templates in each way there is, down as well
@@ -41,4 +47,70 @@ func TestSizesFollowTheTemplate(t *testing.T) {
 		t.Errorf("scratch space without its template: %s", r.text)
 	}
 	c.do("DELETE", path, "", wait).want(t, 200)
+}
+
+// TestAMachineIsWhatItsTemplatesSay makes one of an operator's sizes with a template
+// that wants UEFI, and has it grow with its size.
+func TestAMachineIsWhatItsTemplatesSay(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "sizes.yaml"), []byte(`mixins:
+  - id: http://example.com/size#web
+    title: A web server
+    depends: [http://schemas.ogf.org/occi/infrastructure#resource_tpl]
+    applies: [http://schemas.ogf.org/occi/infrastructure#compute]
+    attributes: [{name: occi.compute.cores, default: 2}, {name: occid.compute.disk.size, default: 4.0}]
+  - id: http://example.com/size#big
+    title: A large web server
+    depends: [http://schemas.ogf.org/occi/infrastructure#resource_tpl]
+    applies: [http://schemas.ogf.org/occi/infrastructure#compute]
+    attributes: [{name: occi.compute.cores, default: 4}, {name: occid.compute.disk.size, default: 8.0}]
+  - id: http://example.com/size#tiny
+    title: Too small
+    depends: [http://schemas.ogf.org/occi/infrastructure#resource_tpl]
+    applies: [http://schemas.ogf.org/occi/infrastructure#compute]
+    attributes: [{name: occid.compute.disk.size, default: 1.0}]
+  - id: http://example.com/firmware#uefi
+    title: Starts with UEFI
+    applies: [http://schemas.ogf.org/occi/infrastructure#compute]
+    attributes: [{name: occid.compute.firmware, default: uefi}]
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, err := spec.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCloudOf(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), m)
+	wait, json := "Prefer: wait=20", "Content-Type: application/json"
+	machine, disk := c.create("/compute/", `{"title":"first"}`), c.create("/storage/", `{"size":2}`)
+	c.create("/storagelink/", `{"source":"`+machine+`","target":"`+disk+`"}`)
+	c.do("POST", machine+"?action=save&name=web", "", wait).want(t, 200)
+	const os = "http://schemas.occid.org/occi/os_tpl#web"
+	of := func(size string) string {
+		return `{"title":"web","mixins":["` + os + `","http://example.com/size#` + size + `","http://example.com/firmware#uefi"]}`
+	}
+	c.do("POST", "/compute/", of("tiny"), json).want(t, 409, "occid.compute.disk.size", "1.0", "2.0", "/storage/")
+	made := c.create("/compute/", of("web"))
+	c.do("GET", made, "").want(t, 200, `compute.state="active"`, "compute.cores=2", "compute.disk.size=4.0", `compute.firmware="uefi"`)
+	root := uuid.NewSHA1(uuid.MustParse(strings.TrimPrefix(made, "/compute/")), []byte("root"))
+	size := func(want int64) {
+		t.Helper()
+		volumes, err := c.host.Volumes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range volumes {
+			if v.ID == root && v.SizeBytes == want<<30 {
+				return
+			}
+		}
+		t.Errorf("its disk of %d GiB is not among %v", want, volumes)
+	}
+	size(4)
+	c.do("POST", "/mixin/big/", made, "Content-Type: text/uri-list", wait).want(t, 200)
+	c.do("DELETE", "/mixin/uefi/", made, "Content-Type: text/uri-list", wait).want(t, 200)
+	c.do("GET", made, "").want(t, 200, `compute.state="active"`, "compute.cores=4", "compute.disk.size=8.0", `compute.firmware="uefi"`)
+	size(8)
+	c.do("DELETE", made, "", wait).want(t, 200)
 }
