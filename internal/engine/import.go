@@ -147,7 +147,7 @@ func (a *acts) imported(ctx context.Context, i importer, name, stamp string, dis
 	if len(a.e.hosts) == 0 {
 		return conflict("there is no host for it")
 	}
-	h := a.e.leastLoaded()
+	h := (&creation{plan: a.plan, tops: []*occi.Entity{x}}).leastLoaded()
 	x.Host = h.name
 	h.placed.Add(1)
 	a.put(x)
