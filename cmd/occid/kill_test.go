@@ -236,7 +236,7 @@ var killedOperations = []killed{
 		path:   func(s *scene) string { return "/storage/" + s.vol.String() + "/content" },
 		body:   func(*scene) string { return strings.Repeat("\x00", 1<<20) },
 		check:  (*scene).agreeContent,
-		points: []string{"before commit", "after commit", "after claim", "before volume.write", "after volume.write"}},
+		points: []string{"before commit", "after commit", "after claim", "before volume.upload", "after volume.upload"}},
 	{name: "attach", method: "POST",
 		prepare: func(s *scene) {
 			s.needVM()

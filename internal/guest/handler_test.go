@@ -366,7 +366,7 @@ func TestWrites(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if changed := before.Revision != after.Revision; changed && status != http.StatusOK {
+		if changed := !slices.Equal(told(before), told(after)); changed && status != http.StatusOK {
 			t.Errorf("%s: refused, and changed", x.name)
 		}
 	}
@@ -416,4 +416,9 @@ func TestReadable(t *testing.T) {
 			t.Errorf("%s of no attribute: %v", bad, err)
 		}
 	}
+}
+
+// told gives what an entity was told to be; tasks that end meanwhile change the rest.
+func told(x *occi.Entity) occi.Attrs {
+	return slices.DeleteFunc(slices.Clone(x.Attributes), func(a occi.Attr) bool { return strings.HasSuffix(a.Name, ".state.message") })
 }
