@@ -14,7 +14,8 @@ import (
 )
 
 // Image is a disk with a Guest that boots by itself, with BIOS or UEFI: it has a
-// partition table, a boot loader, a kernel and all that this loads.
+// partition table, a boot loader, a kernel and all that this loads. With UEFI the
+// boot loader needs 256 MiB of memory.
 type Image struct {
 	Raw, QCOW2 string // absolute paths of the same disk in two formats
 }
