@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/occid/occid/internal/web"
 )
 
 // Addresses are where guests expect the service, in each network.
@@ -182,33 +184,11 @@ func peer(remote, name string, index int) (Peer, error) {
 	return Peer{Bridge: name, MAC: hw.String(), Addr: a}, nil
 }
 
-// Times and sizes that bound what a guest can hold on to.
-const (
-	headerTime  = 10 * time.Second
-	readTime    = 30 * time.Second
-	writeTime   = time.Minute
-	idleTime    = time.Minute
-	headerBytes = 128 << 10
-	stopTime    = 5 * time.Second
-)
+// times bound what a guest can hold on to.
+var times = web.Times{Header: 10 * time.Second, Read: 30 * time.Second, Write: time.Minute, Idle: time.Minute, Stop: 5 * time.Second}
 
 // Serve answers requests that come to l until ctx ends, then lets those under way
 // finish for a few seconds. It closes l.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
-		MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
-	stopped := make(chan error, 1)
-	defer context.AfterFunc(ctx, func() {
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-		defer cancel()
-		err := srv.Shutdown(bounded)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = srv.Close()
-		}
-		stopped <- err
-	})()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return <-stopped
+	return web.Serve(ctx, l, h, times, log, func() {})
 }

@@ -1,12 +1,9 @@
 package guest
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -17,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/web"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
 )
@@ -394,9 +392,9 @@ func attributeNames(d *occi.Draft) string {
 
 // draft reads what the request describes, in its body or in OCCI's header fields.
 func (c *call) draft() (*occi.Draft, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	body, err := web.Body(c.w, c.r, maxBody)
 	if err != nil {
-		return nil, bodyFault(err)
+		return nil, err
 	}
 	format, err := render.Request(c.r.Header["Content-Type"], body)
 	switch {
@@ -411,43 +409,11 @@ func (c *call) draft() (*occi.Draft, error) {
 	return format.Decode(c.own.model, body)
 }
 
-// bodyFault is what is wrong with a body that cannot be read.
-func bodyFault(err error) error {
-	var big *http.MaxBytesError
-	if errors.As(err, &big) {
-		return occi.E(occi.TooLarge, "the request body is larger than %d bytes", big.Limit)
-	}
-	return occi.E(occi.Invalid, "the request body cannot be read: %w", err)
-}
-
-// statuses maps the classes of failure to HTTP (GFD.223 section 12).
-var statuses = map[occi.Class]int{
-	occi.Invalid:      http.StatusBadRequest,
-	occi.Unauthorized: http.StatusUnauthorized,
-	occi.Forbidden:    http.StatusForbidden,
-	occi.NotFound:     http.StatusNotFound,
-	occi.Method:       http.StatusMethodNotAllowed,
-	occi.Unacceptable: http.StatusNotAcceptable,
-	occi.Conflict:     http.StatusConflict,
-	occi.Precondition: http.StatusPreconditionFailed,
-	occi.TooLarge:     http.StatusRequestEntityTooLarge,
-	occi.Media:        http.StatusUnsupportedMediaType,
-	occi.Unsupported:  http.StatusNotImplemented,
-	occi.Unavailable:  http.StatusServiceUnavailable,
-}
-
 // fail answers with an error, in OCCI's terms if these are spoken.
 func (c *call) fail(err error) {
-	var e *occi.Error
-	if !errors.As(err, &e) {
-		e = &occi.Error{Class: occi.Internal, Err: err}
-		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-			e = &occi.Error{Class: occi.Unavailable, Message: "the request was not finished in time", Err: err}
-		}
-	}
-	status, known := statuses[e.Class]
-	if !known {
-		status = http.StatusInternalServerError
+	e := web.Classify(err)
+	status := web.Status(e.Class)
+	if e.Class == occi.Internal {
 		c.h.log.Error("guest request failed", "peer", c.peer.String(), "path", c.r.URL.Path, "error", err)
 		e = &occi.Error{Class: occi.Internal, Message: "the server failed; its log has the reason"}
 	}

@@ -66,7 +66,7 @@ func TestSecurityGroupsInEveryRendering(t *testing.T) {
 		if c.revision() != before {
 			t.Errorf("%s: the same definition again changed something", media)
 		}
-		c.do("POST", "/mixin/web/", path, "Content-Type: text/uri-list").want(t, 200)
+		c.do("POST", "/mixin/web/", path, "Content-Type: text/uri-list", "Prefer: wait=10").want(t, 200)
 		old := c.do("GET", path, "").Header.Get("ETag")
 		define(media, "tcp 80")
 		define(media, "icmp")
@@ -85,7 +85,7 @@ func TestSecurityGroupsInEveryRendering(t *testing.T) {
 		if got := c.rules(); got != "icmp" || c.revision() != before {
 			t.Errorf("%s: what was shown, sent back, makes the rules %q", media, got)
 		}
-		c.do("DELETE", "/-/", `Category: web; scheme="http://example.com/ann#"; class="mixin"`, plain).want(t, 200)
+		c.do("DELETE", "/-/", `Category: web; scheme="http://example.com/ann#"; class="mixin"`, plain, "Prefer: wait=10").want(t, 200)
 	}
 }
 

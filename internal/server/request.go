@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/web"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
 )
@@ -30,15 +30,9 @@ func (c *call) read() ([]byte, error) {
 	if coding := c.r.Header["Content-Encoding"]; len(coding) > 0 && !strings.EqualFold(coding[0], "identity") {
 		return nil, occi.E(occi.Media, "Content-Encoding: %.80s is not read; send the body as it is", coding[0])
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.rec.ResponseWriter, c.r.Body, maxBody))
-	if err != nil {
-		if e := classify(err); e.Class != occi.Internal {
-			return nil, e
-		}
-		return nil, occi.E(occi.Invalid, "the request body cannot be read: %w", err)
-	}
+	body, err := web.Body(c.rec.ResponseWriter, c.r, maxBody)
 	c.body = body
-	return body, nil
+	return body, err
 }
 
 // given reads what the request describes; nil if it has neither a body nor
