@@ -173,38 +173,21 @@ func (s *session) stream(ctx context.Context, op string, open, transfer func(*li
 func (d *Driver) Overlays(ctx context.Context, id uuid.UUID) ([]uuid.UUID, error) {
 	return call(ctx, d, "list overlays", nobody, func(ctx context.Context, s *session) ([]uuid.UUID, error) {
 		var out []uuid.UUID
-		for _, p := range s.cfg.pools() {
-			in, err := s.overlaysIn(ctx, p, id)
-			if err != nil {
-				return nil, err
+		err := s.eachPool(ctx, func(p Pool, vols []libvirt.StorageVol) error {
+			for i := range vols {
+				if !backedBy(&vols[i], id) {
+					continue
+				}
+				name, err := vols[i].GetName()
+				if err != nil {
+					return err
+				}
+				out = append(out, p.volumeID(name))
 			}
-			out = append(out, in...)
-		}
-		return out, nil
+			return nil
+		})
+		return out, err
 	})
-}
-
-// overlaysIn lists the volumes of a pool that are backed by a volume.
-func (s *session) overlaysIn(ctx context.Context, p Pool, id uuid.UUID) ([]uuid.UUID, error) {
-	pool, err := s.pool(ctx, p.Name)
-	if err != nil {
-		return nil, forgiveMissing(err)
-	}
-	defer func() { _ = pool.Free() }()
-	vols, err := pool.ListAllStorageVolumes(0)
-	if err != nil {
-		return nil, err
-	}
-	var out []uuid.UUID
-	for i := range vols {
-		if err == nil && backedBy(&vols[i], id) {
-			var name string
-			name, err = vols[i].GetName()
-			out = append(out, p.volumeID(name))
-		}
-		_ = vols[i].Free()
-	}
-	return out, err
 }
 
 // backedBy reports whether a volume is there and backed by another.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -116,26 +115,6 @@ func (s *session) upload(ctx context.Context, name string, content []byte) error
 		return err
 	}
 	defer func() { _ = v.Free() }()
-	return s.change(ctx, opVolumeUpload, func() (err error) {
-		stream, err := s.conn.NewStream(0)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = stream.Free() }()
-		if err := v.Upload(stream, 0, uint64(len(content)), 0); err != nil {
-			return err
-		}
-		for rest := content; len(rest) > 0; {
-			n, err := stream.Send(rest)
-			if err != nil {
-				_ = stream.Abort()
-				return err
-			}
-			rest = rest[n:]
-		}
-		if err := stream.Finish(); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
-		}
-		return nil
-	})
+	return s.stream(ctx, opVolumeUpload, func(st *libvirt.Stream) error { return v.Upload(st, 0, uint64(len(content)), 0) },
+		func(st *libvirt.Stream) error { return sendAll(st, content) })
 }

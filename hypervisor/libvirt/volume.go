@@ -354,34 +354,42 @@ func forgiveMissing(err error) error {
 func (d *Driver) Volumes(ctx context.Context) ([]hypervisor.VolumeStatus, error) {
 	return call(ctx, d, "list volumes", nobody, func(ctx context.Context, s *session) ([]hypervisor.VolumeStatus, error) {
 		var out []hypervisor.VolumeStatus
-		for _, p := range s.cfg.pools() {
-			in, err := s.volumesIn(ctx, p)
-			if err != nil {
-				return nil, err
-			}
+		err := s.eachPool(ctx, func(p Pool, vols []libvirt.StorageVol) error {
+			in, err := statuses(ctx, p, vols)
 			out = append(out, in...)
-		}
-		return out, nil
+			return err
+		})
+		return out, err
 	})
 }
 
-// volumesIn lists the volumes that a Driver made in a pool.
-func (s *session) volumesIn(ctx context.Context, p Pool) ([]hypervisor.VolumeStatus, error) {
+// eachPool calls f with the volumes of every pool; those of one that is missing are
+// none.
+func (s *session) eachPool(ctx context.Context, f func(Pool, []libvirt.StorageVol) error) error {
+	for _, p := range s.cfg.pools() {
+		if err := s.inPool(ctx, p, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) inPool(ctx context.Context, p Pool, f func(Pool, []libvirt.StorageVol) error) error {
 	pool, err := s.pool(ctx, p.Name)
 	if err != nil {
-		return nil, forgiveMissing(err)
+		return forgiveMissing(err)
 	}
 	defer func() { _ = pool.Free() }()
 	vols, err := pool.ListAllStorageVolumes(0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() {
 		for i := range vols {
 			_ = vols[i].Free()
 		}
 	}()
-	return statuses(ctx, p, vols)
+	return f(p, vols)
 }
 
 // statuses describes the volumes that a Driver made.
