@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -368,21 +369,32 @@ func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	// It may be about what mixins are defined as now, on whichever server.
-	if err := h.e.Renew(ctx, true); err != nil {
+	src, err := h.e.anyway(ctx, x.Source.ID)
+	if err != nil {
 		return nil, err
 	}
-	j := &job{drv: h.drv, m: h.e.Model(), x: x, params: t.Attributes, verb: t.Verb, task: t, cfg: &h.e.cfg, entities: h.e.entities,
+	// It may be about what mixins are defined as now, on whichever server.
+	if err := h.e.Renew(ctx, ofUsers(h.e.Model(), x, src)); err != nil {
+		return nil, err
+	}
+	j := &job{drv: h.drv, m: h.e.Model(), x: x, src: src, params: t.Attributes, verb: t.Verb, task: t, cfg: &h.e.cfg, entities: h.e.entities,
 		pool: h.volumePool, pooled: len(h.pools) > 0}
 	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil {
 		return nil, occi.E(occi.Internal, "nothing on a host stands for a %s", x.Kind)
 	}
 	if x.Source.ID == uuid.Nil {
 		j.image, err = h.e.anyway(ctx, imageOf(j.m, x))
-		return j, err
 	}
-	j.src, err = h.e.anyway(ctx, x.Source.ID)
 	return j, err
+}
+
+// ofUsers reports whether entities, or links of theirs, carry mixins that the registry
+// does not have or that users have defined; nil ones do not.
+func ofUsers(m *occi.Model, xs ...*occi.Entity) bool {
+	theirs := func(id string) bool { mx := m.Mixin(id); return mx == nil || mx.User }
+	return slices.ContainsFunc(xs, func(x *occi.Entity) bool {
+		return x != nil && (slices.ContainsFunc(x.Mixins, theirs) || ofUsers(m, x.Links...))
+	})
 }
 
 // anyway gives an entity, be it deleted; nil if there is none.
