@@ -207,12 +207,7 @@ func (a *addressing) renumbered(ctx context.Context, networks []edit) error {
 
 // basedOnNICs makes the change a Conflict if interfaces come or go meanwhile.
 func (a *addressing) basedOnNICs(ctx context.Context) error {
-	var kinds []string
-	for _, k := range a.m.Kinds {
-		if k.Host == "nic" {
-			kinds = append(kinds, k.ID())
-		}
-	}
+	kinds := kindsFor(a.m, "nic")
 	now, err := a.e.store.Count(ctx, kinds)
 	a.change.Based = append(a.change.Based, occi.Based{Kinds: kinds, Revision: now.Revision})
 	return err

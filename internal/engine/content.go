@@ -320,11 +320,11 @@ func (c *counted) Read(b []byte) (int, error) {
 // machines would begin with nothing.
 func defineImage(ctx context.Context, j *job) error {
 	source, file := role(j.m, j.x, roleSource).Text, role(j.m, j.x, roleFile).Text
-	there, err := onHost(ctx, j)
+	there, err := onHost(ctx, j.drv, j.x.ID)
 	switch {
 	case err != nil:
 		return err
-	case there && j.verb != verbCreate:
+	case there != nil && j.verb != verbCreate:
 		return nil
 	case file != "":
 		return j.takeIn(ctx, file, 0)
@@ -334,17 +334,6 @@ func defineImage(ctx context.Context, j *job) error {
 		return j.drv.CreateVolume(ctx, volumeOf(j.m, j.x))
 	}
 	return errors.New("the content of the image is gone from its host; it can be uploaded again")
-}
-
-// onHost reports whether the host has the job's volume.
-func onHost(ctx context.Context, j *job) (bool, error) {
-	all, err := j.drv.Volumes(ctx)
-	for _, v := range all {
-		if v.ID == j.x.ID {
-			return true, err
-		}
-	}
-	return false, err
 }
 
 // fetch has the volume hold what a URL names.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs, th
 		return final{occi.Problems(occi.Conflict, "the action is not possible now", []occi.Problem{{What: a.m.Path(x), Text: err.Error()}})}
 	}
 	name := params.Get("name").Text
-	title := firstOf(name, fmt.Sprintf("%s of %s", action.Term, firstOf(x.Title, a.m.Path(x))))
+	title := cmp.Or(name, fmt.Sprintf("%s of %s", action.Term, cmp.Or(x.Title, a.m.Path(x))))
 	if from == uuid.Nil {
 		a.template(action.Template, template{of: x, name: name, title: title})
 		return nil
@@ -80,18 +81,7 @@ func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs, th
 
 // set gives an entity the text of the attribute that has a role, if one has.
 func (p *plan) set(x *occi.Entity, role, text string) {
-	if a := roleAttr(p.m, x, role); a != nil {
-		x.Attributes.Set(a.Name, occi.Str(text))
-	}
-}
-
-func firstOf(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
+	setRole(p.m, x, role, occi.Str(text))
 }
 
 // wholeVolume copies the volume that an entity is.

@@ -73,8 +73,7 @@ func copyRoot(ctx context.Context, j *job, disk *hypervisor.Disk) error {
 		}
 	}
 	if !anew {
-		all, err := j.drv.Volumes(ctx)
-		if err != nil || slices.ContainsFunc(all, func(v hypervisor.VolumeStatus) bool { return v.ID == disk.Volume }) {
+		if there, err := onHost(ctx, j.drv, disk.Volume); err != nil || there != nil {
 			return err
 		}
 	}
@@ -178,10 +177,8 @@ func bootVolume(m *occi.Model, x *occi.Entity) (from uuid.UUID, kind string, siz
 	boot := slices.MinFunc(disks, func(a, b hypervisor.Disk) int {
 		return cmp.Or(cmp.Compare(len(a.Target), len(b.Target)), strings.Compare(a.Target, b.Target))
 	})
-	for _, k := range m.Kinds {
-		if k.Host == "volume" {
-			return boot.Volume, k.ID(), size, nil
-		}
+	if kinds := kindsFor(m, "volume"); len(kinds) > 0 {
+		return boot.Volume, kinds[0], size, nil
 	}
 	return from, "", size, errors.New("the registry has no kind for its disk")
 }
@@ -231,7 +228,7 @@ func (a *acts) template(base string, t template) {
 // termOf makes a term of a name.
 func termOf(name string) string {
 	term := strings.TrimLeft(notInTerms.ReplaceAllString(strings.ToLower(name), "-"), "-_0123456789")
-	return firstOf(strings.TrimRight(term[:min(len(term), 40)], "-_"), "saved")
+	return cmp.Or(strings.TrimRight(term[:min(len(term), 40)], "-_"), "saved")
 }
 
 func templatePath(term string) string { return "/mixin/os_tpl/" + term + "/" }

@@ -43,10 +43,8 @@ type importer struct {
 
 func newImporter(m *occi.Model) (importer, error) {
 	var i importer
-	for _, k := range m.Kinds {
-		if k.Host == "volume" && i.kind == "" {
-			i.kind = k.ID()
-		}
+	if kinds := kindsFor(m, "volume"); len(kinds) > 0 {
+		i.kind = kinds[0]
 	}
 	for _, a := range m.Actions {
 		if op := operations[a.Do]; op != nil && op.marks && m.Mixin(a.Makes) != nil {
@@ -144,15 +142,20 @@ func (a *acts) imported(ctx context.Context, i importer, name, stamp string, dis
 	}
 	a.set(x, roleFile, name)
 	a.set(x, roleStamp, stamp)
-	if len(a.e.hosts) == 0 {
+	b := creation{plan: a.plan}
+	if err := b.add(x, x.ID); err != nil {
+		return err
+	}
+	if err := b.place(); err != nil {
+		return err
+	}
+	if x.Host == "" {
 		return conflict("there is no host for it")
 	}
-	h := (&creation{plan: a.plan, tops: []*occi.Entity{x}}).leastLoaded()
-	x.Host = h.name
-	h.placed.Add(1)
-	a.put(x)
-	a.task(x, x.Host, verbCreate, fetchParams(a.m, x, a.autoParams(x)), nil)
-	a.say(x, throughCreate)
+	if err := b.pools(); err != nil {
+		return err
+	}
+	b.leaveTasks()
 	a.template(i.action.Template, template{of: a.machineLike(), image: x, name: title, title: title})
 	_, err = a.commit(ctx)
 	return err

@@ -114,14 +114,6 @@ func seenAddresses(s *hypervisor.Statistics) (occi.Value, bool) {
 	return occi.Value{Type: occi.Array, Text: string(list)}, s.Agent != "" && err == nil
 }
 
-// setRole gives an entity a value in a role; the zero Value takes it away. What has
-// no attribute for the role stays as it is.
-func setRole(m *occi.Model, w *occi.Entity, role string, v occi.Value) {
-	if a := roleAttr(m, w, role); a != nil {
-		w.Attributes.Set(a.Name, v)
-	}
-}
-
 func text(s string) occi.Value {
 	if s == "" {
 		return occi.Value{}

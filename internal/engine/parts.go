@@ -189,16 +189,25 @@ func scratch(ctx context.Context, drv hypervisor.Driver, v hypervisor.Volume) er
 	if !errors.Is(err, hypervisor.ErrInvalid) {
 		return err
 	}
-	have, lookErr := drv.Volumes(ctx)
+	have, lookErr := onHost(ctx, drv, v.ID)
 	if lookErr != nil {
 		return lookErr
 	}
-	for _, o := range have {
-		if o.ID == v.ID && o.SizeBytes > v.SizeBytes {
-			return nil
-		}
+	if have != nil && have.SizeBytes > v.SizeBytes {
+		return nil
 	}
 	return err
+}
+
+// onHost gives a volume as the host has it, nil if it has none.
+func onHost(ctx context.Context, drv hypervisor.Driver, id uuid.UUID) (*hypervisor.VolumeStatus, error) {
+	all, err := drv.Volumes(ctx)
+	for i := range all {
+		if all[i].ID == id {
+			return &all[i], err
+		}
+	}
+	return nil, err
 }
 
 func removeDomain(ctx context.Context, j *job) error {
@@ -283,16 +292,11 @@ func removeVolume(ctx context.Context, j *job) error {
 
 // keepVolume takes a volume offline: its data stays where it is.
 func keepVolume(ctx context.Context, j *job) error {
-	vs, err := j.drv.Volumes(ctx)
-	if err != nil {
-		return err
+	v, err := onHost(ctx, j.drv, j.x.ID)
+	if err == nil && v == nil {
+		err = fmt.Errorf("volume %s: %w", j.x.ID, hypervisor.ErrNotFound)
 	}
-	for _, v := range vs {
-		if v.ID == j.x.ID {
-			return nil
-		}
-	}
-	return fmt.Errorf("volume %s: %w", j.x.ID, hypervisor.ErrNotFound)
+	return err
 }
 
 func resizeVolume(ctx context.Context, j *job) error {

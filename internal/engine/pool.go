@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,7 +116,7 @@ func poolKey(host, pool string) string { return host + "\n" + pool }
 
 // poolOf names the pool that the volume of an entity is in, on its host.
 func (h *host) poolOf(m *occi.Model, x *occi.Entity) string {
-	return firstOf(role(m, x, roleVolumePool).Text, h.defaultPool())
+	return cmp.Or(role(m, x, roleVolumePool).Text, h.defaultPool())
 }
 
 // volumePool names the pool where a volume has its room: the default may have become

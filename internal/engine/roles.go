@@ -103,6 +103,25 @@ func roleAttr(m *occi.Model, x *occi.Entity, role string) *occi.Attribute {
 	return first
 }
 
+// setRole gives an entity a value in a role; the zero Value takes it away. What has
+// no attribute for the role stays as it is.
+func setRole(m *occi.Model, x *occi.Entity, role string, v occi.Value) {
+	if a := roleAttr(m, x, role); a != nil {
+		x.Attributes.Set(a.Name, v)
+	}
+}
+
+// kindsFor lists the identifiers of the kinds that are something for a host.
+func kindsFor(m *occi.Model, host string) []string {
+	var ids []string
+	for _, k := range m.Kinds {
+		if k.Host == host {
+			ids = append(ids, k.ID())
+		}
+	}
+	return ids
+}
+
 // role gives the value that an entity has in a role.
 func role(m *occi.Model, x *occi.Entity, name string) occi.Value {
 	if a := roleAttr(m, x, name); a != nil {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,7 +138,7 @@ func (a *acts) marked(x *occi.Entity, action *occi.Action, params occi.Attrs) {
 	}
 	a.apart = append(a.apart, x.ID)
 	name := params.Get("name").Text
-	a.template(action.Template, template{of: a.machineLike(), image: w, name: name, title: firstOf(name, x.Title, a.m.Path(x))})
+	a.template(action.Template, template{of: a.machineLike(), image: w, name: name, title: cmp.Or(name, x.Title, a.m.Path(x))})
 }
 
 // machineLike is of the kind that templates of images are for.

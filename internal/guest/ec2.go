@@ -2,6 +2,7 @@ package guest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"regexp"
@@ -103,14 +104,14 @@ func ec2Of(m *Machine) *ec2Tree {
 	}
 	t.put("dynamic/instance-identity/document", identity(m))
 	meta := func(path, text string) { t.put("meta-data/"+path, text) }
-	meta("ami-id", or(m.Image, "none"))
+	meta("ami-id", cmp.Or(m.Image, "none"))
 	meta("ami-launch-index", "0")
 	meta("ami-manifest-path", "(unknown)")
 	meta("hostname", m.Hostname)
 	meta("instance-action", "none")
 	meta("instance-id", m.ID.String())
 	meta("instance-life-cycle", "on-demand")
-	meta("instance-type", or(m.Type, "custom"))
+	meta("instance-type", cmp.Or(m.Type, "custom"))
 	meta("local-hostname", m.Hostname)
 	meta("local-ipv4", m.localIPv4())
 	meta("placement/availability-zone", zone)
@@ -222,17 +223,10 @@ func identity(m *Machine) string {
 		RamdiskID               *string `json:"ramdiskId"`
 		Region                  string  `json:"region"`
 		Version                 string  `json:"version"`
-	}{AccountID: or(m.Project, "default"), Architecture: m.Arch, AvailabilityZone: zone, ImageID: or(m.Image, "none"), InstanceID: m.ID.String(),
-		InstanceType: or(m.Type, "custom"), PendingTime: m.Created.UTC().Format(time.RFC3339), PrivateIP: m.localIPv4(), Region: zone,
+	}{AccountID: cmp.Or(m.Project, "default"), Architecture: m.Arch, AvailabilityZone: zone, ImageID: cmp.Or(m.Image, "none"), InstanceID: m.ID.String(),
+		InstanceType: cmp.Or(m.Type, "custom"), PendingTime: m.Created.UTC().Format(time.RFC3339), PrivateIP: m.localIPv4(), Region: zone,
 		Version: "2017-09-30"}
 	return string(jsonText(doc))
-}
-
-func or(s, other string) string {
-	if s != "" {
-		return s
-	}
-	return other
 }
 
 // jsonText writes values that can always be written.

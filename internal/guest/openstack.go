@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"cmp"
 	"crypto/rand"
 	"net"
 	"net/netip"
@@ -96,7 +97,7 @@ const seedBytes = 512
 func openStackMeta(m *Machine) osMeta {
 	seed := make([]byte, seedBytes)
 	rand.Read(seed)
-	d := osMeta{UUID: m.ID.String(), Name: or(m.Title, m.Hostname), Hostname: m.Hostname, AvailabilityZone: zone, ProjectID: m.Project,
+	d := osMeta{UUID: m.ID.String(), Name: cmp.Or(m.Title, m.Hostname), Hostname: m.Hostname, AvailabilityZone: zone, ProjectID: m.Project,
 		Created: m.Created.UTC().Format(time.RFC3339), Meta: m.meta(), RandomSeed: base64Text(seed), Devices: []osDevice{}, DedicatedCPUs: []int{}}
 	for _, k := range m.Keys {
 		if d.PublicKeys == nil {
