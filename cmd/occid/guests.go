@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -112,19 +111,10 @@ func (g *guests) where() string {
 
 // makeKey makes a file with a new key, unless it is there.
 func makeKey(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	b := make([]byte, 32)
 	rand.Read(b)
-	if _, err := f.WriteString(hex.EncodeToString(b) + "\n"); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return errors.Join(f.Sync(), f.Close())
+	_, err := makeOnce(path, hex.EncodeToString(b)+"\n")
+	return err
 }
 
 // readKey reads a key that nobody else can read.

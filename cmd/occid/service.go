@@ -196,20 +196,33 @@ func (s *service) close() {
 // workerName gives the name under which this server claims tasks: it outlives a
 // restart, and no other server has it.
 func workerName(path string) (string, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		text, err := os.ReadFile(path)
-		if name := strings.TrimSpace(string(text)); err == nil && name != "" {
-			return name, nil
-		}
-		return "", fmt.Errorf("%s holds no name; remove it while the server is stopped", path)
-	}
+	name := uuid.NewString()
+	made, err := makeOnce(path, name+"\n")
 	if err != nil {
 		return "", fmt.Errorf("--data: %w", err)
 	}
-	name := uuid.NewString()
-	if _, err := f.WriteString(name + "\n"); err != nil {
-		return "", errors.Join(err, f.Close())
+	if made {
+		return name, nil
 	}
-	return name, errors.Join(f.Sync(), f.Close())
+	text, err := os.ReadFile(path)
+	if name := strings.TrimSpace(string(text)); err == nil && name != "" {
+		return name, nil
+	}
+	return "", fmt.Errorf("%s holds no name; remove it while the server is stopped", path)
+}
+
+// makeOnce makes a file with a text that nobody else can read, unless it is there, and
+// reports whether it did.
+func makeOnce(path, text string) (made bool, err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if _, err := f.WriteString(text); err != nil {
+		return false, errors.Join(err, f.Close())
+	}
+	return true, errors.Join(f.Sync(), f.Close())
 }
