@@ -41,22 +41,13 @@ func TestCloudImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { conn.Close() })
 	(&machine{conn: conn}).network(t, "net")
 	x := bootable("", "/var/lib/libvirt/images/cloud.qcow2", "qcow2")
 	x.Memory.Value = 512
 	x.Devices.Interfaces = []libvirtxml.DomainInterface{{Model: &libvirtxml.DomainInterfaceModel{Type: "virtio"},
 		Source: &libvirtxml.DomainInterfaceSource{Network: &libvirtxml.DomainInterfaceSourceNetwork{Network: "net"}}}}
-	d, err := conn.DomainCreateXML(marshal(t, x), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Free()
-	console, err := h.Console(x.UUID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer console.Close()
+	console := run(t, h, conn, x)
 	for _, text := range []string{lab.GuestUp, lab.GuestAddress + "eth0 198.51.100.9/24", "guest: web-1, ssh-ed25519 AAAA ann"} {
 		if _, err := console.Wait(ctx, text); err != nil {
 			t.Fatal(err)
@@ -74,8 +65,5 @@ func TestCloudImage(t *testing.T) {
 	want := lab.Told{Source: "NoCloud", ID: "i-1", Hostname: "web-1", Keys: []string{"ssh-ed25519 AAAA ann"}, UserData: script}
 	if diff := cmp.Diff(want, told); diff != "" {
 		t.Errorf("cloud-init learned (-want +got):\n%s", diff)
-	}
-	if err := d.Destroy(); err != nil {
-		t.Error(err)
 	}
 }

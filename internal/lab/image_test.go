@@ -49,21 +49,8 @@ func TestImage(t *testing.T) {
 			disk := "/var/lib/libvirt/images/" + filepath.Base(c.file)
 			put(t, h, content, disk)
 			x := bootable(c.firmware, disk, c.format)
-			d, err := conn.DomainCreateXML(marshal(t, x), 0)
-			if err != nil {
+			if _, err := run(t, h, conn, x).Wait(ctx, "guest: I am "+x.UUID); err != nil {
 				t.Fatal(err)
-			}
-			defer d.Free()
-			console, err := h.Console(x.UUID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer console.Close()
-			if _, err := console.Wait(ctx, "guest: I am "+x.UUID); err != nil {
-				t.Fatal(err)
-			}
-			if err := d.Destroy(); err != nil {
-				t.Error(err)
 			}
 		})
 	}
@@ -88,6 +75,27 @@ func bootable(firmware, disk, format string) *libvirtxml.Domain {
 		{Device: "cdrom", Source: file("/var/lib/libvirt/images/seed.iso"), Target: &libvirtxml.DomainDiskTarget{Dev: "sda", Bus: "scsi"}, ReadOnly: &libvirtxml.DomainDiskReadOnly{}},
 	}
 	return x
+}
+
+// run has a machine run until the end of the test, and gives its console.
+func run(t *testing.T, h *lab.Host, conn *libvirt.Connect, x *libvirtxml.Domain) *lab.Console {
+	t.Helper()
+	d, err := conn.DomainCreateXML(marshal(t, x), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Destroy(); err != nil {
+			t.Error(err)
+		}
+		d.Free()
+	})
+	console, err := h.Console(x.UUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { console.Close() })
+	return console
 }
 
 // put writes a file on the host.

@@ -187,17 +187,9 @@ func (c *cloud) detached(link, device string, says func(string)) {
 // refused makes a request that is a conflict with what another entity has.
 func (c *cloud) refused(method, url, other string) {
 	c.t.Helper()
-	req, err := http.NewRequestWithContext(c.ctx, method, url, nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusConflict || !bytes.Contains(text, []byte(path(other))) {
-		c.t.Errorf("%s %s: %s, %v: %s; want a conflict with %s", method, url, resp.Status, err, text, other)
+	resp, text := c.ask(method, url, nil)
+	if resp.StatusCode != http.StatusConflict || !bytes.Contains(text, []byte(path(other))) {
+		c.t.Errorf("%s %s: %s: %s; want a conflict with %s", method, url, resp.Status, text, other)
 	}
 }
 
@@ -245,34 +237,45 @@ func (c *cloud) get(url string) entity {
 // send makes a request, with a body if there is one, that waits for its outcome.
 func (c *cloud) send(method, url string, content any) (*http.Response, []byte) {
 	c.t.Helper()
-	var reader io.Reader
-	if content != nil {
-		text, err := json.Marshal(content)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		reader = bytes.NewReader(text)
+	resp, text := c.ask(method, url, content, "Accept: application/occi+json", "Prefer: wait=60")
+	if resp.StatusCode >= 400 {
+		c.t.Fatalf("%s %s: %s: %s", method, url, resp.Status, text)
 	}
-	req, err := http.NewRequestWithContext(c.ctx, method, url, reader)
+	return resp, text
+}
+
+// ask makes a request, with content as JSON if there is any.
+func (c *cloud) ask(method, url string, content any, header ...string) (*http.Response, []byte) {
+	c.t.Helper()
+	if content == nil {
+		return exchange(c.ctx, c.t, method, url, nil, header...)
+	}
+	text, err := json.Marshal(content)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	req.Header.Set("Accept", "application/occi+json")
-	req.Header.Set("Prefer", "wait=60")
-	if content != nil {
-		req.Header.Set("Content-Type", "application/occi+json")
+	return exchange(c.ctx, c.t, method, url, text, append(header, "Content-Type: application/occi+json")...)
+}
+
+// exchange makes a request and reads the answer.
+func exchange(ctx context.Context, t *testing.T, method, url string, content []byte, header ...string) (*http.Response, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range header {
+		name, value, _ := strings.Cut(field, ": ")
+		req.Header.Set(name, value)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		c.t.Fatal(err)
-	}
-	if resp.StatusCode >= 400 {
-		c.t.Fatalf("%s %s: %s: %s", method, url, resp.Status, text)
+		t.Fatal(err)
 	}
 	return resp, text
 }

@@ -1,9 +1,6 @@
 package lab_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -55,24 +52,7 @@ func TestPools(t *testing.T) {
 // post sends an entity without waiting for its host.
 func (c *cloud) post(x entity) (*http.Response, string) {
 	c.t.Helper()
-	body, err := json.Marshal(x)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	req, err := http.NewRequestWithContext(c.ctx, http.MethodPost, c.url+"/storage/", bytes.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/occi+json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	resp, text := c.ask(http.MethodPost, c.url+"/storage/", x)
 	return resp, string(text)
 }
 

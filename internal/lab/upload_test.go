@@ -1,7 +1,6 @@
 package lab_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -117,21 +116,12 @@ func content(t *testing.T, path string) []byte {
 // put uploads content, or the part of it that the range says.
 func (c *cloud) put(url string, text []byte, status int, span string) {
 	c.t.Helper()
-	req, err := http.NewRequestWithContext(c.ctx, http.MethodPut, url+"/content", bytes.NewReader(text))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	req.Header.Set("Prefer", "wait=60")
+	header := []string{"Prefer: wait=60"}
 	if span != "" {
-		req.Header.Set("Content-Range", span)
+		header = append(header, "Content-Range: "+span)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if said, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != status {
-		c.t.Fatalf("PUT %s: %s, %v: %s", req.URL, resp.Status, err, said)
+	if resp, said := exchange(c.ctx, c.t, http.MethodPut, url+"/content", text, header...); resp.StatusCode != status {
+		c.t.Fatalf("PUT %s/content: %s: %s", url, resp.Status, said)
 	}
 }
 
@@ -263,17 +253,7 @@ func (c *cloud) download(url, like string) {
 func (c *cloud) forget(term string) {
 	c.t.Helper()
 	body := "Category: " + term + `; scheme="` + osTemplate + `"; class="mixin"`
-	req, err := http.NewRequestWithContext(c.ctx, http.MethodDelete, c.url+"/-/", strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "text/plain")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode >= 300 {
-		c.t.Fatalf("DELETE of the template %s: %s, %v: %s", term, resp.Status, err, text)
+	if resp, text := exchange(c.ctx, c.t, http.MethodDelete, c.url+"/-/", []byte(body), "Content-Type: text/plain"); resp.StatusCode >= 300 {
+		c.t.Fatalf("DELETE of the template %s: %s: %s", term, resp.Status, text)
 	}
 }
