@@ -27,6 +27,9 @@ func openPostgres(ctx context.Context, dsn string) (*database, error) {
 	// The first few in the order of an index are wanted of many. A bitmap has no
 	// order: a plan with one, made when there were few, looks at all and sorts.
 	cfg.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
+	// A plan that cannot do without such a scan costs so much on paper that it
+	// would be compiled to machine code first, which takes longer than to run it.
+	cfg.ConnConfig.RuntimeParams["jit"] = "off"
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		m := conn.TypeMap()
 		m.TryWrapEncodePlanFuncs = append([]pgtype.TryWrapEncodePlanFunc{wrapUUID}, m.TryWrapEncodePlanFuncs...)
