@@ -12,7 +12,9 @@ type Change struct {
 	// Puts are entities to create (Revision 0) or to replace, each based on its
 	// Revision. The store sets Seq, Serial, Revision, Created and Updated of each
 	// once it is committed. Putting or removing a link counts the revision of its
-	// source up too, unless the source is itself among the Puts.
+	// source up too, unless the source is itself among the Puts. It is a Conflict to
+	// mark as deleted, or to forget, a resource that a link leads to which is neither
+	// deleted nor goes with the change.
 	Puts []*Entity
 	// Removes are entities to forget, with the revision that is based on.
 	Removes []Removal

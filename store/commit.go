@@ -58,7 +58,7 @@ type taskPut struct {
 //
 // The error is Conflict if an entity is not at the revision the change is based
 // on, a collection was changed since, a new one exists already, a new link's source or target does not exist or
-// is deleted, the Key or an address is taken, or a task is over or was claimed again
+// is deleted, a link leads to what is to go, the Key or an address is taken, or a task is over or was claimed again
 // since it was read. It is Invalid if an entity, task or address is named twice or
 // holds what cannot be kept. If ctx ends before the change has begun, nothing is written;
 // a change that has begun is waited for. If the connection is lost as a change

@@ -182,6 +182,10 @@ func TestConflictsChangeNothing(t *testing.T) {
 		deleted := gone.Clone()
 		deleted.Deleted = true
 		put(t, s, deleted)
+		used := network("used")
+		put(t, s, used, link(a, used))
+		leaving := used.Clone()
+		leaving.Deleted = true
 		task := &occi.Task{ID: uuid.New(), Entity: a.ID, Lane: a.ID, State: occi.TaskDone}
 		key := &occi.Key{Who: "ann", Name: "k"}
 		if err := s.Commit(t.Context(), &occi.Change{At: start, Tasks: []*occi.Task{task}, Key: key}); err != nil {
@@ -195,11 +199,13 @@ func TestConflictsChangeNothing(t *testing.T) {
 		cases := map[string]occi.Change{
 			"put of a new one that exists":        {Puts: []*occi.Entity{twin}},
 			"put of one that does not exist":      {Puts: []*occi.Entity{unknown}},
-			"remove at another revision":          {Removes: []occi.Removal{{ID: a.ID, Revision: 2}}},
+			"remove at another revision":          {Removes: []occi.Removal{{ID: a.ID, Revision: 9}}},
 			"remove of one that does not exist":   {Removes: []occi.Removal{{ID: elsewhere.ID, Revision: 1}}},
 			"link to what does not exist":         {Puts: []*occi.Entity{link(a, elsewhere)}},
 			"link from what does not exist":       {Puts: []*occi.Entity{link(elsewhere, a)}},
 			"link to what is deleted":             {Puts: []*occi.Entity{link(a, gone)}},
+			"deletion of what a link leads to":    {Puts: []*occi.Entity{leaving}},
+			"removal of what a link leads to":     {Removes: []occi.Removal{{ID: used.ID}}},
 			"new task that exists":                {Tasks: []*occi.Task{{ID: task.ID, State: occi.TaskPending}}},
 			"state of a task that is over":        {Tasks: []*occi.Task{{ID: task.ID, Seq: task.Seq, State: occi.TaskPending}}},
 			"state of a task that does not exist": {Tasks: []*occi.Task{{ID: uuid.New(), Seq: 9, State: occi.TaskPending}}},

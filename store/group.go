@@ -24,15 +24,18 @@ type group struct {
 	// changedMixins are the identifiers of those to write.
 	changedMixins map[string]bool
 	touched       map[uuid.UUID]bool // entities that changed, or whose links did
-	addresses     addressBook
-	rooms         roomBook
+	// leading are the links, by what they lead to, to all that is to go.
+	leading   map[uuid.UUID]map[uuid.UUID]bool
+	addresses addressBook
+	rooms     roomBook
 }
 
 // load reads what the jobs are based on: in two rounds at most, however many.
 func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	g := &group{d: d, counters: map[string]counter{}, counted: map[string]bool{}, entities: map[uuid.UUID]*entityRow{},
 		tasks: map[uuid.UUID]*taskRow{}, keys: map[string]bool{}, touched: map[uuid.UUID]bool{},
-		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook(), rooms: newRoomBook()}
+		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook(), rooms: newRoomBook(),
+		leading: map[uuid.UUID]map[uuid.UUID]bool{}}
 	queries := []query{countersInto(g.counters)}
 	entities, tasks, keys := mentioned(jobs)
 	if len(entities) > 0 {
@@ -44,6 +47,7 @@ func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	if len(keys) > 0 {
 		queries = append(queries, g.keysIn(keys))
 	}
+	queries = append(queries, g.leadingIn(jobs)...)
 	queries = append(queries, g.mixinsIn(jobs)...)
 	queries = append(queries, g.addressesIn(jobs)...)
 	queries = append(queries, g.roomsIn(jobs)...)
@@ -136,6 +140,9 @@ func (g *group) check(j *job) error {
 		return err
 	}
 	if err := g.checkEnds(j.change.Puts); err != nil {
+		return err
+	}
+	if err := g.checkLinks(j.change); err != nil {
 		return err
 	}
 	for _, t := range j.change.Tasks {

@@ -54,6 +54,9 @@ func (m *model) commit(c *occi.Change) bool {
 			return false
 		}
 	}
+	if m.leaveLinks(c) {
+		return false
+	}
 	bump := map[uuid.UUID]bool{}
 	for _, e := range c.Puts {
 		m.put(e, c.At)
@@ -75,6 +78,24 @@ func (m *model) commit(c *occi.Change) bool {
 		m.keys[c.Key.Who+" "+c.Key.Name] = true
 	}
 	return true
+}
+
+// leaveLinks reports whether links would lead to what goes with a change.
+func (m *model) leaveLinks(c *occi.Change) bool {
+	going := map[uuid.UUID]bool{}
+	for _, e := range c.Puts {
+		going[e.ID] = e.Deleted
+	}
+	for _, r := range c.Removes {
+		going[r.ID] = true
+	}
+	for id, l := range m.entities {
+		target := m.entities[l.Target.ID]
+		if !l.Deleted && !going[id] && target != nil && !target.Deleted && going[target.ID] {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *model) put(e *occi.Entity, at time.Time) {

@@ -97,6 +97,9 @@ func (g *group) put(p *put, at int64) {
 	g.change(x)
 	g.count(p.e.Kind, members, at)
 	g.touched[id] = true
+	if led := g.leading[p.e.Target.ID]; led != nil {
+		led[id] = true
+	}
 }
 
 // remove forgets an entity and gives what it was, nil if there was none.

@@ -273,16 +273,20 @@ func (a *addressing) given(n *nicPlan) {
 			a.own(n, mac, hw)
 		}
 	}
+	// A network that is being deleted gives nothing more, and comes back if an
+	// interface in it does.
 	network := a.entity(n.next.Target.ID)
-	if network == nil {
-		return
-	}
 	for _, f := range families {
-		if r, ok := rangeOf(a.m, network, f); ok {
+		var r ipRange
+		var ranged bool
+		if network != nil {
+			r, ranged = rangeOf(a.m, network, f)
+		}
+		if ranged {
 			a.inRange(n, f, r)
 		} else if at := roleAttr(a.m, n.next, f.address); at != nil {
 			if ip, err := netip.ParseAddr(n.next.Attributes.Get(at.Name).Text); err == nil {
-				a.own(n, at, occi.IPAddress(network.ID, ip.Unmap()))
+				a.own(n, at, occi.IPAddress(n.next.Target.ID, ip.Unmap()))
 			}
 		}
 	}

@@ -51,7 +51,6 @@ func TestWhateverHappensRowsAndHostAgree(t *testing.T) {
 			c.touchAll()
 			c.shut()
 			c.open()
-			c.unique()
 			var diff string
 			t.Cleanup(func() {
 				if diff != "" {
@@ -62,6 +61,7 @@ func TestWhateverHappensRowsAndHostAgree(t *testing.T) {
 				diff = c.difference()
 				return diff == ""
 			})
+			c.unique()
 		})
 	}
 }
