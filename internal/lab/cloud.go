@@ -76,12 +76,17 @@ func BuildCloudImage(dir, debs string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("build a cloud image in %s: %w", dir, err)
 	}
-	image, err := buildImage(dir, g, Cmdline+" lab.root="+cloudLabel, root)
+	image, err := buildImage(dir, g, CloudCmdline, root)
 	if err != nil {
 		return Image{}, fmt.Errorf("build a cloud image in %s: %w", dir, err)
 	}
 	return image, nil
 }
+
+// CloudCmdline is the kernel command line of a cloud image. The kernel and the initial
+// RAM disk are those of BuildGuest; a machine that boots them directly with this line
+// and its disk may add to it what cloud-init reads there.
+const CloudCmdline = Cmdline + " lab.root=" + cloudLabel
 
 // cloudLabel is the label of a cloud image's own file system, and cloudBytes its
 // size.
