@@ -2,7 +2,7 @@
 # make build     bin/occid, the server, and bin/occi, its command-line client
 # make test      every test: both databases, the test host, and real guests
 # make check     vet, staticcheck, gofmt, and the tests under the race detector
-# make lab       a real KVM host in its own namespaces, and occid on it
+# make lab       a real host in its own namespaces, and occid on it with an image and a network
 # make lab-test  only the tests with real guests
 # make bench     the figures, as ratios measured in one run
 # make update    rewrite the golden files

@@ -15,6 +15,10 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
+// ConsoleDir is the directory on a host where occid has it keep what each machine writes
+// to its console, in UUID.log.
+const ConsoleDir = "/var/log/libvirt/occid"
+
 // Console reads what a domain writes to its serial console, from its first line
 // on. It has one user at a time; Close ends it.
 type Console struct {

@@ -6,7 +6,7 @@
 // a Linux made of the installed Debian packages that boots in seconds under
 // emulation and tells on its serial console, which a Console reads, what it
 // sees. An Image is a disk with such a guest, which boots by itself with BIOS or
-// UEFI. Server runs occid beside them.
+// UEFI. Server runs occid beside them, and Furnish gives it what a person needs to try it.
 //
 // Hosts are emulated (TCG) also where KVM is at hand: what the tests see is then
 // the same everywhere.

@@ -1,5 +1,5 @@
 // Labctl makes a virtual machine host in namespaces of its own and runs occid
-// with it until it is interrupted.
+// with it, an image and a network, until it is interrupted.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/occid/occid/internal/lab"
 )
 
-// startTime bounds how long host and server may take to be ready.
+// startTime bounds how long host and server may take to be ready and furnished.
 const startTime = time.Minute
 
 func main() {
@@ -41,7 +41,7 @@ func run(ctx context.Context, binary, listen string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	guest, err := lab.BuildGuest(dir)
+	image, err := lab.BuildImage(dir)
 	if err != nil {
 		return err
 	}
@@ -52,16 +52,17 @@ func run(ctx context.Context, binary, listen string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, host.Close()) }()
-	if guest, err = host.Install(guest); err != nil {
-		return err
-	}
 	server, err := lab.StartServer(soon, lab.ServerOptions{
 		Binary: binary, Dir: dir, Hosts: []*lab.Host{host}, Listen: listen, Log: os.Stderr})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
-	fmt.Print(welcome(server.URL, guest))
+	has, err := lab.Furnish(soon, server.URL, image)
+	if err != nil {
+		return err
+	}
+	fmt.Print(welcome(server.URL, host, has))
 	select {
 	case <-ctx.Done():
 	case <-server.Done():
@@ -69,14 +70,23 @@ func run(ctx context.Context, binary, listen string) (err error) {
 	return nil
 }
 
-// welcome says what there is and shows how to use it.
-func welcome(url string, g lab.Guest) string {
-	return strings.NewReplacer("URL", url, "KERNEL", g.Kernel, "INITRD", g.Initrd, "CMDLINE", lab.Cmdline).Replace(`
-occid listens on URL with one host. Interrupt to end both. Try:
+// asking is a script for the machine that the greeting makes: it shows what the
+// metadata service tells.
+const asking = `#!/bin/sh\nuntil [ -e /run/address-eth0 ]; do usleep 50000; done\nwget -q -O - http://169.254.169.254/.txt\n`
 
-  curl -fsS -H 'Content-Type: application/json' -d '{"type":"compute","title":"guest","memory":"0.25 GiB","mixins":["http://schemas.occid.org/occi/core#direct_boot"],"kernel":"KERNEL","initrd":"INITRD","cmdline":"CMDLINE"}' URL/compute/
-  curl -fsS -X POST -H 'Prefer: wait=10' "$(curl -fsS URL/compute/.uri | head -1)?action=start"
-  curl -fsS URL/compute/.txt
+// welcome says what there is and shows how to use it.
+func welcome(url string, host *lab.Host, has lab.Furnished) string {
+	return strings.NewReplacer("URL", url, "TEMPLATE", has.Template, "NETWORK", strings.TrimPrefix(has.Network, url), "ASKING", asking,
+		"CONSOLES", host.Path(lab.ConsoleDir), "LIBVIRT", host.URI).Replace(`
+occid listens on URL with one host, an OS template and a network. The host's libvirt is
+LIBVIRT
+Interrupt to end them. A machine of the template, what it is, its console, on which it shows
+what the metadata service tells it, and its end:
+
+  VM=$(curl -fsS -o /dev/null -w '%header{location}' -H 'Prefer: wait=60' -H 'Content-Type: application/json' -d '{"type":"compute","title":"guest","memory":"0.25 GiB","mixins":["TEMPLATE"],"links":[{"kind":"networkinterface","target":"NETWORK"}],"userdata":"ASKING"}' URL/compute/)
+  curl -fsS $VM.txt
+  tail -n +1 -F CONSOLES/${VM##*/}.log
+  curl -fsS -X DELETE -H 'Prefer: wait=60' $VM
 
 `)
 }

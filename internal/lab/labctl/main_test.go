@@ -8,13 +8,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/occid/occid/internal/lab"
 )
 
-// TestLabctl does what the program says to try, and interrupts it.
+// TestLabctl does what the program says to try, with the guest that this makes, and
+// interrupts it.
 func TestLabctl(t *testing.T) {
 	t.Parallel()
 	if err := lab.Available(); err != nil {
@@ -39,12 +41,7 @@ func TestLabctl(t *testing.T) {
 	if err := labctl.Start(); err != nil {
 		t.Fatal(err)
 	}
-	answer := try(ctx, t, bufio.NewScanner(stdout))
-	for _, want := range []string{"title guest", "state active"} {
-		if !strings.Contains(answer, want) {
-			t.Errorf("after the last line that it shows, the answer is %q, want it to hold %q", answer, want)
-		}
-	}
+	try(ctx, t, bufio.NewScanner(stdout))
 	if err := labctl.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -59,21 +56,50 @@ func TestLabctl(t *testing.T) {
 	}
 }
 
-// try runs the command lines of the program's greeting and gives what the last
-// one prints.
-func try(ctx context.Context, t *testing.T, greeting *bufio.Scanner) string {
+// try runs the command lines of the program's greeting in one shell, as they stand. Among
+// them is one that goes on until it is interrupted.
+func try(ctx context.Context, t *testing.T, greeting *bufio.Scanner) {
 	t.Helper()
-	var answer []byte
-	for lines := 0; lines < 3 && greeting.Scan(); {
-		line, ok := strings.CutPrefix(greeting.Text(), "  ")
-		if !ok {
-			continue
-		}
-		lines++
-		var err error
-		if answer, err = exec.CommandContext(ctx, "sh", "-ec", line).Output(); err != nil {
-			t.Fatalf("%s: %v: %s", line, err, answer)
+	var lines []string
+	for greeting.Scan() && (greeting.Text() != "" || len(lines) == 0) {
+		if line, ok := strings.CutPrefix(greeting.Text(), "  "); ok {
+			lines = append(lines, line)
 		}
 	}
-	return string(answer)
+	// A shell that handles the interrupt goes on, as one at a terminal does.
+	shell := exec.CommandContext(ctx, "sh", "-c", "trap : INT\n"+strings.Join(lines, "\n"))
+	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	shell.Cancel = func() error { return syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) }
+	shell.Stderr = t.Output()
+	stdout, err := shell.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := shell.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := bufio.NewScanner(stdout)
+	for _, want := range []string{"title guest", "state active", "guest: up", "address 198.18.0."} {
+		if !reads(said, want) {
+			t.Errorf("what the program shows does not lead to %q", want)
+		}
+	}
+	if err := syscall.Kill(-shell.Process.Pid, syscall.SIGINT); err != nil {
+		t.Error(err)
+	}
+	for said.Scan() {
+	}
+	if err := shell.Wait(); err != nil {
+		t.Errorf("the last line that the program shows: %v", err)
+	}
+}
+
+// reads reports whether a line to come holds a text, and reads up to that.
+func reads(said *bufio.Scanner, text string) bool {
+	for said.Scan() {
+		if strings.Contains(said.Text(), text) {
+			return true
+		}
+	}
+	return false
 }
