@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -23,12 +24,17 @@ import (
 	"github.com/occid/occid/store"
 )
 
-// What guests ask of the server, each second, and over how many connections.
+// What guests ask of the server, each second, and over how many connections. These are
+// as many as the rate needs: more only wait for the two cores that the client has a part
+// of.
 const (
 	guestRate    = 5000
-	guestClients = 16
+	guestClients = 8
 	guestCount   = 100 // guests
 )
+
+// guestMost is how late the slowest but one in a hundred may be, in milliseconds.
+const guestMost = 5
 
 // guestPaths are what a guest asks, as one that boots does.
 var guestPaths = []string{"/latest/meta-data/instance-id", "/openstack/latest/meta_data.json", "/nocloud/user-data", "/.json"}
@@ -59,22 +65,66 @@ func (b *bench) guests() error {
 		return err
 	}
 	defer p.stop()
-	var p99s []time.Duration
-	var answered []float64
-	for range b.rounds {
-		rate, p99, err := b.askAsGuests("http://"+at, key, peers)
-		if err != nil {
-			return err
-		}
-		answered, p99s = append(answered, rate), append(p99s, p99)
+	bare, err := b.bareGuests("http://"+at, key, peers[0])
+	if err != nil {
+		return err
 	}
-	slices.Sort(answered)
-	rate := answered[len(answered)/2]
-	if rate < guestRate*0.99 {
+	defer bare.stop()
+	ours, best := guestLoad{url: "http://" + at}, guestLoad{url: bare.url}
+	for range b.rounds {
+		for _, l := range []*guestLoad{&ours, &best} {
+			if err := b.askAsGuests(l, key, peers); err != nil {
+				return err
+			}
+		}
+	}
+	if rate := ours.rate(); rate < guestRate*0.99 {
 		return fmt.Errorf("%.0f guests' requests a second are answered, of %d", rate, guestRate)
 	}
-	b.limit(fmt.Sprintf("%d guests' requests a second, p99", guestRate), float64(middle(p99s).Microseconds())/1000, 5, "ms")
+	mine, least := middle(ours.p99s), middle(best.p99s)
+	ok := mine <= guestMost*time.Millisecond
+	b.add(row{what: fmt.Sprintf("%d guests' requests a second, p99", guestRate), value: describeLate(mine), beside: describeLate(least),
+		ratio: fmt.Sprintf("%.2f", float64(mine)/float64(least)), goal: fmt.Sprintf("<= %d ms", guestMost), ok: &ok})
 	return nil
+}
+
+func describeLate(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+}
+
+// guestLoad is what the measurements of one server gave.
+type guestLoad struct {
+	url   string
+	rates []float64
+	p99s  []time.Duration
+}
+
+// rate is the median of the answers in a second.
+func (l *guestLoad) rate() float64 {
+	slices.Sort(l.rates)
+	return l.rates[len(l.rates)/2]
+}
+
+// bareGuests starts the bare handler with what a guest is answered. It learns that from
+// a listener here, since it cannot sign what it asks.
+func (b *bench) bareGuests(url string, key guest.Key, p guest.Peer) (*process, error) {
+	teacher := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		resp, err := signed(b.ctx, http.DefaultClient, url+r.URL.Path, key, p)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer resp.Body.Close()
+		w.Header()["Content-Type"] = resp.Header["Content-Type"]
+		w.WriteHeader(resp.StatusCode)
+		_, _ = io.Copy(w, resp.Body)
+	}))
+	defer teacher.Close()
+	var targets []target
+	for _, path := range guestPaths {
+		targets = append(targets, target{path: path})
+	}
+	return b.bare(teacher.URL, targets)
 }
 
 // freeAddress gives an address of the loopback interface that nobody listens at.
@@ -92,9 +142,9 @@ type asked struct {
 	at time.Time
 }
 
-// askAsGuests sends requests at the rate and gives how many were answered each
+// askAsGuests sends requests at the rate and notes how many were answered each
 // second, and how late the slowest but one in a hundred was.
-func (b *bench) askAsGuests(url string, key guest.Key, peers []guest.Peer) (rate float64, p99 time.Duration, err error) {
+func (b *bench) askAsGuests(l *guestLoad, key guest.Key, peers []guest.Peer) error {
 	n := guestRate * b.seconds
 	due := make(chan asked, n)
 	late := make([]time.Duration, n)
@@ -105,7 +155,7 @@ func (b *bench) askAsGuests(url string, key guest.Key, peers []guest.Peer) (rate
 	for c := range guestClients {
 		work.Go(func() {
 			for a := range due {
-				if err := askOnce(b.ctx, client, url+guestPaths[a.n%len(guestPaths)], key, peers[a.n%len(peers)]); err != nil {
+				if err := askOnce(b.ctx, client, l.url+guestPaths[a.n%len(guestPaths)], key, peers[a.n%len(peers)]); err != nil {
 					errs[c] = err
 					continue
 				}
@@ -124,20 +174,26 @@ func (b *bench) askAsGuests(url string, key guest.Key, peers []guest.Peer) (rate
 	took := time.Since(began)
 	for _, e := range errs {
 		if e != nil {
-			return 0, 0, e
+			return e
 		}
 	}
-	slices.Sort(late)
-	return float64(n) / took.Seconds(), late[n*99/100], nil
+	l.rates = append(l.rates, float64(n)/took.Seconds())
+	l.p99s = append(l.p99s, at(late, 0.99))
+	return nil
+}
+
+// signed asks as a proxy does for a guest.
+func signed(ctx context.Context, client *http.Client, url string, key guest.Key, p guest.Peer) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	key.Sign(r, nil, p, time.Now())
+	return client.Do(r)
 }
 
 func askOnce(ctx context.Context, client *http.Client, url string, key guest.Key, p guest.Peer) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	key.Sign(r, nil, p, time.Now())
-	resp, err := client.Do(r)
+	resp, err := signed(ctx, client, url, key, p)
 	if err != nil {
 		return err
 	}

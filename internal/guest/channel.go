@@ -49,9 +49,18 @@ type ticket struct {
 }
 
 // String writes the field.
-func (t *ticket) String() string {
-	return strings.Join([]string{"1", strconv.FormatInt(t.at.UnixMilli(), 10), hex.EncodeToString(t.nonce[:]), t.peer.Bridge, t.peer.MAC,
-		t.peer.Addr.String(), hex.EncodeToString(t.sum[:])}, " ")
+func (t *ticket) String() string { return string(t.append(make([]byte, 0, maxTicket))) }
+
+// maxTicket is more than a field has bytes.
+const maxTicket = 224
+
+func (t *ticket) append(b []byte) []byte {
+	b = strconv.AppendInt(append(b, "1 "...), t.at.UnixMilli(), 10)
+	b = hex.AppendEncode(append(b, ' '), t.nonce[:])
+	b = append(append(append(b, ' '), t.peer.Bridge...), ' ')
+	b = append(append(b, t.peer.MAC...), ' ')
+	b = append(t.peer.Addr.AppendTo(b), ' ')
+	return hex.AppendEncode(b, t.sum[:])
 }
 
 var errTicket = errors.New("the field " + peerField + " is not understood")
@@ -81,7 +90,8 @@ func parseTicket(s string) (*ticket, error) {
 		}
 		copy(into, b)
 	}
-	if t.String() != s {
+	var room [maxTicket]byte
+	if string(t.append(room[:0])) != s {
 		return nil, errTicket
 	}
 	return t, nil
@@ -92,8 +102,13 @@ func (k Key) sign(t *ticket, r *http.Request, body []byte) (sum [sha256.Size]byt
 	unsigned := *t
 	unsigned.sum = sum
 	content := sha256.Sum256(body)
+	text := append(make([]byte, 0, 2*maxTicket), "occid guest\n"...)
+	text = append(append(text, r.Method...), '\n')
+	text = append(append(text, r.URL.RequestURI()...), '\n')
+	text = append(hex.AppendEncode(text, content[:]), '\n')
+	text = append(unsigned.append(text), '\n')
 	h := hmac.New(sha256.New, k)
-	fmt.Fprintf(h, "occid guest\n%s\n%s\n%x\n%s\n", r.Method, r.URL.RequestURI(), content, unsigned.String())
+	h.Write(text)
 	h.Sum(sum[:0])
 	return sum
 }

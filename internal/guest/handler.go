@@ -318,7 +318,10 @@ func (c *call) show(x *occi.Entity) error {
 	if c.r.URL.RawQuery != "" {
 		return occi.E(occi.Invalid, "?%.200s: a machine takes no parameters here", c.r.URL.RawQuery)
 	}
-	seen := c.own.shown(x)
+	seen := c.own.seen()
+	if x != c.own.entity {
+		seen = c.own.shown(x)
+	}
 	return c.render(x.Revision, func(f *render.Format, v *render.View) ([]byte, error) {
 		return f.Entity(nil, v, seen)
 	})

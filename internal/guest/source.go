@@ -39,9 +39,11 @@ type own struct {
 	entity  *occi.Entity
 	targets map[uuid.UUID]*occi.Entity
 	machine *Machine
-	// tree and files are what is made of the machine once, when it is asked for.
+	// tree, files and seen, the machine as it is shown to itself, are made once, when
+	// they are asked for.
 	tree  func() *ec2Tree
 	files func() map[string][]byte
+	seen  func() *occi.Entity
 
 	revision int64 // of all that it was made of
 }
@@ -55,8 +57,10 @@ type source struct {
 	engine Engine
 	bridge func(network uuid.UUID) string
 
-	mu   sync.RWMutex
-	kept map[Peer]*own
+	mu    sync.RWMutex
+	kept  map[Peer]*own
+	model *occi.Model
+	kinds []string // what machines are made of, in the model
 }
 
 // find gives the machine of a peer; Forbidden if it has none.
@@ -65,13 +69,20 @@ func (s *source) find(ctx context.Context, p Peer) (*own, error) {
 		return nil, err
 	}
 	m := s.engine.Model()
-	now, err := s.engine.Count(ctx, engine.Caller{}, hosted(m))
+	s.mu.RLock()
+	o, kinds := s.kept[p], s.kinds
+	known := s.model == m
+	s.mu.RUnlock()
+	if !known {
+		kinds = hosted(m)
+		s.mu.Lock()
+		s.model, s.kinds = m, kinds
+		s.mu.Unlock()
+	}
+	now, err := s.engine.Count(ctx, engine.Caller{}, kinds)
 	if err != nil {
 		return nil, err
 	}
-	s.mu.RLock()
-	o := s.kept[p]
-	s.mu.RUnlock()
 	if o != nil && o.model == m && o.revision == now.Revision {
 		return o, nil
 	}
@@ -133,6 +144,7 @@ func (s *source) read(ctx context.Context, m *occi.Model, p Peer) (*own, error) 
 	o.machine = MachineOf(m, o.entity, o.targets)
 	o.tree = sync.OnceValue(func() *ec2Tree { return ec2Of(o.machine) })
 	o.files = sync.OnceValue(func() map[string][]byte { return NoCloud(o.machine) })
+	o.seen = sync.OnceValue(func() *occi.Entity { return o.shown(o.entity) })
 	return o, nil
 }
 
