@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/guest"
@@ -36,7 +37,7 @@ func drive(_ context.Context, m *occi.Model, x *occi.Entity, linked map[uuid.UUI
 
 // openGuests prepares the answers to machines, and listens for proxies if the
 // options say so.
-func (s *service) openGuests(eng *engine.Engine) error {
+func (s *service) openGuests(eng *engine.Engine, bridges hypervisor.Bridges) error {
 	o := s.options
 	if o.GuestBridges[0] != "none" {
 		s.guests.serves = serves(o.GuestBridges)
@@ -55,7 +56,7 @@ func (s *service) openGuests(eng *engine.Engine) error {
 			return fmt.Errorf("--guest-key-file: %w", err)
 		}
 	}
-	s.guests.handler = guest.NewHandler(guest.Config{Engine: eng, Bridge: libvirt.BridgeOf, Secret: key, Version: version, Logger: s.log})
+	s.guests.handler = guest.NewHandler(guest.Config{Engine: eng, Bridge: libvirt.BridgeOf, Bridged: bridges.On, Secret: key, Version: version, Logger: s.log})
 	if o.GuestListen == "" {
 		return nil
 	}

@@ -107,7 +107,7 @@ func (s *service) open(ctx context.Context) error {
 	s.closers = append(s.closers, func() error { eng.Stop(); return nil })
 	s.engine = eng
 	s.server = server.New(server.Config{Engine: eng, Version: version, Logger: s.log, Schemas: spec.Schemas()})
-	if err := s.openGuests(eng); err != nil {
+	if err := s.openGuests(eng, bridges); err != nil {
 		return err
 	}
 	if s.listener, err = net.Listen("tcp", o.Listen); err != nil {

@@ -40,6 +40,9 @@ type Config struct {
 	Engine Engine
 	// Bridge names the interface that a network has of its own on its host.
 	Bridge func(network uuid.UUID) string
+	// Bridged names the interface of the host for what is bridged to a bridge with a
+	// VLAN, 0 for none. Nil means that there are no bridged networks.
+	Bridged func(bridge string, vlan int) (string, error)
 	// Secret is what tokens are made with; servers that share it take each other's.
 	// Nil means one of this handler's own.
 	Secret []byte
@@ -64,7 +67,7 @@ type Handler struct {
 
 // NewHandler makes a Handler.
 func NewHandler(c Config) *Handler {
-	h := &Handler{engine: c.Engine, source: source{engine: c.Engine, bridge: c.Bridge}, tokens: tokens{c.Secret},
+	h := &Handler{engine: c.Engine, source: source{engine: c.Engine, bridge: c.Bridge, bridged: c.Bridged}, tokens: tokens{c.Secret},
 		server: []string{"occid/" + c.Version + " OCCI/1.2 OCCI/1.1"}, log: c.Logger, now: c.Now}
 	if h.log == nil {
 		h.log = slog.Default()

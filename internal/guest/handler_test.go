@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/guest"
 	"github.com/occid/occid/occi"
@@ -240,6 +241,36 @@ func TestStrangers(t *testing.T) {
 	}
 	if status, _ := w.text(peerOne, http.MethodGet, "/", "X-Forwarded-For: 192.0.2.10"); status != http.StatusForbidden {
 		t.Errorf("for another: %d", status)
+	}
+}
+
+// TestBridged has machines on bridges of the host: each is recognised where its VLAN is,
+// and nowhere else.
+func TestBridged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	peers := []guest.Peer{{Bridge: "br0", MAC: peerOne.MAC, Addr: peerOne.Addr}, {Bridge: "vmbr7", MAC: peerTwo.MAC, Addr: peerTwo.Addr}}
+	for i, vlan := range []int{0, 7} {
+		more := []any{"occid.network.mode", "bridged", "occid.network.bridge", "br0"}
+		if vlan != 0 {
+			more = append(more, "occi.network.vlan", vlan)
+		}
+		lan := w.put(network, lanOne+i, nil, more...)
+		vm := w.put(compute, machineOne+i, nil)
+		w.put(nic, nicOne+i, []string{ipNIC}, occi.AttrSource, "/compute/"+vm.ID.String(), occi.AttrTarget, "/network/"+lan.ID.String(),
+			"occi.networkinterface.mac", peers[i].MAC, "occi.networkinterface.address", peers[i].Addr.String())
+		w.start(vm)
+	}
+	for i, p := range peers {
+		if _, text := w.text(p, http.MethodGet, "/latest/meta-data/instance-id"); text != ident(machineOne+i).String() {
+			t.Errorf("%s is %q", p, text)
+		}
+		for _, bridge := range []string{peers[1-i].Bridge, libvirt.BridgeOf(ident(lanOne + i)), ""} {
+			p.Bridge = bridge
+			if status, _ := w.text(p, http.MethodGet, "/"); status != http.StatusForbidden {
+				t.Errorf("%s is answered with %d", p, status)
+			}
+		}
 	}
 }
 

@@ -91,6 +91,7 @@ const (
 	roleNICGate6   = "nic.gateway6"
 	roleNICAlloc   = "nic.allocation"
 	roleBridge     = "network.bridge"
+	roleVLAN       = "network.vlan"
 	roleCIDR       = "network.cidr"
 	roleCIDR6      = "network.cidr6"
 	roleGateway    = "network.gateway"

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/guest"
@@ -68,19 +69,20 @@ func newWorld(t testing.TB) *world {
 	if err := os.WriteFile(host, []byte("<node/>"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	driver, err := libvirt.Open(libvirt.Config{URI: "test://" + host, Logger: quiet})
+	bridges := hypervisor.Bridges{{Bridge: "br0"}: "br0", {Bridge: "br0", VLAN: 7}: "vmbr7"}
+	driver, err := libvirt.Open(libvirt.Config{URI: "test://" + host, Bridges: bridges, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closes(t, driver) })
 	w.Engine = engine.New(engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
-		Hosts: []engine.Host{{Name: "one", Driver: driver}}, Logger: quiet})
+		Hosts: []engine.Host{{Name: "one", Driver: driver}}, Bridges: bridges, Logger: quiet})
 	if err := w.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Stop)
-	w.handler = guest.NewHandler(guest.Config{Engine: w.Engine, Bridge: libvirt.BridgeOf, Secret: []byte("a secret of tests"), Version: "test",
-		Logger: quiet, Now: func() time.Time { return w.now }})
+	w.handler = guest.NewHandler(guest.Config{Engine: w.Engine, Bridge: libvirt.BridgeOf, Bridged: bridges.On,
+		Secret: []byte("a secret of tests"), Version: "test", Logger: quiet, Now: func() time.Time { return w.now }})
 	return w
 }
 

@@ -54,8 +54,9 @@ const maxKept = 4096
 // source finds machines by their peers, and remembers them for as long as nothing
 // that a host has was changed.
 type source struct {
-	engine Engine
-	bridge func(network uuid.UUID) string
+	engine  Engine
+	bridge  func(network uuid.UUID) string
+	bridged func(bridge string, vlan int) (string, error)
 
 	mu    sync.RWMutex
 	kept  map[Peer]*own
@@ -130,7 +131,10 @@ func (s *source) read(ctx context.Context, m *occi.Model, p Peer) (*own, error) 
 		if err != nil {
 			return nil, err
 		}
-		if one == nil || s.bridgeOf(one, l) != p.Bridge {
+		if one == nil {
+			continue
+		}
+		if at := s.bridgeOf(one, l); at == "" || at != p.Bridge {
 			continue
 		}
 		if o != nil {
@@ -164,13 +168,23 @@ func (s *source) owner(ctx context.Context, m *occi.Model, l *occi.Entity) (*own
 	return o, nil
 }
 
-// bridgeOf names the bridge that an interface of a machine is at: its network's
-// operator's, or the network's own.
+// bridgeOf names the bridge that an interface of a machine is at: the one that the
+// operator offers for its network's bridge and VLAN, or the network's own; "" if it is
+// offered no more.
 func (s *source) bridgeOf(o *own, l *occi.Entity) string {
-	if name := text(o.model, o.targets[l.Target.ID], roleBridge); name != "" {
-		return name
+	network := o.targets[l.Target.ID]
+	bridge := text(o.model, network, roleBridge)
+	if bridge == "" {
+		return s.bridge(l.Target.ID)
 	}
-	return s.bridge(l.Target.ID)
+	if s.bridged == nil {
+		return ""
+	}
+	name, err := s.bridged(bridge, int(value(o.model, network, roleVLAN).Num))
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 // interfaces selects those with a MAC address, in the ways that it may have been
