@@ -32,6 +32,7 @@ type entity struct {
 	Title      string         `json:"title,omitempty"`
 	Mixins     []string       `json:"mixins,omitempty"`
 	Attributes map[string]any `json:"attributes,omitempty"`
+	Links      []any          `json:"links,omitempty"`
 	Source     *end           `json:"source,omitempty"`
 	Target     *end           `json:"target,omitempty"`
 }
@@ -123,7 +124,13 @@ func TestLab(t *testing.T) {
 // startOccid builds the server and runs it with the host.
 func startOccid(ctx context.Context, t *testing.T, h *lab.Host, args ...string) *lab.Server {
 	t.Helper()
-	s, err := lab.StartServer(ctx, lab.ServerOptions{Binary: buildOccid(ctx, t), Dir: t.TempDir(), Hosts: []*lab.Host{h}, Args: args, Log: t.Output()})
+	return startOn(ctx, t, []*lab.Host{h}, args...)
+}
+
+// startOn builds the server and runs it with hosts.
+func startOn(ctx context.Context, t *testing.T, hosts []*lab.Host, args ...string) *lab.Server {
+	t.Helper()
+	s, err := lab.StartServer(ctx, lab.ServerOptions{Binary: buildOccid(ctx, t), Dir: t.TempDir(), Hosts: hosts, Args: args, Log: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,85 @@
+package lab_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/occid/occid/internal/lab"
+)
+
+// asking lets a guest ask what it is, as often as it takes, and then under the address
+// of another.
+const asking = `
+until [ -e /run/address-eth0 ]; do usleep 50000; done
+as() {
+	n=0; r=unanswered
+	while [ $((n+=1)) -le $2 ]; do
+		got=$(timeout 2 wget -q -O - http://$3/) && r=${got##*occi.core.id=\"urn:uuid:} && r=${r%%\"*} && break
+	done
+	echo "guest: as $1 $r"
+}
+as itself 20 169.254.169.254
+ip addr add OTHER/24 dev eth0
+ip route replace 169.254.169.254 via HOST dev eth0 src OTHER
+as another 3 169.254.169.254
+ip route replace 169.254.169.254 via HOST dev eth0 src OWN
+as itself-again 20 169.254.169.254
+`
+
+// TestMetadata has guests of two hosts ask through the proxies there. They have the same
+// address, and the same MAC address, in networks of their own.
+func TestMetadata(t *testing.T) {
+	t.Parallel()
+	ctx := need(t)
+	hosts := []*lab.Host{newHost(ctx, t), newHost(ctx, t)}
+	c := &cloud{ctx: ctx, t: t, url: startOn(ctx, t, hosts).URL}
+	var machines, made []string
+	for _, h := range hosts {
+		guest, script := install(t, h), addressed.Replace(asking)
+		wire := c.create("/network/", entity{Kind: network, Mixins: []string{ipNetwork}, Attributes: map[string]any{
+			"occi.network.address": filteredRange, "occi.network.allocation": "dynamic"}})
+		for n, address := range []string{ownAddress, otherAddress} {
+			nic := entity{Kind: networkInterface, Mixins: []string{ipInterface}, Target: &end{path(wire), network}, Attributes: map[string]any{
+				"occi.networkinterface.mac":     fmt.Sprintf("02:00:00:00:00:0%d", n+1),
+				"occi.networkinterface.address": address}}
+			made = append(made, c.create("/compute/", entity{Kind: compute, Mixins: []string{directBoot}, Links: []any{nic}, Attributes: map[string]any{
+				"occi.compute.memory": 0.125, "occid.boot.kernel": guest.Kernel, "occid.boot.initrd": guest.Initrd,
+				"occid.boot.cmdline": lab.Cmdline + " " + lab.Running(script)}}))
+		}
+		machines = append(machines, made[len(made)-2])
+		made = append(made, wire)
+	}
+	for _, m := range machines {
+		c.send(http.MethodPost, m+"?action=start", nil)
+	}
+	for i, m := range machines {
+		id := path(m)[len("/compute/"):]
+		console, err := hosts[i].Console(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"itself " + id, "another unanswered", "itself-again " + id} {
+			as, _, _ := strings.Cut(want, " ")
+			line, err := console.Wait(ctx, "guest: as "+as+" ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if line != "guest: as "+want {
+				t.Errorf("guest %d says %q, want %q", i, line, want)
+			}
+		}
+		if err := console.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, url := range made {
+		c.send(http.MethodDelete, url, nil)
+	}
+	for _, h := range hosts {
+		if err := h.Empty(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+}
