@@ -32,7 +32,8 @@ const (
 )
 
 // metadata are the addresses at which hosts tell machines of themselves.
-var metadata = []netip.Addr{netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("fe80::a9fe:a9fe")}
+var metadata = []netip.Addr{netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("fe80::a9fe:a9fe"),
+	netip.MustParseAddr("fd00:ec2::254")}
 
 // ipRange is a range of a network.
 type ipRange struct {

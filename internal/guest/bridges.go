@@ -48,10 +48,12 @@ type front struct {
 }
 
 // Run listens until ctx ends, and returns when all is closed. What cannot be
-// listened to is logged, and tried again.
+// listened to is logged, and tried again. From the first interface on until it returns
+// the host has the address that guests have a route to.
 func (b *Bridges) Run(ctx context.Context) {
 	r := fronts{Bridges: b, open: map[front]context.CancelFunc{}, failed: map[front]string{}}
 	defer r.work.Wait()
+	defer r.removeRouted()
 	tick := time.NewTicker(scanTime)
 	defer tick.Stop()
 	for {
@@ -74,6 +76,32 @@ type fronts struct {
 	open   map[front]context.CancelFunc
 	failed map[front]string // why what is not open is not
 	work   sync.WaitGroup
+	// remove takes from the host the address that guests have a route to; nil before it
+	// has it. unrouted tells why it has not.
+	remove   func() error
+	unrouted string
+}
+
+// addRouted gives the host the address that guests have a route to.
+func (r *fronts) addRouted() {
+	remove, err := addRouted()
+	if err == nil {
+		r.remove = remove
+		return
+	}
+	if r.unrouted != err.Error() {
+		r.Logger.Warn("guests not served by a route", "address", routed.String(), "error", err)
+	}
+	r.unrouted = err.Error()
+}
+
+func (r *fronts) removeRouted() {
+	if r.remove == nil {
+		return
+	}
+	if err := r.remove(); err != nil {
+		r.Logger.Warn("address not removed", "address", routed.String(), "error", err)
+	}
 }
 
 // follow closes what is at interfaces that are gone, and opens what is missing.
@@ -83,6 +111,9 @@ func (r *fronts) follow(ctx context.Context, there map[int]string) {
 			end()
 			delete(r.open, f)
 		}
+	}
+	if len(there) > 0 && r.remove == nil {
+		r.addRouted()
 	}
 	maps.DeleteFunc(r.failed, func(f front, _ string) bool { return there[f.index] == "" })
 	for index, name := range there {

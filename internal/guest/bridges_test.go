@@ -58,6 +58,9 @@ func TestBridges(t *testing.T) {
 	}
 	one.forges()
 	direct.stop()
+	if left := n.run("ip", "address", "show", "to", "fd00:ec2::254"); left != "" {
+		t.Errorf("the host keeps the address: %s", left)
+	}
 
 	// The same guests, through a proxy.
 	served := make(chan error, 1)
@@ -130,9 +133,7 @@ func (n *wires) guest(bridge, mac string) *wired {
 	for _, address := range []string{"192.0.2.1/24", "169.254.169.254/32"} {
 		n.run("ip", "address", "add", address, "dev", bridge)
 	}
-	for _, address := range []string{"fe80::a9fe:a9fe/64", "fd00:ec2::254/128"} {
-		n.run("ip", "address", "add", address, "dev", bridge, "nodad")
-	}
+	n.run("ip", "address", "add", "fe80::a9fe:a9fe/64", "dev", bridge, "nodad")
 	n.run("ip", "link", "add", tap, "type", "veth", "peer", "name", "eth0", "address", mac, "netns", g.pid)
 	n.run("ip", "link", "set", tap, "master", bridge, "up")
 	g.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0")
@@ -140,7 +141,7 @@ func (n *wires) guest(bridge, mac string) *wired {
 	g.run("ip", "address", "add", "192.0.2.11/24", "dev", "eth0")
 	g.run("ip", "link", "set", "eth0", "up")
 	g.run("ip", "route", "add", "169.254.169.254", "dev", "eth0", "src", "192.0.2.10")
-	g.run("ip", "route", "add", "fd00:ec2::254", "dev", "eth0")
+	g.run("ip", "route", "add", "fd00:ec2::254", "via", "fe80::a9fe:a9fe", "dev", "eth0")
 	return g
 }
 

@@ -1,6 +1,6 @@
 // Package guest is what a virtual machine sees of itself.
 //
-// A guest asks 169.254.169.254 (or fe80::a9fe:a9fe) on the network it is in. Bridges
+// A guest asks 169.254.169.254 (or fe80::a9fe:a9fe, fd00:ec2::254) on the network it is in. Bridges
 // listens there on the host, and tells who asks by the bridge, the source address
 // and the MAC address that the host's neighbour table has for it: a Peer. What it
 // asks is answered by a Handler, in the same process or, through a Proxy and a Gate

@@ -46,6 +46,8 @@ type NIC struct {
 	Title       string // of the network
 	V4, V6      Family
 	DNS         []netip.Addr
+	// Asks6 tells that the guest can ask about itself over IPv6 there.
+	Asks6 bool
 }
 
 // Family is how an interface has addresses of one family.
@@ -224,6 +226,8 @@ func nicOf(m *occi.Model, l, network *occi.Entity) NIC {
 			n.V6 = own
 		}
 	}
+	// What is on a bridge of the operator's is the operator's affair.
+	n.Asks6 = n.V6.Range.IsValid() && text(m, network, roleBridge) == ""
 	if network != nil {
 		n.Title = network.Title
 	}

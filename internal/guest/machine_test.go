@@ -5,12 +5,16 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/google/uuid"
+	"go.yaml.in/yaml/v3"
 
+	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/guest"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/spec"
@@ -138,6 +142,49 @@ func TestDrives(t *testing.T) {
 		if x.want && (files["meta-data"] == nil || files["user-data"] == nil || files["vendor-data"] == nil) {
 			t.Errorf("%s: the drive lacks a file: %q", name, files)
 		}
+	}
+}
+
+// TestRoutes are to EC2's IPv6 address, over the first interface at which the host has
+// it.
+func TestRoutes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	lans := [][]any{
+		{"occi.network.address", "192.0.2.0/24"},
+		{"occid.network.mode", "bridged", "occid.network.bridge", "br0", "occid.network.address6", "fd00:1::/64"},
+		{"occi.network.allocation", "dynamic", "occid.network.address6", "fd00:2::/64"},
+		{"occi.network.address", "fd00:3::/64"},
+	}
+	vm := w.put(compute, 9, nil)
+	for i, lan := range lans {
+		x := w.put(network, 20+i, []string{ipNetwork, ip6Network}, lan...)
+		w.put(nic, 30+i, nil, occi.AttrSource, "/compute/"+vm.ID.String(), occi.AttrTarget, "/network/"+x.ID.String(),
+			"occi.networkinterface.mac", fmt.Sprintf("02:00:00:00:00:%02d", i))
+	}
+	w.start(vm)
+	asks := guest.Peer{Bridge: libvirt.BridgeOf(ident(20)), MAC: "02:00:00:00:00:00", Addr: netip.MustParseAddr("fe80::ff:fe00:0")}
+	status, text := w.text(asks, http.MethodGet, "/nocloud/network-config")
+	var got struct {
+		Ethernets map[string]struct {
+			Routes []struct{ To, Via string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(text), &got); status != http.StatusOK || err != nil {
+		t.Fatalf("%d %s: %v", status, text, err)
+	}
+	for name, e := range got.Ethernets {
+		routes := ""
+		for _, r := range e.Routes {
+			routes += r.To + " via " + r.Via + "\n"
+		}
+		want := map[string]string{"eth2": "fd00:ec2::254/128 via fe80::a9fe:a9fe\n"}[name]
+		if routes != want {
+			t.Errorf("%s has the routes %q, want %q", name, routes, want)
+		}
+	}
+	if len(got.Ethernets) != len(lans) {
+		t.Errorf("there are %d interfaces: %s", len(got.Ethernets), text)
 	}
 }
 

@@ -34,6 +34,7 @@ const (
 	nic          = "http://schemas.ogf.org/occi/infrastructure#networkinterface"
 	disk         = "http://schemas.ogf.org/occi/infrastructure#storagelink"
 	ipNetwork    = "http://schemas.ogf.org/occi/infrastructure/network#ipnetwork"
+	ip6Network   = "http://schemas.occid.org/occi/network#ip6network"
 	ipNIC        = "http://schemas.ogf.org/occi/infrastructure/networkinterface#ipnetworkinterface"
 	sshKey       = "http://schemas.ogf.org/occi/infrastructure/credentials#ssh_key"
 	userDataID   = "http://schemas.ogf.org/occi/infrastructure/compute#user_data"

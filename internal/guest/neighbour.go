@@ -15,12 +15,21 @@ var errNoNeighbour = errors.New("the host has no neighbour with this address the
 
 // neighbour asks the kernel for the MAC address behind an address on an interface.
 func neighbour(index int, a netip.Addr) (net.HardwareAddr, error) {
+	b, err := ask(neighbourRequest(index, a))
+	if err != nil {
+		return nil, err
+	}
+	return neighbourAnswer(b)
+}
+
+// ask sends a request to the kernel that it has one answer to.
+func ask(request []byte) ([]byte, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("netlink: %w", err)
 	}
 	defer unix.Close(fd)
-	if err := unix.Sendto(fd, neighbourRequest(index, a), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return nil, fmt.Errorf("netlink: %w", err)
 	}
 	buf := make([]byte, 4096)
@@ -28,7 +37,7 @@ func neighbour(index int, a netip.Addr) (net.HardwareAddr, error) {
 	if err != nil {
 		return nil, fmt.Errorf("netlink: %w", err)
 	}
-	return neighbourAnswer(buf[:n])
+	return buf[:n], nil
 }
 
 // Sizes of the kernel's structures, in bytes.

@@ -105,8 +105,15 @@ type nameservers struct {
 
 func networkConfig(m *Machine) netConfig {
 	c := netConfig{Version: 2, Ethernets: map[string]ethernet{}}
+	told := false
 	for i, n := range m.NICs {
-		c.Ethernets[n.name(i)] = ethernetOf(n, i)
+		e := ethernetOf(n, i)
+		// No router need be announced, and DHCPv6 hands out no routes.
+		if n.Asks6 && !told {
+			e.Routes = append(e.Routes, route{netip.PrefixFrom(routed, routed.BitLen()).String(), Addresses[len(Addresses)-2].Addr().String()})
+			told = true
+		}
+		c.Ethernets[n.name(i)] = e
 	}
 	return c
 }

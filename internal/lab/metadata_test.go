@@ -9,6 +9,12 @@ import (
 	"github.com/occid/occid/internal/lab"
 )
 
+// What has an IPv6 range or address beside one of IPv4.
+const (
+	ip6Network   = "http://schemas.occid.org/occi/network#ip6network"
+	ip6Interface = "http://schemas.occid.org/occi/networkinterface#ip6networkinterface"
+)
+
 // asking lets a guest ask what it is, as often as it takes, and then under the address
 // of another.
 const asking = `
@@ -21,6 +27,10 @@ as() {
 	echo "guest: as $1 $r"
 }
 as itself 20 169.254.169.254
+echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
+ip addr add OWN6/64 dev eth0
+ROUTE
+as itself6 20 [fd00:ec2::254]
 ip addr add OTHER/24 dev eth0
 ip route replace 169.254.169.254 via HOST dev eth0 src OTHER
 as another 3 169.254.169.254
@@ -35,15 +45,18 @@ func TestMetadata(t *testing.T) {
 	ctx := need(t)
 	hosts := []*lab.Host{newHost(ctx, t), newHost(ctx, t)}
 	c := &cloud{ctx: ctx, t: t, url: startOn(ctx, t, hosts).URL}
+	// Where there is a route to everywhere it leads to the addresses of the host.
+	modes := []struct{ name, route string }{{"isolated", "ip route add fd00:ec2::254/128 via fe80::a9fe:a9fe dev eth0"}, {"nat", ""}}
 	var machines, made []string
-	for _, h := range hosts {
-		guest, script := install(t, h), addressed.Replace(asking)
-		wire := c.create("/network/", entity{Kind: network, Mixins: []string{ipNetwork}, Attributes: map[string]any{
-			"occi.network.address": filteredRange, "occi.network.allocation": "dynamic"}})
-		for n, address := range []string{ownAddress, otherAddress} {
-			nic := entity{Kind: networkInterface, Mixins: []string{ipInterface}, Target: &end{path(wire), network}, Attributes: map[string]any{
+	for i, h := range hosts {
+		guest, script := install(t, h), strings.ReplaceAll(addressed.Replace(asking), "ROUTE", modes[i].route)
+		wire := c.create("/network/", entity{Kind: network, Mixins: []string{ipNetwork, ip6Network}, Attributes: map[string]any{
+			"occi.network.address": filteredRange, "occi.network.allocation": "dynamic", "occid.network.address6": "fd00:198:51::/64",
+			"occid.network.mode": modes[i].name}})
+		for n, addresses := range [][2]string{{ownAddress, ownAddress6}, {otherAddress, otherAddress6}} {
+			nic := entity{Kind: networkInterface, Mixins: []string{ipInterface, ip6Interface}, Target: &end{path(wire), network}, Attributes: map[string]any{
 				"occi.networkinterface.mac":     fmt.Sprintf("02:00:00:00:00:0%d", n+1),
-				"occi.networkinterface.address": address}}
+				"occi.networkinterface.address": addresses[0], "occid.networkinterface.address6": addresses[1]}}
 			made = append(made, c.create("/compute/", entity{Kind: compute, Mixins: []string{directBoot}, Links: []any{nic}, Attributes: map[string]any{
 				"occi.compute.memory": 0.125, "occid.boot.kernel": guest.Kernel, "occid.boot.initrd": guest.Initrd,
 				"occid.boot.cmdline": lab.Cmdline + " " + lab.Running(script)}}))
@@ -60,7 +73,7 @@ func TestMetadata(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"itself " + id, "another unanswered", "itself-again " + id} {
+		for _, want := range []string{"itself " + id, "itself6 " + id, "another unanswered", "itself-again " + id} {
 			as, _, _ := strings.Cut(want, " ")
 			line, err := console.Wait(ctx, "guest: as "+as+" ")
 			if err != nil {
