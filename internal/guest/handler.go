@@ -342,8 +342,12 @@ func (c *call) render(revision int64, encode func(*render.Format, *render.View) 
 	sum := sha256.Sum256(append([]byte(c.format.Media+"\n"), body...))
 	tag := `"` + strconv.FormatInt(revision, 36) + "." + hex.EncodeToString(sum[:8]) + `"`
 	h["Etag"] = []string{tag}
-	for _, given := range c.r.Header["If-None-Match"] {
-		if strings.Contains(given, tag) || strings.TrimSpace(given) == "*" {
+	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
+		unchanged, err := web.NotModified(c.r, tag, time.Time{})
+		if err != nil {
+			return err
+		}
+		if unchanged {
 			c.w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
@@ -365,6 +369,15 @@ func (c *call) write() error {
 	if c.r.URL.RawQuery != "" {
 		return occi.E(occi.Forbidden, "?%.200s: a machine changes attributes of its own, and invokes no actions", c.r.URL.RawQuery)
 	}
+	match, err := web.Guard(c.r)
+	if err != nil {
+		return err
+	}
+	if match != nil {
+		if err := match(c.own.entity); err != nil {
+			return err
+		}
+	}
 	d, err := c.draft()
 	if err != nil {
 		return err
@@ -374,7 +387,7 @@ func (c *call) write() error {
 		return err
 	}
 	if len(next.Attributes) > 0 {
-		o := engine.Options{Match: match(c.r)}
+		o := engine.Options{Match: match}
 		if _, err := c.h.engine.Update(c.r.Context(), c.own.caller(), c.own.entity.ID, next, o); err != nil {
 			return err
 		}

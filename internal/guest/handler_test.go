@@ -205,6 +205,11 @@ func TestUnchanged(t *testing.T) {
 	if got := w.ask(peerOne, http.MethodGet, "/", "If-None-Match: "+tag); tag == "" || got.StatusCode != http.StatusNotModified {
 		t.Errorf("what is unchanged under %s: %s", tag, got.Status)
 	}
+	for given, want := range map[string]int{"*": http.StatusNotModified, `"x", W/` + tag: http.StatusNotModified, `"x"`: http.StatusOK, "x": http.StatusBadRequest} {
+		if got := w.ask(peerOne, http.MethodGet, "/", "If-None-Match: "+given); got.StatusCode != want {
+			t.Errorf("If-None-Match: %s: %s, want %d", given, got.Status, want)
+		}
+	}
 	if got := w.ask(peerOne, http.MethodGet, "/", "Accept: application/json", "If-None-Match: "+tag); got.StatusCode != http.StatusOK {
 		t.Errorf("another rendering: %s", got.Status)
 	}
@@ -377,6 +382,10 @@ func TestWrites(t *testing.T) {
 		{"not a boolean", "POST", "/", []string{jsonBody, "", `{"ready": "perhaps"}`}, 400, []string{"occid.guest.ready", "perhaps"}},
 		{"no known type", "POST", "/", []string{"Content-Type: image/png", "", "x"}, 415, nil},
 		{"another's version", "POST", "/", []string{jsonBody, `If-Match: "zzz.0"`, "", `{"ready": false}`}, 412, []string{"If-Match"}},
+		{"another's version, and what it has", "POST", "/", []string{jsonBody, `If-Match: "zzz.0"`, "", `{"cores": 1}`}, 412, []string{"If-Match"}},
+		{"no list of versions", "POST", "/", []string{jsonBody, `If-Match: "zzz`, "", `{"ready": false}`}, 400, []string{"If-Match"}},
+		{"only if it is new", "PUT", "/", []string{jsonBody, "If-None-Match: *", "", `{"ready": false}`}, 412, []string{"If-None-Match"}},
+		{"if it is as it was long ago", "POST", "/", []string{jsonBody, "If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT", "", `{"ready": false}`}, 412, []string{"If-Unmodified-Since"}},
 		{"a large body", "POST", "/", []string{jsonBody, "", strings.Repeat(" ", 1<<20+1)}, 413, []string{"1048576"}},
 		{"another machine", "POST", "/compute/" + ident(machineTwo).String(), []string{jsonBody, "", `{"ready": true}`}, 404, nil},
 	} {

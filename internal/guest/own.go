@@ -1,9 +1,7 @@
 package guest
 
 import (
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -164,23 +162,6 @@ func (o *own) unchanged(name string, a occi.DraftAttr) bool {
 	}
 	v, err := def.Check(a.Value)
 	return err == nil && v == have
-}
-
-// match reads If-Match, which names the revision by the first part of a tag.
-func match(r *http.Request) func(*occi.Entity) error {
-	fields := r.Header["If-Match"]
-	if len(fields) == 0 {
-		return nil
-	}
-	return func(x *occi.Entity) error {
-		want := `"` + strconv.FormatInt(x.Revision, 36) + "."
-		for _, tag := range strings.Split(strings.Join(fields, ","), ",") {
-			if tag = strings.TrimSpace(tag); tag == "*" || strings.HasPrefix(tag, want) {
-				return nil
-			}
-		}
-		return occi.E(occi.Precondition, "If-Match: %.200s is not the present version", strings.Join(fields, ", "))
-	}
 }
 
 // caller is the guest as one who changes things.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/web"
 	"github.com/occid/occid/occi"
 )
 
@@ -43,7 +44,7 @@ func (c *call) putContent() error {
 	if w.prefers, err = c.preferences(); err != nil {
 		return err
 	}
-	if w.options.Match, err = guard(c.r); err != nil {
+	if w.options.Match, err = web.Guard(c.r); err != nil {
 		return err
 	}
 	body := &patient{r: c.r.Body, control: http.NewResponseController(c.rec.ResponseWriter)}

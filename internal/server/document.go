@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/occid/occid/internal/web"
 )
 
 // schemaPath is where the schemas of renderings are.
@@ -55,7 +57,7 @@ func fileVerbs(name string, text []byte) *verbs {
 // document answers a GET with what has one rendering.
 func (c *call) document(media string, text []byte) error {
 	tag := `"` + tagOf(string(text)) + `"`
-	unchanged, err := notModified(c.r, tag, time.Time{})
+	unchanged, err := web.NotModified(c.r, tag, time.Time{})
 	if err != nil {
 		return err
 	}

@@ -218,7 +218,7 @@ func (c *call) located(d *occi.Draft) ([]occi.Ref, error) {
 func (c *call) options() (engine.Options, error) {
 	var o engine.Options
 	var err error
-	if o.Match, err = guard(c.r); err != nil {
+	if o.Match, err = web.Guard(c.r); err != nil {
 		return o, err
 	}
 	if o.Key, err = c.idempotencyKey(); err != nil || o.Key == "" {

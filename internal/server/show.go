@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/web"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
 )
@@ -66,7 +67,7 @@ func (c *call) show(key bodyKey, modified time.Time, encode func([]byte, *render
 	} else {
 		tag = etag(key.revision, c.reg.tag, c.format.Media, key.filter)
 	}
-	unchanged, err := notModified(c.r, tag, modified)
+	unchanged, err := web.NotModified(c.r, tag, modified)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (c *call) showText(encode func(*render.View) ([]byte, error)) error {
 		return err
 	}
 	tag := `"` + tagOf(c.format.Media, string(text)) + `"`
-	unchanged, err := notModified(c.r, tag, time.Time{})
+	unchanged, err := web.NotModified(c.r, tag, time.Time{})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 // Package web holds what every face of the server does with HTTP alike: how a class of
-// failure becomes a status, how bodies are bounded, and how a listener is served until
-// the server stops.
+// failure becomes a status, how bodies are bounded, what conditions a request is made
+// under, and how a listener is served until the server stops.
 package web
 
 import (
