@@ -35,6 +35,7 @@ type entity struct {
 	Links      []any          `json:"links,omitempty"`
 	Source     *end           `json:"source,omitempty"`
 	Target     *end           `json:"target,omitempty"`
+	Links      []entity       `json:"links,omitempty"`
 }
 
 type end struct {
@@ -267,9 +268,18 @@ func (c *cloud) ask(method, url string, content any, header ...string) (*http.Re
 // exchange makes a request and reads the answer.
 func exchange(ctx context.Context, t *testing.T, method, url string, content []byte, header ...string) (*http.Response, []byte) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(content))
+	resp, text, err := roundTrip(ctx, method, url, content, header...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return resp, text
+}
+
+// roundTrip does what exchange does, for goroutines, which cannot end the test.
+func roundTrip(ctx context.Context, method, url string, content []byte, header ...string) (*http.Response, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(content))
+	if err != nil {
+		return nil, nil, err
 	}
 	for _, field := range header {
 		name, value, _ := strings.Cut(field, ": ")
@@ -277,14 +287,11 @@ func exchange(ctx context.Context, t *testing.T, method, url string, content []b
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, text
+	return resp, text, err
 }
 
 // state gives the value of the kind's state attribute.
