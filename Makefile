@@ -3,7 +3,7 @@
 # make test      every test: both databases, the test host, and real guests
 # make check     vet, staticcheck, gofmt, and the tests under the race detector
 # make lab       a real host in its own namespaces, and occid on it with an image and a network
-# make lab-test  only the tests with real guests
+# make lab-test  only the tests with real guests, and the figures they give
 # make bench     the figures, as ratios measured in one run
 # make update    rewrite the golden files
 #
@@ -13,6 +13,8 @@ GO = $(if $(wildcard bin/.go/bin/.go),$(CURDIR)/bin/.go/bin/.go,go)
 VERSION = $(shell git describe --always --dirty 2>/dev/null || echo dev)
 DATA = data
 LISTEN = 127.0.0.1:8787
+LAB = ./internal/lab/...
+OTHERS = $$($(GO) list ./... | grep -v /internal/lab)
 
 .PHONY: run build test check race lab lab-test bench update setup setup-test
 
@@ -23,8 +25,10 @@ run: build
 build: setup
 	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/occid ./cmd/occi
 
+# The guests come last: they need all processors, and time enough.
 test: setup-test
-	$(GO) test -timeout 10m ./...
+	$(GO) test -timeout 10m $(OTHERS)
+	$(GO) test -short -timeout 10m $(LAB)
 
 check: setup-test race
 	$(GO) vet ./...
@@ -33,14 +37,14 @@ check: setup-test race
 
 # Guests run in processes of their own, which the race detector cannot see.
 race: setup-test
-	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /internal/lab)
+	$(GO) test -race -short -timeout 10m $(OTHERS)
 
 lab: setup-test build
 	$(GO) build -o bin/labctl ./internal/lab/labctl
 	@./bin/labctl -occid bin/occid
 
 lab-test: setup-test
-	$(GO) test -count 1 -v -timeout 10m ./internal/lab/...
+	$(GO) test -count 1 -v -timeout 15m $(LAB)
 
 bench: setup-test build
 	$(GO) run ./internal/bench

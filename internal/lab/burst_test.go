@@ -16,8 +16,8 @@ import (
 	"github.com/occid/occid/internal/lab"
 )
 
-// bursting is how many guests are asked for at once.
-const bursting = 20
+// How many guests are asked for at once, in all tests and in short ones.
+const bursting, burstingShort = 20, 5
 
 // burstRange is the range of the network that they are in.
 const burstRange = "198.18.0.0/24"
@@ -48,6 +48,10 @@ type promised struct {
 // has the processors for itself: the guests would make those of other tests late.
 func TestBurst(t *testing.T) {
 	ctx := need(t)
+	number := bursting
+	if testing.Short() {
+		number = burstingShort
+	}
 	h := newHost(ctx, t)
 	guest := install(t, h)
 	registry := t.TempDir()
@@ -60,7 +64,7 @@ func TestBurst(t *testing.T) {
 	wire := c.create("/network/", entity{Kind: network, Mixins: []string{ipNetwork}, Attributes: map[string]any{
 		"occi.network.address": burstRange, "occi.network.allocation": "dynamic"}})
 	began := time.Now()
-	machines := c.burst(entity{Kind: compute, Mixins: []string{"http://example.com/lab/os_tpl#small"},
+	machines := c.burst(number, entity{Kind: compute, Mixins: []string{"http://example.com/lab/os_tpl#small"},
 		Attributes: map[string]any{"occi.compute.memory": 0.09375},
 		Links:      []entity{{Kind: networkInterface, Mixins: []string{ipInterface}, Target: &end{path(wire), network}}}})
 	accepted := time.Since(began)
@@ -84,18 +88,18 @@ func TestBurst(t *testing.T) {
 			t.Errorf("the guest of %s says %q, want %q", m.id, line, want)
 		}
 	}
-	t.Logf("%d machines: accepted after %v, active after %v, with their addresses after %v", bursting,
+	t.Logf("%d machines: accepted after %v, active after %v, with their addresses after %v", number,
 		accepted.Round(time.Millisecond), active.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 }
 
-// burst makes as many machines as one says, each in a request of its own, all at once.
-func (c *cloud) burst(x entity) []promised {
+// burst makes n machines as one says, each in a request of its own, all at once.
+func (c *cloud) burst(n int, x entity) []promised {
 	c.t.Helper()
 	text, err := json.Marshal(x)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	machines := make([]promised, bursting)
+	machines := make([]promised, n)
 	var made sync.WaitGroup
 	for i := range machines {
 		made.Go(func() { machines[i] = c.promise(text) })

@@ -57,7 +57,7 @@ func TestMetadata(t *testing.T) {
 			nic := entity{Kind: networkInterface, Mixins: []string{ipInterface, ip6Interface}, Target: &end{path(wire), network}, Attributes: map[string]any{
 				"occi.networkinterface.mac":     fmt.Sprintf("02:00:00:00:00:0%d", n+1),
 				"occi.networkinterface.address": addresses[0], "occid.networkinterface.address6": addresses[1]}}
-			made = append(made, c.create("/compute/", entity{Kind: compute, Mixins: []string{directBoot}, Links: []any{nic}, Attributes: map[string]any{
+			made = append(made, c.create("/compute/", entity{Kind: compute, Mixins: []string{directBoot}, Links: []entity{nic}, Attributes: map[string]any{
 				"occi.compute.memory": 0.125, "occid.boot.kernel": guest.Kernel, "occid.boot.initrd": guest.Initrd,
 				"occid.boot.cmdline": lab.Cmdline + " " + lab.Running(script)}}))
 		}

@@ -32,7 +32,6 @@ type entity struct {
 	Title      string         `json:"title,omitempty"`
 	Mixins     []string       `json:"mixins,omitempty"`
 	Attributes map[string]any `json:"attributes,omitempty"`
-	Links      []any          `json:"links,omitempty"`
 	Source     *end           `json:"source,omitempty"`
 	Target     *end           `json:"target,omitempty"`
 	Links      []entity       `json:"links,omitempty"`

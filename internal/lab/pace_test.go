@@ -28,6 +28,9 @@ const (
 // that of the same guest on a disk like its own, which libvirt alone defines and starts. It
 // has the processors for itself: other guests would be part of what it measures.
 func TestPace(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a measurement")
+	}
 	ctx := need(t)
 	h := newHost(ctx, t)
 	file, err := lab.BuildImage(built)
