@@ -23,6 +23,7 @@ as() {
 	n=0; r=unanswered
 	while [ $((n+=1)) -le $2 ]; do
 		got=$(timeout 2 wget -q -O - http://$3/) && r=${got##*occi.core.id=\"urn:uuid:} && r=${r%%\"*} && break
+		usleep 500000 # a route may not be known yet
 	done
 	echo "guest: as $1 $r"
 }
