@@ -309,10 +309,7 @@ func TestLinksFromBefore(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			execute(t, dsn, `DROP TABLE addresses`)
-			execute(t, dsn, `DROP TABLE rooms`)
-			execute(t, dsn, `DROP TABLE pools`)
-			execute(t, dsn, `DELETE FROM goose_db_version WHERE version_id >= 4`)
+			execute(t, dsn, downTo(t, 3))
 			s = open(t, dsn)
 			found, err := s.Unread(t.Context(), 2)
 			if err != nil || len(found) != 2 {

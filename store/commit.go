@@ -154,11 +154,22 @@ func (s *Store) write() {
 	for {
 		select {
 		case <-s.closed:
+			s.commitNotes(closeTime)
 			return
 		case j := <-s.jobs:
 			s.commit(s.gather(j))
+		case <-s.notes.due:
+			s.commitNotes(groupTime)
 		}
 	}
+}
+
+// commitNotes writes what is noted if nothing came to go with it. What is not written
+// now is tried again.
+func (s *Store) commitNotes(most time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	_ = s.transact(ctx, nil)
 }
 
 // gather takes the jobs that wait, the first of which it is given.
@@ -202,10 +213,11 @@ func (s *Store) commit(jobs []*job) {
 	}
 }
 
-// transact writes what does not conflict of the jobs and leaves an error with
-// each of the others.
+// transact writes what does not conflict of the jobs, with what is noted, and leaves an
+// error with each of the others.
 func (s *Store) transact(ctx context.Context, jobs []*job) error {
-	if len(jobs) == 0 {
+	noted := s.notes.take()
+	if len(jobs)+len(noted) == 0 {
 		return nil
 	}
 	var g *group
@@ -215,6 +227,7 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 		if g, err = load(read, &s.db.dialect, jobs); err != nil {
 			return nil, err
 		}
+		g.state, g.events = s.state, slices.Clone(noted)
 		for _, j := range jobs {
 			if j.err = g.check(j); j.err == nil {
 				g.apply(j)
@@ -224,9 +237,15 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 		// Told before it is so: who claims a task of the change is to look at the mixins
 		// anew. To look too early or in vain does no harm.
 		s.sawMixins(g.counters)
-		return g.statements(), nil
+		return g.statements()
 	})
 	remember(err == nil)
+	switch {
+	case err != nil:
+		s.notes.back(noted)
+	case len(g.events) > 0:
+		s.follows.tell()
+	}
 	return err
 }
 

@@ -68,6 +68,7 @@ func TestKilledWriterLosesNothing(t *testing.T) {
 			if len(page.Entities)%3 != 0 || len(page.Entities) < 3*len(acknowledged) || page.Total != len(page.Entities) {
 				t.Errorf("%d entities, %d counted, after %d changes of 3", len(page.Entities), page.Total, len(acknowledged))
 			}
+			wantRange(t, s, 1, int64(page.Total))
 			put(t, s, compute("next", 1))
 		})
 	}

@@ -18,6 +18,9 @@ type database struct {
 	// any server, and writes what f gives. It is durable once exclusive returns
 	// nil, and without effect if f fails.
 	exclusive func(ctx context.Context, f func(read reader) ([]statement, error)) error
+	// listen tells of events that any server commits, nil where no other does: see
+	// listener.
+	listen func(ctx context.Context, heard func(last int64)) error
 	// shared tells that other servers write too.
 	shared bool
 	close  func() error

@@ -26,6 +26,8 @@ type dialect struct {
 	forUpdate, skipLocked string
 	// insert makes statements that insert rows.
 	insert func(*table, [][]any) []statement
+	// events is the table of that name.
+	events *table
 	// list makes a parameter of a slice of strings or UUIDs.
 	list func(any) any
 	// refused reports whether an error means that the database will never do what
@@ -38,6 +40,7 @@ var sqliteDialect = dialect{
 	anyOf:  func(column, param string) string { return column + " IN (SELECT value FROM json_each(" + param + "))" },
 	holds:  func(column, param string) string { return "instr(" + column + ", " + param + ") > 0" },
 	insert: insertRows,
+	events: eventsTable,
 	pairs: func(as []occi.Address) (string, []any) {
 		list := make([][2]string, len(as))
 		for i, a := range as {
@@ -77,6 +80,7 @@ var postgresDialect = dialect{
 	forUpdate:  " FOR UPDATE",
 	skipLocked: " FOR UPDATE OF t SKIP LOCKED",
 	insert:     insertArrays,
+	events:     toldEvents,
 	pairs: func(as []occi.Address) (string, []any) {
 		networks, keys := make([]uuid.UUID, len(as)), make([][]byte, len(as))
 		for i, a := range as {

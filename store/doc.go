@@ -13,6 +13,9 @@
 // Collections have a counter per kind, which changes with every change to their
 // members, so that what a query found can be kept for as long as it is true.
 //
+// What changes is told by events, which are written with the change, numbered in the
+// order in which they become visible, and can be followed.
+//
 // On SQLite the process alone writes the file, so entities are kept in bounded
 // memory and counters are; reading those takes no statement. On PostgreSQL every
 // read asks the database.

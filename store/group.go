@@ -28,6 +28,9 @@ type group struct {
 	leading   map[uuid.UUID]map[uuid.UUID]bool
 	addresses addressBook
 	rooms     roomBook
+	// events are what the group tells; state is the store's.
+	events []eventDocument
+	state  func(*occi.Entity) (state, message string)
 }
 
 // load reads what the jobs are based on: in two rounds at most, however many.
@@ -263,7 +266,7 @@ func (g *group) next(kind string) int64 {
 
 // statements writes all that changed. Rows go before those that come after: what
 // was removed may be there again under another number.
-func (g *group) statements() []statement {
+func (g *group) statements() ([]statement, error) {
 	var out []statement
 	insert := func(t *table, rows [][]any) {
 		if len(rows) > 0 {
@@ -284,6 +287,10 @@ func (g *group) statements() []statement {
 		out = append(out, gone...)
 		attributesAgain = append(attributesAgain, changed...)
 		attributes = append(attributes, added...)
+	}
+	events, err := g.eventRows()
+	if err != nil {
+		return nil, err
 	}
 	var tasks, tasksAgain, after, kinds [][]any
 	for _, x := range g.changedTasks {
@@ -317,5 +324,6 @@ func (g *group) statements() []statement {
 	insert(addressesTable, taken)
 	insert(roomsTable, rooms)
 	insert(poolsTable, pools)
-	return append(out, edges...)
+	insert(g.d.events, events)
+	return append(out, edges...), nil
 }

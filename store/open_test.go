@@ -157,6 +157,8 @@ func TestClosedStore(t *testing.T) {
 		wantClass(t, "Entity", err, occi.Unavailable)
 		_, _, err = s.Claim(t.Context(), "h", "w", 1, start, 1)
 		wantClass(t, "Claim", err, occi.Unavailable)
+		_, _, err = s.Follow(t.Context())
+		wantClass(t, "Follow", err, occi.Unavailable)
 		wantClass(t, "Ping", s.Ping(t.Context()), occi.Unavailable)
 	})
 }

@@ -53,6 +53,7 @@ func openPostgres(ctx context.Context, dsn string) (*database, error) {
 	}
 	return &database{
 		dialect: postgresDialect, read: read, single: read, exclusive: postgresWriter{pool}.exclusive, shared: true, ping: pool.Ping,
+		listen: listener{cfg.ConnConfig}.listen,
 		close: func() error {
 			pool.Close()
 			return nil

@@ -84,7 +84,9 @@ func (g *group) put(p *put, at int64) {
 	id := p.e.ID
 	x := g.entities[id]
 	members := live(p.e)
+	var old *occi.Entity
 	if x.exists() {
+		old = x.e
 		members -= live(x.e)
 	} else {
 		x = &entityRow{columns: columns{seq: g.next(seqOfEntities), serial: g.next(p.e.Kind), created: at}}
@@ -96,6 +98,7 @@ func (g *group) put(p *put, at int64) {
 	p.columns = x.columns
 	g.change(x)
 	g.count(p.e.Kind, members, at)
+	g.tell(old, p.e, at)
 	g.touched[id] = true
 	if led := g.leading[p.e.Target.ID]; led != nil {
 		led[id] = true
@@ -111,6 +114,7 @@ func (g *group) remove(id uuid.UUID, at int64) *occi.Entity {
 	x.removed = true
 	g.change(x)
 	g.count(x.e.Kind, -live(x.e), at)
+	g.tell(x.e, nil, at)
 	g.touched[id] = true
 	return x.e
 }

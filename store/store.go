@@ -24,10 +24,16 @@ type Store struct {
 	db    *database
 	trace func(sql string)
 
+	// state tells an entity's state and what explains it.
+	state func(*occi.Entity) (state, message string)
+
 	jobs   chan *job
 	closed chan struct{} // closed when no more jobs are taken
 	writer sync.WaitGroup
 	once   sync.Once
+
+	notes   notes
+	follows follows
 
 	// entities and counters are what the database holds, where no other server
 	// writes it; nil otherwise.
@@ -72,7 +78,8 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 		return nil, occi.E(occi.Unavailable, "open the %s database: %w", scheme, err)
 	}
 	s := &Store{db: db, trace: func(string) {}, jobs: make(chan *job), closed: make(chan struct{}),
-		pages: newCache[string, *occi.Page](pageBudget)}
+		pages: newCache[string, *occi.Page](pageBudget), notes: notes{due: make(chan struct{}, 1)},
+		state: func(*occi.Entity) (string, string) { return "", "" }}
 	for _, o := range options {
 		o(s)
 	}
@@ -97,6 +104,7 @@ func (s *Store) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
 		s.writer.Wait()
+		s.follows.close()
 		err = s.db.close()
 	})
 	return err

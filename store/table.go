@@ -10,7 +10,7 @@ type table struct {
 	name     string
 	columns  []string
 	types    []string // PostgreSQL's, of the columns
-	conflict string   // what to do with a row that is there
+	conflict string   // how the statement ends: what to do with a row that is there
 }
 
 var (
@@ -45,7 +45,12 @@ var (
 		"network uuid", "address bytea", "holder uuid", "edge boolean")
 	roomsTable = newTable("rooms", "ON CONFLICT (volume) DO UPDATE SET entity = excluded.entity, pool = excluded.pool, bytes = excluded.bytes",
 		"volume uuid", "entity uuid", "pool bytea", "bytes bigint")
-	poolsTable = newTable("pools", "ON CONFLICT (pool) DO UPDATE SET bytes = excluded.bytes", "pool bytea", "bytes bigint")
+	poolsTable   = newTable("pools", "ON CONFLICT (pool) DO UPDATE SET bytes = excluded.bytes", "pool bytea", "bytes bigint")
+	eventColumns = []string{"seq bigint", "first bigint", "at bigint", "doc bytea"}
+	eventsTable  = newTable("events", "", eventColumns...)
+	// toldEvents are told to the servers that listen once they are committed; that takes no
+	// statement of its own.
+	toldEvents = newTable("events", "RETURNING pg_notify('"+eventChannel+"', seq::text)", eventColumns...)
 	kindsTable = newTable("kinds", `ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,
 		members = excluded.members, updated = excluded.updated`,
 		"kind text", "serial bigint", "revision bigint", "members bigint", "updated bigint")

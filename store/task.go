@@ -137,6 +137,9 @@ func (s *Store) Claim(ctx context.Context, host, worker string, n int, now time.
 		return nil, time.Time{}, err
 	}
 	slices.SortFunc(found, func(a, b *occi.Task) int { return int(a.Seq - b.Seq) })
+	for _, t := range found {
+		s.notes.add(taskEvent(t, string(occi.TaskPending), micros(now)))
+	}
 	if len(found) == n {
 		return found, time.Time{}, nil
 	}
@@ -157,6 +160,12 @@ func (s *Store) nextClaim(ctx context.Context, host string, now time.Time) (time
 // Release gives back what a worker had claimed and not finished, as if it had not
 // been started: a server does so before it claims anything.
 func (s *Store) Release(ctx context.Context, worker string) error {
-	return s.single(ctx, query{statement{`UPDATE tasks SET state = 'pending', worker = $2, until = 0
-		WHERE NOT over AND state = 'running' AND worker = $1`, []any{[]byte(worker), []byte{}}}, nil})
+	var found []*occi.Task
+	err := s.single(ctx, tasksInto(&found, `UPDATE tasks SET state = 'pending', worker = $2, until = 0
+		WHERE NOT over AND state = 'running' AND worker = $1 RETURNING `+taskColumns, []byte(worker), []byte{}))
+	slices.SortFunc(found, func(a, b *occi.Task) int { return int(a.Seq - b.Seq) })
+	for _, t := range found {
+		s.notes.add(taskEvent(t, string(occi.TaskRunning), micros(time.Now())))
+	}
+	return err
 }

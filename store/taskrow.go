@@ -9,6 +9,7 @@ import (
 // taskRow is a row of the table tasks, as a group leaves it.
 type taskRow struct {
 	seq, attempts int64
+	state         string
 	over          bool
 	stored        bool // there is a row already
 
@@ -18,11 +19,11 @@ type taskRow struct {
 
 // tasksIn loads rows, and locks them, since claims take no other lock.
 func (g *group) tasksIn(ids []uuid.UUID) query {
-	sql := `SELECT id, seq, attempts, over FROM tasks WHERE ` + g.d.anyOf("id", "$1") + ` ORDER BY seq` + g.d.forUpdate
+	sql := `SELECT id, seq, attempts, state, over FROM tasks WHERE ` + g.d.anyOf("id", "$1") + ` ORDER BY seq` + g.d.forUpdate
 	return query{statement{sql, []any{g.d.list(ids)}}, func(from row) error {
 		var id uuid.UUID
 		x := &taskRow{stored: true}
-		err := from.Scan(&id, &x.seq, &x.attempts, &x.over)
+		err := from.Scan(&id, &x.seq, &x.attempts, &x.state, &x.over)
 		g.tasks[id] = x
 		return err
 	}}
@@ -54,6 +55,10 @@ func (g *group) putTask(p *taskPut, at int64) {
 	}
 	if x.content == nil {
 		g.changedTasks = append(g.changedTasks, x)
+	}
+	if now := string(p.t.State); now != x.state {
+		g.events = append(g.events, taskEvent(p.t, x.state, at))
+		x.state = now
 	}
 	x.content, x.at, x.attempts, x.over = p, at, int64(p.t.Attempts), p.t.State.Over()
 	p.seq = x.seq

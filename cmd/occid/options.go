@@ -33,6 +33,7 @@ type options struct {
 	KeepStopped   bool          `env:"OCCID_KEEP_STOPPED" help:"Leave machines made of an OS template stopped."`
 	KeepTasks     time.Duration `default:"168h" env:"OCCID_KEEP_TASKS" placeholder:"TIME" help:"How long tasks are shown once they are over, as in 168h; 0 for ever."`
 	KeepKeys      time.Duration `default:"24h" env:"OCCID_KEEP_KEYS" placeholder:"TIME" help:"How long a request with an Idempotency-Key can be repeated; 0 for ever."`
+	KeepEvents    time.Duration `default:"24h" env:"OCCID_KEEP_EVENTS" placeholder:"TIME" help:"How long events of /events can be read, as in 24h; 0 for ever."`
 	LogFormat     string        `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
 	Dev           bool          `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
 
@@ -112,7 +113,8 @@ func (o *options) finish() error {
 	if err := loopback(o.Listen); err != nil {
 		return err
 	}
-	if err := errors.Join(keeps("--keep-tasks", o.KeepTasks), keeps("--keep-keys", o.KeepKeys), keeps("--keep-uploads", o.KeepUploads), observes(o.Observe)); err != nil {
+	if err := errors.Join(keeps("--keep-tasks", o.KeepTasks), keeps("--keep-keys", o.KeepKeys), keeps("--keep-events", o.KeepEvents),
+		keeps("--keep-uploads", o.KeepUploads), observes(o.Observe)); err != nil {
 		return err
 	}
 	if err := bridges("--guest-bridges", o.GuestBridges); err != nil {

@@ -40,8 +40,8 @@ func TestOptions(t *testing.T) {
 				o.Listen, o.DB, o.Libvirt = "127.0.0.1:3", "sqlite:/from/env/occid.db", []string{"a:///", "b:///"}
 				o.Data, o.Dev, o.Config = "/from/env", true, config
 			}},
-		{"how long to keep", []string{"--keep-keys", "0"}, map[string]string{"OCCID_KEEP_TASKS": "90m"}, func(o *options) {
-			o.KeepTasks, o.KeepKeys = 90*time.Minute, 0
+		{"how long to keep", []string{"--keep-keys", "0", "--keep-events", "1h"}, map[string]string{"OCCID_KEEP_TASKS": "90m"}, func(o *options) {
+			o.KeepTasks, o.KeepKeys, o.KeepEvents = 90*time.Minute, 0, time.Hour
 		}},
 		{"guests", []string{"--guest-bridges", "none", "--guest-listen", "unix:/run/x", "--guest-key-file", "k"}, nil, func(o *options) {
 			o.GuestBridges, o.GuestListen, o.GuestKeyFile = []string{"none"}, "unix:/run/x", "k"
@@ -65,7 +65,7 @@ func TestOptions(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json",
-				GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, BootDirs: []string{"/var/lib/libvirt/boot"},
+				GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, KeepEvents: day, BootDirs: []string{"/var/lib/libvirt/boot"},
 				Statistics: "asked", Observe: 15 * time.Second, MaxImage: 64 << 30, KeepUploads: day}
 			x.want(&want)
 			if d := cmp.Diff(want, *got); d != "" {

@@ -75,7 +75,7 @@ func (s *service) open(ctx context.Context) error {
 	if err := s.registry.load(); err != nil {
 		return err
 	}
-	st, err := store.Open(ctx, o.DB)
+	st, err := store.Open(ctx, o.DB, store.WithModel(s.registry.model))
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (s *service) open(ctx context.Context) error {
 	}
 	eng := engine.New(engine.Config{Store: kept, Model: s.registry.model, Hosts: hosts, Worker: worker,
 		Images: images, KeepUploads: o.KeepUploads, Seed: drive, Bridges: bridges,
-		KeepStopped: o.KeepStopped, KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys,
+		KeepStopped: o.KeepStopped, KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys, KeepEvents: o.KeepEvents,
 		Observe: o.Observe, ObserveAll: o.Statistics == "all", Logger: s.log})
 	if err := eng.Start(ctx); err != nil {
 		return err

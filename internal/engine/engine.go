@@ -36,6 +36,7 @@ type Store interface {
 	Key(ctx context.Context, who, name string) (*occi.Key, error)
 	PurgeTasks(ctx context.Context, before time.Time, n int) (int, error)
 	PurgeKeys(ctx context.Context, before time.Time, n int) (int, error)
+	PurgeEvents(ctx context.Context, before time.Time, n int) (int, error)
 	Mixins(ctx context.Context, known int64) ([]*occi.Mixin, int64, error)
 	MixinsRevision() int64
 	Holders(ctx context.Context, as []occi.Address) (map[occi.Address]uuid.UUID, error)
@@ -92,8 +93,8 @@ type Config struct {
 	// KeepStopped leaves computes with an OS template stopped after creation.
 	KeepStopped bool
 	// KeepTasks is how long tasks are remembered once they are over, KeepKeys how
-	// long idempotency keys are at least; 0 means for ever.
-	KeepTasks, KeepKeys time.Duration
+	// long idempotency keys are at least, KeepEvents how long events are; 0 means for ever.
+	KeepTasks, KeepKeys, KeepEvents time.Duration
 	// Seed, when set, gives the files of a machine's config drive by name, none if it
 	// is to have no such drive. The machine has its links, those on their way out
 	// included; linked are the resources they lead to. It is asked whenever the machine

@@ -27,6 +27,7 @@ func (e *Engine) purge(ctx context.Context) {
 	for _, k := range []kept{
 		{"tasks", e.cfg.KeepTasks, e.store.PurgeTasks},
 		{"idempotency keys", e.cfg.KeepKeys, e.store.PurgeKeys},
+		{"events", e.cfg.KeepEvents, e.store.PurgeEvents},
 	} {
 		if k.age > 0 {
 			all = append(all, k)

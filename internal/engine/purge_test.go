@@ -16,7 +16,7 @@ import (
 // purging tells when something was purged.
 type purging struct {
 	engine.Store
-	tasks, keys chan int
+	tasks, keys, events chan int
 }
 
 func told(ch chan int, n int, err error) (int, error) {
@@ -34,6 +34,11 @@ func (s purging) PurgeTasks(ctx context.Context, before time.Time, n int) (int, 
 func (s purging) PurgeKeys(ctx context.Context, before time.Time, n int) (int, error) {
 	n, err := s.Store.PurgeKeys(ctx, before, n)
 	return told(s.keys, n, err)
+}
+
+func (s purging) PurgeEvents(ctx context.Context, before time.Time, n int) (int, error) {
+	n, err := s.Store.PurgeEvents(ctx, before, n)
+	return told(s.events, n, err)
 }
 
 // TestWhatIsOldIsForgotten has a server forget what another one keeps for ever.
@@ -60,17 +65,17 @@ func TestWhatIsOldIsForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	p := purging{c.store, make(chan int, 1), make(chan int, 1)}
+	p := purging{c.store, make(chan int, 1), make(chan int, 1), make(chan int, 1)}
 	e := engine.New(engine.Config{Store: p, Model: func() *occi.Model { return c.model }, Worker: "other",
-		KeepTasks: time.Millisecond, KeepKeys: time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+		KeepTasks: time.Millisecond, KeepKeys: time.Millisecond, KeepEvents: time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 	if err := e.Start(c.ctx); err != nil {
 		t.Fatal(err)
 	}
-	for _, ch := range []chan int{p.tasks, p.keys} {
+	for ch, want := range map[chan int]int{p.tasks: 1, p.keys: 1, p.events: 0} {
 		select {
 		case n := <-ch:
-			if n != 1 {
-				t.Errorf("purged %d, want 1", n)
+			if want > 0 && n != want {
+				t.Errorf("purged %d, want %d", n, want)
 			}
 		case <-c.ctx.Done():
 			t.Fatal("nothing is purged")
