@@ -17,7 +17,7 @@ func (q *Query) Select(es []*Entity) *Page {
 	var found []*Entity
 	for _, e := range es {
 		switch {
-		case e.Deleted || !q.selects(e):
+		case e.Deleted || !q.Selects(e):
 		case !q.Since.IsZero() && e.Updated.Before(q.Since):
 			if e.Updated.After(page.Earlier) {
 				page.Earlier = e.Updated
@@ -37,7 +37,9 @@ func (q *Query) Select(es []*Entity) *Page {
 	return page
 }
 
-func (q *Query) selects(e *Entity) bool {
+// Selects reports whether an entity is of those selected, but for LinkedTo and the time
+// of its last change.
+func (q *Query) Selects(e *Entity) bool {
 	return (len(q.Kinds) == 0 || slices.Contains(q.Kinds, e.Kind)) &&
 		(len(q.IDs) == 0 || slices.Contains(q.IDs, e.ID)) &&
 		(len(q.AnyMixins) == 0 || slices.ContainsFunc(q.AnyMixins, e.HasMixin)) &&

@@ -36,6 +36,10 @@ type Store interface {
 	Key(ctx context.Context, who, name string) (*occi.Key, error)
 	PurgeTasks(ctx context.Context, before time.Time, n int) (int, error)
 	PurgeKeys(ctx context.Context, before time.Time, n int) (int, error)
+	EventRange(ctx context.Context) (first, last int64, err error)
+	Events(ctx context.Context, after int64, n int) ([]*occi.Event, error)
+	EventsBefore(ctx context.Context, before int64, n int) ([]*occi.Event, error)
+	Follow(ctx context.Context) (after int64, events <-chan []*occi.Event, err error)
 	PurgeEvents(ctx context.Context, before time.Time, n int) (int, error)
 	Mixins(ctx context.Context, known int64) ([]*occi.Mixin, int64, error)
 	MixinsRevision() int64

@@ -31,6 +31,8 @@ func FuzzRequest(f *testing.F) {
 		{"GET", "/-/resource/-compute", "archive=2026-01&attributes=title,links", "", "Category", "a", ""},
 		{"GET", "/-/opensearch", "collection=/-/%257B/", "", "If-None-Match", `"x"`, ""},
 		{"POST", compute + "/state/start.json", "method=x", json, "Accept", "text/occi", `{"action":"stop"}`},
+		{"GET", "/events", "state!=active;category=compute&since=1&id=,&event=x", "", "Last-Event-ID", "1", ""},
+		{"GET", "/events.atom", "number=1&page=2&state.ne=done", "", "Accept", "text/event-stream", ""},
 		{"OPTIONS", compute + ".json", "", "", "Origin", "http://x", ""},
 	} {
 		f.Add(x[0], x[1], x[2], x[3], x[4], x[5], x[6])
@@ -43,6 +45,9 @@ func FuzzRequest(f *testing.F) {
 		r.Header.Set("Content-Type", media)
 		r.Header.Set(name, value)
 		r.Header.Del("Prefer") // it may take its time
+		if strings.HasPrefix(r.URL.Path, "/events") {
+			r.Header.Set("Accept", "application/json") // a stream has no end
+		}
 		w := httptest.NewRecorder()
 		c.server.ServeHTTP(w, r)
 		if w.Code >= 500 && w.Code != http.StatusNotImplemented {

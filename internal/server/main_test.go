@@ -119,7 +119,7 @@ func newCloudOf(t testing.TB, dsn string, m *occi.Model, more ...func(*engine.Co
 	t.Helper()
 	c := &cloud{t: t, log: &record{}, statements: &counter{}, judge: &schematest.Judge{}}
 	ctx := context.Background()
-	st, err := store.Open(ctx, dsn, store.WithTrace(c.statements.count))
+	st, err := store.Open(ctx, dsn, store.WithTrace(c.statements.count), store.WithModel(func() *occi.Model { return m }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -26,6 +27,7 @@ type Engine interface {
 	reader
 	writer
 	contents
+	events
 	Model() *occi.Model
 	Renew(ctx context.Context, surely bool) error
 	Ready(ctx context.Context) error
@@ -61,6 +63,13 @@ type contents interface {
 	Content(ctx context.Context, c engine.Caller, id uuid.UUID, w io.Writer) error
 }
 
+type events interface {
+	EventRange(ctx context.Context, c engine.Caller) (first, last int64, err error)
+	Events(ctx context.Context, c engine.Caller, after int64, n int) ([]*occi.Event, error)
+	EventsBefore(ctx context.Context, c engine.Caller, before int64, n int) ([]*occi.Event, error)
+	Follow(ctx context.Context, c engine.Caller) (after int64, events <-chan []*occi.Event, err error)
+}
+
 // Config is what a Server is made of. Engine is required.
 type Config struct {
 	Engine Engine
@@ -71,6 +80,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
+	// Heartbeat is how often a stream of events shows that it is alive; 0 means 15
+	// seconds.
+	Heartbeat time.Duration
 	// Schemas are the files of /schema/; nil means none.
 	Schemas fs.FS
 }
@@ -83,8 +95,10 @@ type Server struct {
 	version string
 	routes  http.Handler
 	fixed   []string // paths that are the server's own
-	browser *http.CrossOriginProtection
-	bodies  *bodies
+	// heartbeat is Config.Heartbeat.
+	heartbeat time.Duration
+	browser   *http.CrossOriginProtection
+	bodies    *bodies
 	// life ends when the server shuts down, and with it every wait for tasks.
 	life context.Context
 	end  context.CancelFunc
@@ -107,7 +121,7 @@ type commonFields struct {
 
 // New makes a Server.
 func New(c Config) *Server {
-	s := &Server{engine: c.Engine, log: c.Logger, now: c.Now, version: c.Version, bodies: newBodies(),
+	s := &Server{engine: c.Engine, log: c.Logger, now: c.Now, version: c.Version, bodies: newBodies(), heartbeat: cmp.Or(c.Heartbeat, heartbeat),
 		browser: http.NewCrossOriginProtection()}
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.log == nil {
@@ -150,6 +164,7 @@ func (s *Server) router(schemas fs.FS) http.Handler {
 		"/.well-known/org/ogf/occi/-": categoryVerbs,
 		"/-/states":                   stateVerbs,
 		"/-/opensearch":               searchVerbs,
+		eventsPath:                    eventVerbs,
 		"/healthz":                    healthVerbs,
 		"/readyz":                     readyVerbs,
 	} {

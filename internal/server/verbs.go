@@ -32,6 +32,7 @@ var (
 	categoryVerbs   = &verbs{get: (*call).getCategories, post: (*call).defineMixins, del: (*call).removeMixins}
 	stateVerbs      = &verbs{get: (*call).getStates}
 	foundVerbs      = &verbs{get: (*call).getCollection}
+	eventVerbs      = &verbs{get: (*call).getEvents, plain: true}
 	searchVerbs     = &verbs{get: (*call).getSearch, plain: true}
 	healthVerbs     = &verbs{get: (*call).getHealth, plain: true}
 	readyVerbs      = &verbs{get: (*call).getReady, plain: true}
