@@ -237,7 +237,7 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 		// Told before it is so: who claims a task of the change is to look at the mixins
 		// anew. To look too early or in vain does no harm.
 		s.sawMixins(g.counters)
-		return g.statements()
+		return g.statements(), nil
 	})
 	remember(err == nil)
 	switch {

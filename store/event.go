@@ -3,12 +3,9 @@ package store
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/occid/occid/occi"
 )
@@ -18,8 +15,8 @@ const (
 	// lock that makes transactions exclusive, so that numbers become visible in their
 	// order, on PostgreSQL too.
 	seqOfEvents = "http://schemas.occid.org/occi/core#event"
-	// maxEvents is how many events a row holds.
-	maxEvents = 64
+	// maxEvents is how many events a row holds: most rows are below 2 KB.
+	maxEvents = 40
 	// noteTime is how long what is noted waits for a transaction to go with.
 	noteTime = time.Second
 	// closeTime bounds the last transaction of a store.
@@ -35,27 +32,6 @@ func WithModel(model func() *occi.Model) Option {
 			return m.State(e), m.StateMessage(e)
 		}
 	}
-}
-
-// eventDocument is what a row holds of an event; its number follows from its place.
-type eventDocument struct {
-	At        int64     `json:"at"`
-	What      string    `json:"what"`
-	ID        uuid.UUID `json:"id"`
-	Kind      string    `json:"kind"`
-	Owner     string    `json:"owner,omitempty"`
-	Project   string    `json:"project,omitempty"`
-	About     uuid.UUID `json:"about,omitzero"`
-	AboutKind string    `json:"aboutKind,omitempty"`
-	Verb      string    `json:"verb,omitempty"`
-	State     string    `json:"state,omitempty"`
-	Was       string    `json:"was,omitempty"`
-	Message   string    `json:"message,omitempty"`
-}
-
-func (d *eventDocument) event(seq int64) *occi.Event {
-	return &occi.Event{Seq: seq, At: fromMicros(d.At), What: d.What, ID: d.ID, Kind: intern(d.Kind), Owner: d.Owner, Project: d.Project,
-		About: occi.Ref{ID: d.About, Kind: intern(d.AboutKind)}, Verb: d.Verb, State: d.State, Was: d.Was, Message: d.Message}
 }
 
 // tell notes what became of an entity; nil stands for none. Entities on their way out
@@ -103,7 +79,7 @@ func taskEvent(t *occi.Task, was string, at int64) eventDocument {
 }
 
 // eventRows numbers the events of the group and gives their rows.
-func (g *group) eventRows() ([][]any, error) {
+func (g *group) eventRows() [][]any {
 	var rows [][]any
 	for part := range slices.Chunk(g.events, maxEvents) {
 		first := g.next(seqOfEvents)
@@ -111,13 +87,9 @@ func (g *group) eventRows() ([][]any, error) {
 		for _, d := range part[1:] {
 			last, at = g.next(seqOfEvents), max(at, d.At)
 		}
-		doc, err := json.Marshal(part)
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, []any{last, first, at, doc})
+		rows = append(rows, []any{last, first, at, appendEvents(nil, part)})
 	}
-	return rows, nil
+	return rows
 }
 
 // notes are events of what is written by a statement of its own, beside which no
@@ -204,8 +176,8 @@ func eventsInto(found *[]*occi.Event, wanted func(seq int64) bool) func(row) err
 		if err := r.Scan(&first, &text); err != nil {
 			return err
 		}
-		var docs []eventDocument
-		if err := json.Unmarshal(text, &docs); err != nil {
+		docs, err := decodeEvents(text)
+		if err != nil {
 			return occi.E(occi.Internal, "the events from %d are kept as what cannot be read: %w", first, err)
 		}
 		for i := range docs {

@@ -266,7 +266,7 @@ func (g *group) next(kind string) int64 {
 
 // statements writes all that changed. Rows go before those that come after: what
 // was removed may be there again under another number.
-func (g *group) statements() ([]statement, error) {
+func (g *group) statements() []statement {
 	var out []statement
 	insert := func(t *table, rows [][]any) {
 		if len(rows) > 0 {
@@ -288,10 +288,7 @@ func (g *group) statements() ([]statement, error) {
 		attributesAgain = append(attributesAgain, changed...)
 		attributes = append(attributes, added...)
 	}
-	events, err := g.eventRows()
-	if err != nil {
-		return nil, err
-	}
+	events := g.eventRows()
 	var tasks, tasksAgain, after, kinds [][]any
 	for _, x := range g.changedTasks {
 		if x.stored {
@@ -325,5 +322,5 @@ func (g *group) statements() ([]statement, error) {
 	insert(roomsTable, rooms)
 	insert(poolsTable, pools)
 	insert(g.d.events, events)
-	return append(out, edges...), nil
+	return append(out, edges...)
 }
