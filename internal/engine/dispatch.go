@@ -29,6 +29,9 @@ const (
 	settleTime = 10 * time.Second
 	// lookTime bounds a look at a machine that its outcome waits for.
 	lookTime = 2 * time.Second
+	// laneTime is how long a task waits for another lane; then it is tried again, so
+	// that others have its slot.
+	laneTime = 2 * time.Second
 )
 
 // host is a hypervisor with what waits for it.
@@ -41,6 +44,7 @@ type host struct {
 	gate   chan struct{} // held while claiming; pause takes it
 	placed atomic.Int64  // entities placed here
 	pools  []Pool
+	lanes  lanes // where something is done now
 	events chan hypervisor.Event
 	resync chan struct{} // of capacity 1: compare with the rows
 
@@ -176,7 +180,13 @@ func (h *host) run(ctx context.Context, a attempt) {
 	renewed := h.renew(bounded, a)
 	h.begin(t.Entity)
 	defer h.end(t.Entity)
-	x, err := h.perform(bounded, a)
+	leave, err := h.lanes.take(bounded, t.Lane)
+	var x *occi.Entity
+	if err == nil {
+		// Whoever has the lane next is to find the row as this task leaves it.
+		defer leave()
+		x, err = h.perform(bounded, a)
+	}
 	cancel()
 	<-renewed
 	switch cause := context.Cause(a.work); {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/occi"
@@ -32,11 +33,20 @@ func (h *host) mended(ctx context.Context, j *job, do func(context.Context, *job
 	return do(ctx, j)
 }
 
-// mendTarget makes what a device leads to if it is missing.
+// mendTarget makes what a device leads to if it is missing, while no task of its
+// own lane does something else with it here. It is looked at afterwards: another
+// server may have.
 func (h *host) mendTarget(ctx context.Context, j *job, l *occi.Entity) error {
 	if !part(j.m, l).device || failed(j.m, l) {
 		return nil
 	}
+	wait, cancel := context.WithTimeout(ctx, laneTime)
+	leave, err := h.lanes.take(wait, l.Target.ID)
+	cancel()
+	if err != nil {
+		return fmt.Errorf("%s is missing and has another task: %w", j.m.RefPath(l.Target), err)
+	}
+	defer leave()
 	x, err := h.e.store.EntityAny(ctx, l.Target.ID)
 	if errors.Is(err, occi.NotFound) || err == nil && (x.Deleted || failed(j.m, x)) {
 		return nil
@@ -48,6 +58,7 @@ func (h *host) mendTarget(ctx context.Context, j *job, l *occi.Entity) error {
 	if err != nil || f.has(j.m, x) {
 		return err
 	}
+	defer h.notice(hypervisor.Event{Domain: x.ID})
 	own := *j
 	own.x = x
 	if err := part(j.m, x).define(ctx, &own); err != nil {
