@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -170,7 +171,8 @@ func differentRanges(m *occi.Model, old, next *occi.Entity) bool {
 }
 
 // renumbered takes in the interfaces in networks whose ranges change. Those that
-// would be outside are named.
+// would be outside are named, and those that are being deleted and show something
+// else: they come back as they are if their host keeps them.
 func (a *addressing) renumbered(ctx context.Context, networks []edit) error {
 	if len(networks) == 0 {
 		return nil
@@ -186,20 +188,27 @@ func (a *addressing) renumbered(ctx context.Context, networks []edit) error {
 	if err != nil {
 		return err
 	}
+	var leaving []occi.Problem
 	for _, l := range incoming {
 		if !isNIC(a.m, l) || a.puts[l.ID] != nil {
 			continue
 		}
 		network := a.entity(l.Target.ID)
 		a.outside(l, network)
-		if l.Deleted || !a.lacks(l, network) {
+		if !a.lacks(l, network) {
+			continue
+		}
+		if l.Deleted {
+			leaving = append(leaving, occi.Problem{What: a.m.Path(l), Text: "is being deleted; try again once it is gone"})
 			continue
 		}
 		w := a.put(l)
 		a.changed = append(a.changed, edit{l, w})
 		a.nics = append(a.nics, &nicPlan{edit: edit{l, w}})
 	}
-	if err := occi.Problems(occi.Conflict, "addresses are in use that would not be in the range", first(a.taken, maxNamed)); err != nil {
+	err = cmp.Or(occi.Problems(occi.Conflict, "addresses are in use that would not be in the range", first(a.taken, maxNamed)),
+		occi.Problems(occi.Conflict, "interfaces are not out of the network yet", first(leaving, maxNamed)))
+	if err != nil {
 		return final{err}
 	}
 	return nil

@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -168,4 +170,41 @@ func TestANetworkInUseStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.empty()
+}
+
+// TestWhatLeavesANetworkKeepsItsRange has a network given a range while an interface
+// in it is being deleted, which comes back: it would be without an address.
+func TestWhatLeavesANetworkKeepsItsRange(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	n := c.create(draft(network))
+	vm := c.create(guest([]*occi.Entity{n}))
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
+		if op != "delete domain" {
+			return nil
+		}
+		close(entered)
+		<-proceed
+		return errors.New("no")
+	})
+	gone, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vm.ID}, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	ranged := draft("", "occi.network.address", "198.18.0.0/24")
+	_, err = c.Update(c.ctx, engine.Caller{}, n.ID, ranged, engine.Options{})
+	refused(t, "a range", err, occi.Conflict, vm.Links[0].ID.String())
+	close(proceed)
+	c.settled(gone)
+	out, err := c.Update(c.ctx, engine.Caller{}, n.ID, ranged, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.settled(out)
+	if l := c.get(vm.ID).Links[0]; attr(l, nicAddress) != "198.18.0.2" {
+		t.Errorf("the interface that came back has %q", attr(l, nicAddress))
+	}
+	c.until("the host has what the rows say", func() bool { return c.difference() == "" })
 }
