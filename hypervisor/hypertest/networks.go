@@ -40,7 +40,7 @@ func (s *suite) network() {
 		{CIDR: "198.18.2.0/24", DHCP: true},
 		{CIDR: "198.18.3.0/24", Gateway: "198.18.3.77", DHCP: true},
 		{CIDR: "198.18.4.0/24", Gateway: "198.18.4.1"},
-		{CIDR: "198.18.5.0/24"},
+		{CIDR: "198.18.5.0/24", VLAN: 4095},
 		{CIDR: "198.19.0.0/16", DHCP: true},
 		{CIDR: "198.18.6.0/30", DHCP: true},
 		{CIDR: "fd00:198:18::/64", DHCP: true},

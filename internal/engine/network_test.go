@@ -43,6 +43,7 @@ func TestWhatHostsAreToldOfNetworks(t *testing.T) {
 			hypervisor.Network{Mode: hypervisor.Bridged, Bridge: "br0", CIDR: "198.18.0.0/24"}},
 		"tagged":   {[]any{netMode, "bridged", netBridge, "br0", netVLAN, 7}, hypervisor.Network{Mode: hypervisor.Bridged, Bridge: "br0", VLAN: 7}},
 		"isolated": {[]any{netMode, "isolated", netVLAN, 7}, hypervisor.Network{VLAN: 7}},
+		"highest":  {[]any{netVLAN, 4095}, hypervisor.Network{VLAN: 4095}},
 	}
 	one := c.create(draft(network))
 	for name, x := range tests {
@@ -76,6 +77,7 @@ func TestNetworksThatNoHostCanHave(t *testing.T) {
 		"bridged to nothing":     {[]any{netMode, "bridged"}, []string{netMode, netBridge}},
 		"a bridge of others":     {[]any{netMode, "bridged", netBridge, "eth0"}, []string{netBridge, "eth0"}},
 		"a VLAN of others":       {[]any{netMode, "bridged", netBridge, "br0", netVLAN, 8}, []string{netVLAN, "8", "br0"}},
+		"a VLAN on no wire":      {[]any{netMode, "bridged", netBridge, "br0", netVLAN, 4095}, []string{netVLAN, "4095", "br0"}},
 		"a bridge for nothing":   {[]any{netBridge, "br0"}, []string{netBridge, netMode}},
 		"DHCP of others":         {[]any{netMode, "bridged", netBridge, "br0", netAddress, "198.18.0.0/24", netHow, "dynamic"}, []string{netHow}},
 		"tags that are lost":     {[]any{netMode, "nat", netAddress, "198.18.0.0/24", netVLAN, 7}, []string{netVLAN, "nat"}},
