@@ -49,6 +49,14 @@ type Task struct {
 	Cancel     bool      // somebody asked to cancel it while it ran
 }
 
+// Queue counts the tasks of a host that are in a state.
+type Queue struct {
+	Host   string
+	State  TaskState
+	Tasks  int
+	Oldest time.Time // when the first of them was accepted
+}
+
 // Identifiers of the kinds under which tasks are shown.
 const (
 	TaskKind     = "http://schemas.occid.org/occi/core#task"

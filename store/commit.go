@@ -195,9 +195,13 @@ func (s *Store) gather(j *job) []*job {
 func (s *Store) commit(jobs []*job) {
 	ctx, cancel := context.WithTimeout(context.Background(), groupTime)
 	defer cancel()
+	began := time.Now()
 	err := s.transact(ctx, jobs)
 	if ctx.Err() != nil {
 		err = &occi.Error{Class: occi.Unavailable, Message: "the database does not answer", Err: err}
+	}
+	if len(jobs) > 0 {
+		s.committed(len(jobs), time.Since(began), err)
 	}
 	if err != nil && len(jobs) > 1 && occi.ClassOf(err) == occi.Internal {
 		for _, j := range jobs {

@@ -22,8 +22,9 @@ type database struct {
 	// listener.
 	listen func(ctx context.Context, heard func(last int64)) error
 	// shared tells that other servers write too.
-	shared bool
-	close  func() error
+	shared      bool
+	connections func() Connections
+	close       func() error
 }
 
 // reader runs queries within a transaction, all together.

@@ -54,6 +54,10 @@ func openPostgres(ctx context.Context, dsn string) (*database, error) {
 	return &database{
 		dialect: postgresDialect, read: read, single: read, exclusive: postgresWriter{pool}.exclusive, shared: true, ping: pool.Ping,
 		listen: listener{cfg.ConnConfig}.listen,
+		connections: func() Connections {
+			st := pool.Stat()
+			return Connections{Open: int(st.TotalConns()), InUse: int(st.AcquiredConns()), Waits: st.EmptyAcquireCount(), Waited: st.EmptyAcquireWaitTime()}
+		},
 		close: func() error {
 			pool.Close()
 			return nil

@@ -62,7 +62,7 @@ func openSQLite(ctx context.Context, path string) (db *database, err error) {
 	opened.add(w.close)
 	opened.add(r.close)
 	return &database{dialect: sqliteDialect, read: r.read, single: w.single, exclusive: w.exclusive, ping: reads.PingContext,
-		close: opened.close}, nil
+		connections: func() Connections { return sqlConnections(writes, reads) }, close: opened.close}, nil
 }
 
 // closers undo what was opened, the last first.

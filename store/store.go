@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -23,6 +24,8 @@ const (
 type Store struct {
 	db    *database
 	trace func(sql string)
+	// committed is told of transactions; see WithCommits.
+	committed func(changes int, took time.Duration, err error)
 
 	// state tells an entity's state and what explains it.
 	state func(*occi.Entity) (state, message string)
@@ -77,7 +80,7 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 		}
 		return nil, occi.E(occi.Unavailable, "open the %s database: %w", scheme, err)
 	}
-	s := &Store{db: db, trace: func(string) {}, jobs: make(chan *job), closed: make(chan struct{}),
+	s := &Store{db: db, trace: func(string) {}, committed: func(int, time.Duration, error) {}, jobs: make(chan *job), closed: make(chan struct{}),
 		pages: newCache[string, *occi.Page](pageBudget), notes: notes{due: make(chan struct{}, 1)},
 		state: func(*occi.Entity) (string, string) { return "", "" }}
 	for _, o := range options {
