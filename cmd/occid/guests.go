@@ -102,12 +102,12 @@ func (g *guests) serve(ctx context.Context, s *service) error {
 	return guest.Serve(ctx, g.proxies, g.gate, s.log)
 }
 
-// where tells where proxies are answered.
-func (g *guests) where() string {
-	if a := g.proxies.Addr(); a.Network() == "unix" {
+// where tells where a listener is reached.
+func where(l net.Listener) string {
+	if a := l.Addr(); a.Network() == "unix" {
 		return "unix:" + a.String()
 	}
-	return "http://" + g.proxies.Addr().String()
+	return "http://" + l.Addr().String()
 }
 
 // makeKey makes a file with a new key, unless it is there.

@@ -50,6 +50,8 @@ type options struct {
 	MaxImage     size          `default:"64GiB" env:"OCCID_MAX_IMAGE" placeholder:"SIZE" help:"How large the file of an image may be."`
 	KeepUploads  time.Duration `default:"24h" env:"OCCID_KEEP_UPLOADS" placeholder:"TIME" help:"How long an upload that has not come to its end is kept; 0 for ever."`
 
+	MetricsListen string `env:"OCCID_METRICS_LISTEN" placeholder:"ADDR" help:"Address at which /metrics is shown in place of --listen, ADDR or unix:PATH, or none for no metrics at all."`
+
 	Pools []string `sep:";" env:"OCCID_POOLS" placeholder:"POOL" help:"Pools of storages, as NAME=dir:DIR, NAME=logical:GROUP or NAME=nfs:SERVER:PATH, followed by ,overcommit=1.5 ,capacity=100GiB ,default ,unlimited ,target=DIR or ,host=URI."`
 
 	Config  string           `env:"OCCID_CONFIG" placeholder:"FILE" help:"YAML file of these options."`

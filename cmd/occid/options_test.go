@@ -49,6 +49,7 @@ func TestOptions(t *testing.T) {
 		{"statistics", []string{"--statistics", "all", "--statistics-interval", "1m"}, nil, func(o *options) {
 			o.Statistics, o.Observe = "all", time.Minute
 		}},
+		{"metrics", []string{"--metrics-listen", "192.0.2.1:9"}, nil, func(o *options) { o.MetricsListen = "192.0.2.1:9" }},
 		{"images", []string{"--images", dir, "--image-hosts", "a,*.b", "--image-private", "--max-image", "3MiB", "--keep-uploads", "1h"}, nil, func(o *options) {
 			o.Images, o.ImageHosts, o.ImagePrivate, o.MaxImage, o.KeepUploads = dir, []string{"a", "*.b"}, true, 3<<20, time.Hour
 		}},

@@ -43,6 +43,8 @@ type service struct {
 	listener net.Listener
 	guests   guests
 	closers  []func() error
+
+	monitoring monitoring
 }
 
 // build opens what the options name. The hosts need not answer yet.
@@ -75,7 +77,10 @@ func (s *service) open(ctx context.Context) error {
 	if err := s.registry.load(); err != nil {
 		return err
 	}
-	st, err := store.Open(ctx, o.DB, store.WithModel(s.registry.model))
+	if err := s.openMetrics(); err != nil {
+		return err
+	}
+	st, err := store.Open(ctx, o.DB, append(s.monitoring.store(), store.WithModel(s.registry.model))...)
 	if err != nil {
 		return err
 	}
@@ -100,13 +105,15 @@ func (s *service) open(ctx context.Context) error {
 	eng := engine.New(engine.Config{Store: kept, Model: s.registry.model, Hosts: hosts, Worker: worker,
 		Images: images, KeepUploads: o.KeepUploads, Seed: drive, Bridges: bridges,
 		KeepStopped: o.KeepStopped, KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys, KeepEvents: o.KeepEvents,
-		Observe: o.Observe, ObserveAll: o.Statistics == "all", Logger: s.log})
+		Observe: o.Observe, ObserveAll: o.Statistics == "all", Observer: s.monitoring.tasks(), Logger: s.log})
 	if err := eng.Start(ctx); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, func() error { eng.Stop(); return nil })
 	s.engine = eng
-	s.server = server.New(server.Config{Engine: eng, Version: version, Logger: s.log, Schemas: spec.Schemas()})
+	c := server.Config{Engine: eng, Version: version, Logger: s.log, Schemas: spec.Schemas()}
+	s.monitoring.show(&c, st, eng)
+	s.server = server.New(c)
 	if err := s.openGuests(eng, bridges); err != nil {
 		return err
 	}
@@ -124,7 +131,7 @@ func (s *service) hosts(bridges hypervisor.Bridges) ([]engine.Host, error) {
 	var hosts []engine.Host
 	for _, uri := range s.options.Libvirt {
 		c := libvirt.Config{URI: uri, Acceleration: accelerations[s.options.Acceleration],
-			BootDirs: s.options.BootDirs, Bridges: bridges, AllowSpoofing: s.options.AllowSpoofing, Trace: s.seams.trace, Logger: s.log}
+			BootDirs: s.options.BootDirs, Bridges: bridges, AllowSpoofing: s.options.AllowSpoofing, Trace: s.seams.trace, Observer: s.monitoring.host(uri), Logger: s.log}
 		pools, err := s.options.poolsOf(uri, &c)
 		if err != nil {
 			return nil, err
@@ -134,6 +141,7 @@ func (s *service) hosts(bridges hypervisor.Bridges) ([]engine.Host, error) {
 			return nil, fmt.Errorf("--libvirt: %s: %w", uri, err)
 		}
 		s.closers = append(s.closers, d.Close)
+		s.monitoring.drivers = append(s.monitoring.drivers, driver{uri, d})
 		hosts = append(hosts, engine.Host{Name: uri, Driver: d, Pools: pools})
 	}
 	return hosts, nil
@@ -165,14 +173,18 @@ func (s *service) serve(ctx context.Context, out io.Writer) error {
 		fmt.Fprint(out, strings.ReplaceAll(beginning, "URL", url))
 	}
 	if s.guests.proxies != nil {
-		fmt.Fprintf(out, "guest proxies are answered at %s\n", s.guests.where())
+		fmt.Fprintf(out, "guest proxies are answered at %s\n", where(s.guests.proxies))
 	}
-	asked := make(chan error, 1)
+	if l := s.monitoring.listener; l != nil {
+		fmt.Fprintf(out, "metrics are shown at %s\n", where(l))
+	}
+	asked, scraped := make(chan error, 1), make(chan error, 1)
 	go func() { asked <- s.guests.serve(ended, s) }()
+	go func() { scraped <- s.monitoring.serve(ended, s) }()
 	err := s.server.Serve(ctx, s.listener)
 	end()
 	<-reloaded
-	return errors.Join(err, <-asked)
+	return errors.Join(err, <-asked, <-scraped)
 }
 
 // beginning is what a person can try first.

@@ -54,8 +54,10 @@ type Config struct {
 	// Trace, if set, is called before and after each libvirt call that changes
 	// the host, with one of Ops, in the goroutine that makes the call. Tests
 	// block or end the process in it.
-	Trace  func(op string, after bool)
-	Logger *slog.Logger
+	Trace func(op string, after bool)
+	// Observer, if set, is told of calls.
+	Observer Observer
+	Logger   *slog.Logger
 }
 
 // PoolType is how a pool keeps volumes.
@@ -108,6 +110,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Calls <= 0 {
 		c.Calls = 64
+	}
+	if c.Observer == nil {
+		c.Observer = unobserved{}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

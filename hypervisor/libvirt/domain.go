@@ -239,7 +239,7 @@ func (s *session) undefineFlags() libvirt.DomainUndefineFlagsValues {
 // Domain implements hypervisor.Driver.
 func (d *Driver) Domain(ctx context.Context, id uuid.UUID) (hypervisor.DomainStatus, error) {
 	// It does not wait for a call under way on the domain, as one with its ID would.
-	return call(ctx, d, "describe domain "+id.String(), nobody, func(_ context.Context, s *session) (hypervisor.DomainStatus, error) {
+	status, err := call(ctx, d, "describe domain", nobody, func(_ context.Context, s *session) (hypervisor.DomainStatus, error) {
 		networks, err := s.networkNames()
 		if err != nil {
 			return hypervisor.DomainStatus{}, err
@@ -252,6 +252,10 @@ func (d *Driver) Domain(ctx context.Context, id uuid.UUID) (hypervisor.DomainSta
 		defer m.free()
 		return m.status(networks)
 	})
+	if err != nil {
+		err = fmt.Errorf("%s: %w", id, err)
+	}
+	return status, err
 }
 
 // Domains implements hypervisor.Driver.

@@ -3,6 +3,7 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -19,6 +20,7 @@ type Driver struct {
 	known  devices
 	slots  chan struct{} // one token per call under way
 	agents chan struct{} // one token per agent that is being asked
+	hung   atomic.Int64  // calls under way whose callers have given up
 	closed chan struct{}
 	quit   func() // closes closed, once
 }
@@ -89,6 +91,7 @@ var nobody uuid.UUID
 // what it holds it gives back when it ends.
 func call[T any](ctx context.Context, d *Driver, what string, id uuid.UUID, f func(context.Context, *session) (T, error)) (T, error) {
 	var none T
+	operation := what
 	if id != nobody {
 		what = fmt.Sprintf("%s %s", what, id)
 	}
@@ -103,17 +106,24 @@ func call[T any](ctx context.Context, d *Driver, what string, id uuid.UUID, f fu
 		err error
 	}
 	done := make(chan result, 1)
+	observed, end := d.cfg.Observer.Call(ctx, operation)
+	var left leaving
 	go func() {
 		defer release()
-		v, err := use(ctx, d, f)
-		done <- result{v, translate(what, err)}
+		defer left.ended(d)
+		v, err := use(observed, d, f)
+		err = translate(what, err)
+		end(err)
+		done <- result{v, err}
 	}()
 	select {
 	case r := <-done:
 		return r.v, r.err
 	case <-ctx.Done():
+		left.leave(d)
 		return none, translate(what, ctx.Err())
 	case <-d.closed:
+		left.leave(d)
 		return none, translate(what, errClosed)
 	}
 }

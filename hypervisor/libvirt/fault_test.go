@@ -77,7 +77,8 @@ func (h *hang) ops() []string {
 func TestHang(t *testing.T) {
 	t.Parallel()
 	h := newHang("domain.create")
-	d := open(t, libvirt.Config{URI: private(t), Trace: h.trace})
+	calls := &observed{}
+	d := open(t, libvirt.Config{URI: private(t), Trace: h.trace, Observer: calls})
 	one := hypervisor.Domain{ID: uuid.New(), VCPUs: 1, MemoryBytes: 1 << 20}
 	two := one
 	two.ID = uuid.New()
@@ -95,8 +96,15 @@ func TestHang(t *testing.T) {
 	if err := d.StartDomain(expired(t), one.ID); !errors.Is(err, hypervisor.ErrUnavailable) {
 		t.Errorf("a start behind one that hangs gave %v, want ErrUnavailable", err)
 	}
+	if u := d.Usage(); !u.Connected || u.Calls != 1 || u.Hung != 1 {
+		t.Errorf("while a call hangs: %+v", u)
+	}
 	close(h.release)
 	must(t, d.StartDomain(t.Context(), one.ID))
+	if u := d.Usage(); u.Hung != 0 {
+		t.Errorf("when no call hangs any more: %+v", u)
+	}
+	calls.want(t, "define domain ok", "domain.define ok", "start domain ok", "domain.create ok", "describe domain ok")
 	want := []string{"domain.define", "domain.define", "domain.create", "domain.create"}
 	if got := h.ops(); !slices.Equal(got, want) {
 		t.Errorf("the host was asked for %v, want %v: the second start must find the first", got, want)

@@ -67,6 +67,13 @@ func (k *keeper[C]) get(ctx context.Context) (C, error) {
 	}
 }
 
+// connected reports whether the connection is open.
+func (k *keeper[C]) connected() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.open
+}
+
 // close ends the connection; get fails from then on.
 func (k *keeper[C]) close() {
 	k.stop()

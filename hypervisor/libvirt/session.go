@@ -166,12 +166,14 @@ func (s *session) change(ctx context.Context, op string, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.cfg.Trace == nil {
-		return f()
+	if trace := s.cfg.Trace; trace != nil {
+		trace(op, false)
+		defer trace(op, true)
 	}
-	s.cfg.Trace(op, false)
-	defer s.cfg.Trace(op, true)
-	return f()
+	_, end := s.cfg.Observer.Change(ctx, op)
+	err := f()
+	end(err)
+	return err
 }
 
 // info describes the host.

@@ -53,15 +53,15 @@ type host struct {
 	// they are over.
 	busy map[uuid.UUID]bool
 	last map[uuid.UUID]hypervisor.Event
-	// sizes are those of the pools, in bytes, as the host told them.
-	sizes map[string]int64
+	// told is what the host told of its pools, by name.
+	told map[string]hypervisor.PoolStatus
 }
 
 func newHost(e *Engine, h Host) *host {
 	return &host{e: e, name: h.Name, drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
 		gate: make(chan struct{}, 1), events: make(chan hypervisor.Event, 1024), resync: make(chan struct{}, 1),
 		busy: map[uuid.UUID]bool{}, last: map[uuid.UUID]hypervisor.Event{},
-		pools: h.Pools, sizes: map[string]int64{}}
+		pools: h.Pools, told: map[string]hypervisor.PoolStatus{}}
 }
 
 func (h *host) start(ctx context.Context) {
@@ -177,6 +177,9 @@ func (h *host) run(ctx context.Context, a attempt) {
 	}
 	bounded, cancel := context.WithTimeout(a.work, limit)
 	defer cancel()
+	if t.Attempts == 1 {
+		h.e.cfg.Observer.TaskBegun(t)
+	}
 	renewed := h.renew(bounded, a)
 	h.begin(t.Entity)
 	defer h.end(t.Entity)

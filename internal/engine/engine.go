@@ -108,7 +108,9 @@ type Config struct {
 	// carry a mixin for that; 0 means never. ObserveAll gives it to every machine.
 	Observe    time.Duration
 	ObserveAll bool
-	Logger     *slog.Logger
+	// Observer, if set, is told of tasks.
+	Observer Observer
+	Logger   *slog.Logger
 }
 
 // Engine carries out the use cases. It is safe for concurrent use. Start begins
@@ -140,6 +142,9 @@ func New(c Config) *Engine {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Observer == nil {
+		c.Observer = unobserved{}
 	}
 	if c.Worker == "" {
 		c.Worker = "occid"

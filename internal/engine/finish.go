@@ -50,7 +50,11 @@ const (
 func (e *Engine) postpone(ctx context.Context, t *occi.Task, fault error) error {
 	w := *t
 	w.State, w.Error, w.NotBefore = occi.TaskPending, fault.Error(), e.now().Add(backoff(t.Attempts))
-	return e.store.Commit(ctx, &occi.Change{At: e.now(), Tasks: []*occi.Task{&w}})
+	err := e.store.Commit(ctx, &occi.Change{At: e.now(), Tasks: []*occi.Task{&w}})
+	if err == nil {
+		e.cfg.Observer.TaskPostponed(&w)
+	}
+	return err
 }
 
 // finish writes the end of a task and what it means for its entity, x if that was
@@ -61,6 +65,7 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 		x = nil
 	}
 	var left *occi.Entity
+	var over *occi.Task
 	_, err := retry(ctx, func() (*Outcome, error) {
 		p := e.plan(Caller{})
 		w := *t
@@ -73,7 +78,7 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 		default:
 			w.Progress = 100
 		}
-		p.change.Tasks = []*occi.Task{&w}
+		p.change.Tasks, over = []*occi.Task{&w}, &w
 		if x == nil {
 			var err error
 			if x, err = e.store.EntityAny(ctx, t.Entity); err != nil && !errors.Is(err, occi.NotFound) {
@@ -92,6 +97,7 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 		return nil, e.store.Commit(ctx, &p.change)
 	})
 	if err == nil {
+		e.cfg.Observer.TaskOver(over)
 		e.arrived(t)
 		e.waiters.over(t.ID)
 		if h := e.host(t.Host); h != nil {

@@ -33,11 +33,9 @@ type Pool struct {
 // poolEvery is how often hosts are asked how large their pools are.
 const poolEvery = time.Minute
 
-// gauge learns how large the pools are of which the operator does not say.
+// gauge learns how large the pools are of which the operator does not say, and how
+// full all are.
 func (h *host) gauge(ctx context.Context) {
-	if len(h.pools) == 0 {
-		return
-	}
 	for failures := 0; ; {
 		all, err := h.ask(ctx)
 		if ctx.Err() != nil {
@@ -69,7 +67,7 @@ func (h *host) ask(ctx context.Context) (all bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, p := range list {
-		h.sizes[p.Name] = p.CapacityBytes
+		h.told[p.Name] = p
 	}
 	return !slices.ContainsFunc(h.pools, func(p Pool) bool {
 		return !slices.ContainsFunc(list, func(o hypervisor.PoolStatus) bool { return o.Name == p.Name })
@@ -102,7 +100,7 @@ func (h *host) limit(name string) int64 {
 	size := p.CapacityBytes
 	if size == 0 {
 		h.mu.Lock()
-		size = h.sizes[name]
+		size = h.told[name].CapacityBytes
 		h.mu.Unlock()
 	}
 	if p.Overcommit > 0 {

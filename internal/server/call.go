@@ -74,6 +74,7 @@ func (s *Server) handle(find finder) http.HandlerFunc {
 		start := time.Now()
 		c := &call{s: s, r: r, rec: recorder{ResponseWriter: w}, id: s.requestID(r), reg: s.registry()}
 		c.commonFields()
+		s.watch.Begun()
 		defer c.logged(start)
 		defer c.recovered()
 		if err := c.judged(find); err != nil {
@@ -226,13 +227,15 @@ func (c *call) vary(h http.Header) {
 
 // logged writes the record of a request.
 func (c *call) logged(start time.Time) {
+	took := time.Since(start)
+	c.s.watch.Answered(c.to.route(), c.r.Method, c.rec.status, took)
 	c.s.log.LogAttrs(c.r.Context(), slog.LevelInfo, "request",
 		slog.String("request_id", c.id),
 		slog.String("method", c.r.Method),
 		slog.String("path", c.r.URL.Path),
 		slog.Int("status", c.rec.status),
 		slog.Int64("bytes", c.rec.bytes),
-		slog.Duration("duration", time.Since(start)),
+		slog.Duration("duration", took),
 		slog.String("caller", c.caller.Name),
 		slog.String("remote", c.r.RemoteAddr))
 }

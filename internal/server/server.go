@@ -83,6 +83,10 @@ type Config struct {
 	// Heartbeat is how often a stream of events shows that it is alive; 0 means 15
 	// seconds.
 	Heartbeat time.Duration
+	// Observer, if set, is told of requests.
+	Observer Observer
+	// Metrics answers /metrics, where there is nothing without it.
+	Metrics http.Handler
 	// Schemas are the files of /schema/; nil means none.
 	Schemas fs.FS
 }
@@ -92,6 +96,7 @@ type Server struct {
 	engine  Engine
 	log     *slog.Logger
 	now     func() time.Time
+	watch   Observer
 	version string
 	routes  http.Handler
 	fixed   []string // paths that are the server's own
@@ -123,6 +128,9 @@ type commonFields struct {
 func New(c Config) *Server {
 	s := &Server{engine: c.Engine, log: c.Logger, now: c.Now, version: c.Version, bodies: newBodies(), heartbeat: cmp.Or(c.Heartbeat, heartbeat),
 		browser: http.NewCrossOriginProtection()}
+	if s.watch = c.Observer; s.watch == nil {
+		s.watch = unobserved{}
+	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.Default()
@@ -138,7 +146,7 @@ func New(c Config) *Server {
 		accept:    []string{readable("")},
 		acceptOld: []string{readable("application/occi+json")},
 	}
-	s.routes = s.router(c.Schemas)
+	s.routes = s.router(c)
 	return s
 }
 
@@ -155,7 +163,7 @@ func readable(without string) string {
 
 // router names the paths that are fixed; what all others mean depends on the
 // registry in force.
-func (s *Server) router(schemas fs.FS) http.Handler {
+func (s *Server) router(config Config) http.Handler {
 	r := chi.NewRouter()
 	r.NotFound(s.handle(inRegistry))
 	r.MethodNotAllowed(s.handle(inRegistry))
@@ -169,15 +177,18 @@ func (s *Server) router(schemas fs.FS) http.Handler {
 		"/readyz":                     readyVerbs,
 	} {
 		s.fixed = append(s.fixed, path)
-		h := s.handle(fixed(v))
+		h := s.handle(fixed(path, v))
 		r.Handle(path, h)
 		r.Handle(path+"/", h)
 		r.Handle(path+`{suffix:\.[a-z]+}`, h)
 		r.Handle(path+`/{suffix:\.[a-z]+}`, h)
 	}
-	s.fixed = append(s.fixed, strings.TrimSuffix(schemaPath, "/"))
-	for name, text := range files(schemas) {
-		r.Handle(schemaPath+name, s.handle(fixed(fileVerbs(name, text))))
+	s.fixed = append(s.fixed, strings.TrimSuffix(schemaPath, "/"), metricsPath)
+	for name, text := range files(config.Schemas) {
+		r.Handle(schemaPath+name, s.handle(fixed(schemaPath+name, fileVerbs(name, text))))
+	}
+	if config.Metrics != nil {
+		r.Handle(metricsPath, s.handle(fixed(metricsPath, passedTo(config.Metrics))))
 	}
 	return r
 }
@@ -196,9 +207,9 @@ func inRegistry(c *call) (target, error) {
 	return t, err
 }
 
-func fixed(v *verbs) finder {
+func fixed(route string, v *verbs) finder {
 	return func(c *call) (target, error) {
-		t := target{verbs: v, path: c.r.URL.Path}
+		t := target{verbs: v, path: c.r.URL.Path, fixed: route}
 		if suffix := chi.URLParam(c.r, "suffix"); suffix != "" {
 			if t.suffix = render.Suffixed(suffix); t.suffix == nil {
 				return t, nothingAt(c.r.URL.Path)

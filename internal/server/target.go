@@ -15,6 +15,8 @@ type target struct {
 	verbs *verbs
 	// path is canonical and without suffix: collections end in a slash.
 	path string
+	// fixed is the pattern of a path that is the server's own.
+	fixed string
 	// suffix is the format that the path's extension selects, nil for none.
 	suffix *render.Format
 	kind   *occi.Kind    // of an entity or of a collection; nil for mixed ones

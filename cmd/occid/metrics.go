@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/metrics"
+	"github.com/occid/occid/internal/server"
+	"github.com/occid/occid/internal/web"
+	"github.com/occid/occid/store"
+)
+
+// monitoring is what the server tells of itself. The zero monitoring tells nothing.
+type monitoring struct {
+	metrics  *metrics.Metrics
+	listener net.Listener // of its own, nil without one
+	drivers  []driver
+}
+
+// driver is a host's, by the host's name.
+type driver struct {
+	name string
+	*libvirt.Driver
+}
+
+// withoutMetrics is the value of the option that switches them off.
+const withoutMetrics = "none"
+
+// openMetrics begins to count, and listens where the options say.
+func (s *service) openMetrics() error {
+	where := s.options.MetricsListen
+	if where == withoutMetrics {
+		return nil
+	}
+	s.monitoring.metrics = metrics.New(version)
+	if where == "" {
+		return nil
+	}
+	l, err := listenAt(where)
+	if err != nil {
+		return fmt.Errorf("--metrics-listen: %w", err)
+	}
+	s.monitoring.listener = l
+	s.closers = append(s.closers, func() error {
+		// Serving has closed it, unless it was never begun.
+		_ = l.Close()
+		return nil
+	})
+	return nil
+}
+
+// store gives the options of a store that is observed.
+func (m *monitoring) store() []store.Option {
+	if m.metrics == nil {
+		return nil
+	}
+	return []store.Option{store.WithCommits(m.metrics.Committed), store.WithTrace(m.metrics.Statement)}
+}
+
+// host gives the observer of a host's driver.
+func (m *monitoring) host(name string) libvirt.Observer {
+	if m.metrics == nil {
+		return nil
+	}
+	return m.metrics.Host(name)
+}
+
+// tasks gives the observer of tasks.
+func (m *monitoring) tasks() engine.Observer {
+	if m.metrics == nil {
+		return nil
+	}
+	return m.metrics
+}
+
+// show has a server show the metrics, or prepares to show them elsewhere.
+func (m *monitoring) show(c *server.Config, st *store.Store, eng *engine.Engine) {
+	if m.metrics == nil {
+		return
+	}
+	m.metrics.Show(metrics.Sources{
+		Hosts: m.hosts, Pools: poolsOf(eng), Queues: st.Queues, Promised: st.Promised, Entities: entitiesOf(st, eng),
+		Connections: func() metrics.Connections { return metrics.Connections(st.Connections()) },
+	})
+	c.Observer = m.metrics
+	if m.listener == nil {
+		c.Metrics = m.metrics.Handler()
+	}
+}
+
+func (m *monitoring) hosts() []metrics.HostState {
+	list := make([]metrics.HostState, len(m.drivers))
+	for i, d := range m.drivers {
+		u := d.Usage()
+		list[i] = metrics.HostState{Name: d.name, Connected: u.Connected, Calls: u.Calls, Hung: u.Hung}
+	}
+	return list
+}
+
+func poolsOf(eng *engine.Engine) func() []metrics.PoolState {
+	return func() []metrics.PoolState {
+		var list []metrics.PoolState
+		for _, p := range eng.Pools() {
+			list = append(list, metrics.PoolState{Key: p.Key(), Host: p.Host, Pool: p.Pool,
+				CapacityBytes: p.CapacityBytes, AllocatedBytes: p.AllocatedBytes, LimitBytes: p.LimitBytes})
+		}
+		return list
+	}
+}
+
+// entitiesOf names kinds by where their collections are, as in "compute".
+func entitiesOf(st *store.Store, eng *engine.Engine) func(context.Context) (map[string]int, error) {
+	return func(ctx context.Context) (map[string]int, error) {
+		members, err := st.Members(ctx)
+		if err != nil {
+			return nil, err
+		}
+		named := map[string]int{}
+		for _, k := range eng.Model().Kinds {
+			if n, kept := members[k.ID()]; kept && !k.Abstract {
+				named[strings.Trim(k.Location, "/")] = n
+			}
+		}
+		return named, nil
+	}
+}
+
+// serve shows the metrics at the listener of their own until ctx ends.
+func (m *monitoring) serve(ctx context.Context, s *service) error {
+	if m.listener == nil {
+		return nil
+	}
+	routes := http.NewServeMux()
+	routes.Handle("GET /metrics", m.metrics.Handler())
+	times := web.Times{Header: 10 * time.Second, Read: 10 * time.Second, Write: time.Minute, Idle: 2 * time.Minute, Stop: time.Second}
+	return web.Serve(ctx, m.listener, routes, times, s.log, func() {})
+}

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/occid/occid/occi"
+)
+
+// Observer is told of the tasks that this server works on. It is called from several
+// goroutines, must not block, and must not change what it is given.
+type Observer interface {
+	// TaskBegun is told of a task that is worked on for the first time.
+	TaskBegun(t *occi.Task)
+	// TaskPostponed is told of one that is to be tried again.
+	TaskPostponed(t *occi.Task)
+	// TaskOver is told of one that is over, as it is then.
+	TaskOver(t *occi.Task)
+}
+
+// unobserved observes nothing.
+type unobserved struct{}
+
+func (unobserved) TaskBegun(*occi.Task)     {}
+func (unobserved) TaskPostponed(*occi.Task) {}
+func (unobserved) TaskOver(*occi.Task)      {}
+
+// PoolUse is what is known of a storage pool of a host.
+type PoolUse struct {
+	Host, Pool string
+	// CapacityBytes is its size, AllocatedBytes what is in use of it, as its host told
+	// last.
+	CapacityBytes, AllocatedBytes int64
+	// LimitBytes is what volumes may take of it together; 0 for no limit.
+	LimitBytes int64
+}
+
+// Key names the pool among those of all hosts, as the store does.
+func (u PoolUse) Key() string { return poolKey(u.Host, u.Pool) }
+
+// Pools tells of the pools that hosts have told of, without asking them.
+func (e *Engine) Pools() []PoolUse {
+	var out []PoolUse
+	for _, h := range e.hosts {
+		for _, p := range h.poolsTold() {
+			out = append(out, PoolUse{Host: h.name, Pool: p, LimitBytes: h.limit(p)})
+			u := &out[len(out)-1]
+			h.mu.Lock()
+			u.CapacityBytes, u.AllocatedBytes = h.told[p].CapacityBytes, h.told[p].AllocatedBytes
+			h.mu.Unlock()
+		}
+	}
+	slices.SortFunc(out, func(a, b PoolUse) int { return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Pool, b.Pool)) })
+	return out
+}
+
+// poolsTold names the pools that the host has told of.
+func (h *host) poolsTold() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var names []string
+	for name := range h.told {
+		names = append(names, name)
+	}
+	return names
+}
