@@ -47,6 +47,8 @@ type Task struct {
 	Finished   time.Time // zero until then
 	NotBefore  time.Time // do not start earlier; zero for at once
 	Cancel     bool      // somebody asked to cancel it while it ran
+	// Trace is what leads to the trace of the request that left the task; "" for none.
+	Trace string
 }
 
 // Queue counts the tasks of a host that are in a state.

@@ -25,12 +25,13 @@ type taskDocument struct {
 	Who        string      `json:"who,omitempty"`
 	Created    int64       `json:"created"`
 	Cancel     bool        `json:"cancel,omitempty"`
+	Trace      string      `json:"trace,omitempty"`
 }
 
 func encodeTask(t *occi.Task) ([]byte, error) {
 	return json.Marshal(taskDocument{
 		ID: t.ID, Entity: t.Entity, Kind: t.Kind, Lane: t.Lane, After: t.After, Host: t.Host, Verb: t.Verb,
-		Attributes: toAttributes(t.Attributes), Error: t.Error, Who: t.Who, Created: micros(t.Created), Cancel: t.Cancel,
+		Attributes: toAttributes(t.Attributes), Error: t.Error, Who: t.Who, Created: micros(t.Created), Cancel: t.Cancel, Trace: t.Trace,
 	})
 }
 
@@ -42,7 +43,7 @@ func decodeTask(data []byte) (*occi.Task, error) {
 	}
 	return &occi.Task{
 		ID: d.ID, Entity: d.Entity, Kind: d.Kind, Lane: d.Lane, After: d.After, Host: d.Host, Verb: d.Verb,
-		Attributes: fromAttributes(d.Attributes), Error: d.Error, Who: d.Who, Created: fromMicros(d.Created), Cancel: d.Cancel,
+		Attributes: fromAttributes(d.Attributes), Error: d.Error, Who: d.Who, Created: fromMicros(d.Created), Cancel: d.Cancel, Trace: d.Trace,
 	}, nil
 }
 

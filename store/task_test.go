@@ -54,7 +54,7 @@ func TestTaskSurvives(t *testing.T) {
 		want := task(uuid.New())
 		want.After = []uuid.UUID{uuid.New(), uuid.New()}
 		want.Attributes.Set("method", occi.Str("acpi\noff"))
-		want.Progress, want.Attempts, want.Error, want.Cancel = 50, 3, "no\x1bhost", true
+		want.Progress, want.Attempts, want.Error, want.Cancel, want.Trace = 50, 3, "no\x1bhost", true, "00-a-b-01"
 		want.Started, want.NotBefore, want.State = start.Add(time.Second), start.Add(time.Hour), occi.TaskRunning
 		putTasks(t, s, start, want)
 		got, err := s.Task(t.Context(), want.ID)

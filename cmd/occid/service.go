@@ -77,7 +77,7 @@ func (s *service) open(ctx context.Context) error {
 	if err := s.registry.load(); err != nil {
 		return err
 	}
-	if err := s.openMetrics(); err != nil {
+	if err := s.openMonitoring(ctx); err != nil {
 		return err
 	}
 	st, err := store.Open(ctx, o.DB, append(s.monitoring.store(), store.WithModel(s.registry.model))...)
@@ -105,7 +105,7 @@ func (s *service) open(ctx context.Context) error {
 	eng := engine.New(engine.Config{Store: kept, Model: s.registry.model, Hosts: hosts, Worker: worker,
 		Images: images, KeepUploads: o.KeepUploads, Seed: drive, Bridges: bridges,
 		KeepStopped: o.KeepStopped, KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys, KeepEvents: o.KeepEvents,
-		Observe: o.Observe, ObserveAll: o.Statistics == "all", Observer: s.monitoring.tasks(), Logger: s.log})
+		Observe: o.Observe, ObserveAll: o.Statistics == "all", Observer: s.monitoring.tasks(), Tracer: s.monitoring.traces(), Logger: s.log})
 	if err := eng.Start(ctx); err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"internal/dialect/...": {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
 	"internal/failpoint":   {},
 	"internal/metrics":     {"occi"},
+	"internal/trace":       {"occi"},
 	"internal/iso":         {},
 	"internal/lab":         {},
 	"internal/lab/...":     {"internal/lab"},
@@ -44,6 +45,7 @@ var allowed = map[string][]string{
 // nothing else depends on it.
 var only = map[string]string{
 	"github.com/prometheus/": "internal/metrics",
+	"go.opentelemetry.io/":   "internal/trace",
 }
 
 // outside names the packages outside the standard library that a package may

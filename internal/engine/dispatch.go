@@ -183,13 +183,15 @@ func (h *host) run(ctx context.Context, a attempt) {
 	renewed := h.renew(bounded, a)
 	h.begin(t.Entity)
 	defer h.end(t.Entity)
-	leave, err := h.lanes.take(bounded, t.Lane)
+	traced, end := h.e.cfg.Tracer.Task(bounded, t)
+	leave, err := h.lanes.take(traced, t.Lane)
 	var x *occi.Entity
 	if err == nil {
 		// Whoever has the lane next is to find the row as this task leaves it.
 		defer leave()
-		x, err = h.perform(bounded, a)
+		x, err = h.perform(traced, a)
 	}
+	end(err)
 	cancel()
 	<-renewed
 	switch cause := context.Cause(a.work); {

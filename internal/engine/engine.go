@@ -110,7 +110,9 @@ type Config struct {
 	ObserveAll bool
 	// Observer, if set, is told of tasks.
 	Observer Observer
-	Logger   *slog.Logger
+	// Tracer, if set, follows requests through their tasks.
+	Tracer Tracer
+	Logger *slog.Logger
 }
 
 // Engine carries out the use cases. It is safe for concurrent use. Start begins
@@ -145,6 +147,9 @@ func New(c Config) *Engine {
 	}
 	if c.Observer == nil {
 		c.Observer = unobserved{}
+	}
+	if c.Tracer == nil {
+		c.Tracer = untraced{}
 	}
 	if c.Worker == "" {
 		c.Worker = "occid"

@@ -90,6 +90,7 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 				return nil, err
 			}
 		}
+		follow(&p.change, t.Trace)
 		x, left = nil, p.puts[t.Entity]
 		if left != nil && p.resizes(left, t) {
 			p.settleRooms(left)

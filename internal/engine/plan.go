@@ -120,6 +120,7 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 	if err := p.takeRooms(ctx); err != nil {
 		return nil, err
 	}
+	follow(&p.change, p.e.cfg.Tracer.Carry(ctx))
 	p.e.traffic.enter()
 	err := p.e.store.Commit(ctx, &p.change)
 	p.e.traffic.leave()

@@ -75,6 +75,7 @@ func (s *Server) handle(find finder) http.HandlerFunc {
 		c := &call{s: s, r: r, rec: recorder{ResponseWriter: w}, id: s.requestID(r), reg: s.registry()}
 		c.commonFields()
 		s.watch.Begun()
+		defer c.traced()()
 		defer c.logged(start)
 		defer c.recovered()
 		if err := c.judged(find); err != nil {

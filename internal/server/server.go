@@ -85,6 +85,8 @@ type Config struct {
 	Heartbeat time.Duration
 	// Observer, if set, is told of requests.
 	Observer Observer
+	// Tracer, if set, follows requests.
+	Tracer Tracer
 	// Metrics answers /metrics, where there is nothing without it.
 	Metrics http.Handler
 	// Schemas are the files of /schema/; nil means none.
@@ -97,6 +99,7 @@ type Server struct {
 	log     *slog.Logger
 	now     func() time.Time
 	watch   Observer
+	tracer  Tracer // nil for none
 	version string
 	routes  http.Handler
 	fixed   []string // paths that are the server's own
@@ -126,7 +129,7 @@ type commonFields struct {
 
 // New makes a Server.
 func New(c Config) *Server {
-	s := &Server{engine: c.Engine, log: c.Logger, now: c.Now, version: c.Version, bodies: newBodies(), heartbeat: cmp.Or(c.Heartbeat, heartbeat),
+	s := &Server{engine: c.Engine, log: c.Logger, tracer: c.Tracer, now: c.Now, version: c.Version, bodies: newBodies(), heartbeat: cmp.Or(c.Heartbeat, heartbeat),
 		browser: http.NewCrossOriginProtection()}
 	if s.watch = c.Observer; s.watch == nil {
 		s.watch = unobserved{}

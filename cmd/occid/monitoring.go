@@ -12,6 +12,7 @@ import (
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/metrics"
 	"github.com/occid/occid/internal/server"
+	"github.com/occid/occid/internal/trace"
 	"github.com/occid/occid/internal/web"
 	"github.com/occid/occid/store"
 )
@@ -21,6 +22,7 @@ type monitoring struct {
 	metrics  *metrics.Metrics
 	listener net.Listener // of its own, nil without one
 	drivers  []driver
+	tracer   *trace.Tracer
 }
 
 // driver is a host's, by the host's name.
@@ -32,8 +34,16 @@ type driver struct {
 // withoutMetrics is the value of the option that switches them off.
 const withoutMetrics = "none"
 
-// openMetrics begins to count, and listens where the options say.
-func (s *service) openMetrics() error {
+// openMonitoring begins to count and to trace, and listens where the options say.
+func (s *service) openMonitoring(ctx context.Context) error {
+	tracer, err := trace.Open(ctx, version, s.log)
+	if err != nil {
+		return err
+	}
+	if tracer != nil {
+		s.monitoring.tracer = tracer
+		s.closers = append(s.closers, tracer.Close)
+	}
 	where := s.options.MetricsListen
 	if where == withoutMetrics {
 		return nil
@@ -65,10 +75,40 @@ func (m *monitoring) store() []store.Option {
 
 // host gives the observer of a host's driver.
 func (m *monitoring) host(name string) libvirt.Observer {
-	if m.metrics == nil {
+	switch {
+	case m.tracer == nil && m.metrics == nil:
+		return nil
+	case m.tracer == nil:
+		return m.metrics.Host(name)
+	case m.metrics == nil:
+		return m.tracer.Host(name)
+	}
+	return both{m.metrics.Host(name), m.tracer.Host(name)}
+}
+
+// both tells two observers.
+type both struct{ first, second libvirt.Observer }
+
+// Call implements libvirt.Observer.
+func (b both) Call(ctx context.Context, operation string) (context.Context, func(error)) {
+	ctx, end1 := b.first.Call(ctx, operation)
+	ctx, end2 := b.second.Call(ctx, operation)
+	return ctx, func(err error) { end2(err); end1(err) }
+}
+
+// Change implements libvirt.Observer.
+func (b both) Change(ctx context.Context, op string) (context.Context, func(error)) {
+	ctx, end1 := b.first.Change(ctx, op)
+	ctx, end2 := b.second.Change(ctx, op)
+	return ctx, func(err error) { end2(err); end1(err) }
+}
+
+// traces gives what follows tasks.
+func (m *monitoring) traces() engine.Tracer {
+	if m.tracer == nil {
 		return nil
 	}
-	return m.metrics.Host(name)
+	return m.tracer
 }
 
 // tasks gives the observer of tasks.
@@ -81,6 +121,9 @@ func (m *monitoring) tasks() engine.Observer {
 
 // show has a server show the metrics, or prepares to show them elsewhere.
 func (m *monitoring) show(c *server.Config, st *store.Store, eng *engine.Engine) {
+	if m.tracer != nil {
+		c.Tracer = m.tracer
+	}
 	if m.metrics == nil {
 		return
 	}
