@@ -118,7 +118,7 @@ type Driver interface {
 	// DeleteVolume removes it, whether others are backed by it or not.
 	DeleteVolume(ctx context.Context, id uuid.UUID) error
 	// Pools tells what there is of the pools that volumes can be in. One that the host
-	// cannot reach now is left out.
+	// cannot reach now, or has not made yet, is left out.
 	Pools(ctx context.Context) ([]PoolStatus, error)
 	// Volumes lists the volumes that a Driver made on this host.
 	Volumes(ctx context.Context) ([]VolumeStatus, error)

@@ -216,7 +216,8 @@ func typeOf(pool *libvirt.StoragePool) (string, error) {
 	return x.Type, nil
 }
 
-// Pools implements hypervisor.Driver. A pool that is missing is made.
+// Pools implements hypervisor.Driver. A pool that is missing is made, unless none but
+// the default is configured: that is made with its first volume.
 func (d *Driver) Pools(ctx context.Context) ([]hypervisor.PoolStatus, error) {
 	return call(ctx, d, "look at pools", nobody, func(ctx context.Context, s *session) ([]hypervisor.PoolStatus, error) {
 		var out []hypervisor.PoolStatus
@@ -224,6 +225,9 @@ func (d *Driver) Pools(ctx context.Context) ([]hypervisor.PoolStatus, error) {
 			st, err := s.poolStatus(ctx, p)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
+			}
+			if errors.Is(err, hypervisor.ErrNotFound) && len(s.cfg.Pools) == 0 {
+				continue
 			}
 			if err != nil {
 				s.cfg.Logger.Warn("a pool cannot be used", "uri", s.cfg.URI, "pool", p.Name, "error", err)
@@ -238,7 +242,10 @@ func (d *Driver) Pools(ctx context.Context) ([]hypervisor.PoolStatus, error) {
 
 func (s *session) poolStatus(ctx context.Context, p Pool) (hypervisor.PoolStatus, error) {
 	st := hypervisor.PoolStatus{Name: p.Name}
-	pool, err := s.ensurePool(ctx, p)
+	pool, err := s.pool(ctx, p.Name)
+	if errors.Is(err, hypervisor.ErrNotFound) && len(s.cfg.Pools) > 0 {
+		pool, err = s.ensurePool(ctx, p)
+	}
 	if err != nil {
 		return st, err
 	}
