@@ -134,8 +134,13 @@ type Driver interface {
 // Info describes a host.
 type Info struct {
 	Hostname, Hypervisor, Version, Arch string
-	CPUs                                int
-	MemoryBytes                         int64
+	// ManagerVersion is that of what the Driver speaks to on the host.
+	ManagerVersion string
+	// ID is the UUID that its firmware or its operator gives the host, the nil UUID if
+	// it tells none. Several hosts on one machine may have the same.
+	ID          uuid.UUID
+	CPUs        int
+	MemoryBytes int64
 	// Filters tells whether it can filter what interfaces send and get. On one that
 	// cannot, NIC.Filtered and NIC.Grouped have no effect.
 	Filters bool

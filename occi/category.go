@@ -13,6 +13,10 @@ const (
 	LinkKind     = CoreScheme + "link"
 )
 
+// HostKind is the kind of the hosts that the provider runs machines on. They are its
+// own: what is selected or counted of no kind in particular leaves them out.
+const HostKind = "http://schemas.occid.org/occi/infrastructure#host"
+
 // Core attribute names (GFD.229 section 5.5.1); they are part of every entity
 // rather than of its Attributes.
 const (

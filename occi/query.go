@@ -43,10 +43,10 @@ const (
 // All are identifiers.
 type Either struct{ Kinds, Mixins, NoMixins []string }
 
-// Query selects entities. The zero Query selects all. Everything given must
+// Query selects entities. The zero Query selects all but hosts. Everything given must
 // hold. Deleted entities are never selected.
 type Query struct {
-	Kinds  []string // identifiers; any of them
+	Kinds  []string // identifiers; any of them; none for any but HostKind, that too with IDs
 	Mixins []string // identifiers; each of them
 	// AnyMixins are identifiers too; any of them will do.
 	AnyMixins []string
@@ -57,6 +57,9 @@ type Query struct {
 	Text       []string // words, each of which title, summary or a text attribute holds, in any case
 	// LinkedTo selects resources with a link to or from this one.
 	LinkedTo uuid.UUID
+	// Placed selects in place of that the resources on the host that LinkedTo is, or is
+	// on itself.
+	Placed bool
 	// Since and Until bound when the last change was, at or after the one and before
 	// the other; zero times do not.
 	Since, Until time.Time

@@ -87,6 +87,10 @@ var standard = map[string][]string{
 		"occid.statistics.disk.allocated number ro", "occid.statistics.disk.read integer ro", "occid.statistics.disk.reads integer ro",
 		"occid.statistics.disk.written integer ro", "occid.statistics.disk.writes integer ro",
 		"occid.statistics.network.received integer ro", "occid.statistics.network.sent integer ro", "occid.statistics.at string ro"},
+	occi.HostKind: {"occid.host.state string ro", "occid.host.state.message string ro", "occid.host.hostname string ro",
+		"occid.host.uuid string ro", "occid.host.architecture string ro", "occid.host.hypervisor string ro",
+		"occid.host.hypervisor.version string ro", "occid.host.manager.version string ro", "occid.host.cores integer ro",
+		"occid.host.memory number ro"},
 	occid + "direct_boot": {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
 }
 
@@ -190,6 +194,7 @@ func TestKinds(t *testing.T) {
 		"storagelink /storagelink/ link disk >storage <link",
 		"task /task/ <resource",
 		"tasklink /tasklink/ link >task <link",
+		"host /host/ node <resource",
 	} {
 		k := m.KindNamed(strings.Fields(want)[0])
 		got := k.Term + " " + k.Location
@@ -237,6 +242,7 @@ func TestStates(t *testing.T) {
 			"offline-backup>offline online-backup>online offline-snapshot>offline online-snapshot>online online-template>online",
 		"networkinterface": "inactive->active active->inactive error->active error->inactive",
 		"storagelink":      "inactive->active active->inactive error->active error->inactive",
+		"host":             "down->up up->down up-drain>maintenance down-drain>maintenance maintenance-drain>maintenance maintenance-activate>up",
 	}
 	for _, k := range m.Kinds {
 		s := k.States

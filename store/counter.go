@@ -16,7 +16,7 @@ type counter struct {
 
 const selectCounters = `SELECT kind, serial, revision, members, updated FROM kinds`
 
-// Count gives what is counted of the kinds' collections; no kinds means all. It
+// Count gives what is counted of the kinds' collections; no kinds means all but hosts. It
 // takes one statement on PostgreSQL, and on SQLite none but while a change is
 // being written.
 func (s *Store) Count(ctx context.Context, kinds []string) (occi.Count, error) {
@@ -24,7 +24,7 @@ func (s *Store) Count(ctx context.Context, kinds []string) (occi.Count, error) {
 	return occi.Count{Revision: c.revision, Members: int(c.members), Updated: fromMicros(c.updated)}, err
 }
 
-// counter adds up those of kinds, of all for none.
+// counter adds up those of kinds, of all but hosts for none.
 func (s *Store) counter(ctx context.Context, kinds []string) (counter, error) {
 	if all := s.counters.Load(); all != nil {
 		return sum(*all, kinds), nil
@@ -41,8 +41,10 @@ func sum(all map[string]counter, kinds []string) counter {
 		total.updated = max(total.updated, c.updated)
 	}
 	if len(kinds) == 0 {
-		for _, c := range all {
-			add(c)
+		for kind, c := range all {
+			if kind != occi.HostKind {
+				add(c)
+			}
 		}
 		return total
 	}

@@ -22,13 +22,9 @@ import (
 // changed since. The error is Invalid for more than 40 conditions, mixins and
 // orders or an unknown comparison.
 func (s *Store) List(ctx context.Context, q *occi.Query) (*occi.Page, error) {
-	kinds := q.Kinds
-	if q.LinkedTo != uuid.Nil {
-		kinds = nil // the links are of other kinds
-	}
 	now := q.Count
 	if now == nil {
-		count, err := s.Count(ctx, kinds)
+		count, err := s.countFor(ctx, q)
 		if err != nil {
 			return nil, err
 		}
@@ -46,6 +42,24 @@ func (s *Store) List(ctx context.Context, q *occi.Query) (*occi.Page, error) {
 		s.pages.put(key, page, size+len(key), 0)
 	}
 	return page, err
+}
+
+// countFor counts all that what a query selects depends on.
+func (s *Store) countFor(ctx context.Context, q *occi.Query) (occi.Count, error) {
+	if q.LinkedTo == uuid.Nil {
+		return s.Count(ctx, q.Kinds)
+	}
+	// The links are of other kinds, and so is what may have been moved.
+	all, err := s.Count(ctx, nil)
+	if err != nil || !slices.Contains(q.Kinds, occi.HostKind) {
+		return all, err
+	}
+	hosts, err := s.Count(ctx, []string{occi.HostKind})
+	all.Revision += hosts.Revision
+	if hosts.Updated.After(all.Updated) {
+		all.Updated = hosts.Updated
+	}
+	return all, err
 }
 
 // readPage reads what a query selects, given the count of its kinds.

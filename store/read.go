@@ -117,10 +117,10 @@ func (s *Store) Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Ent
 // one, deleted or not, in order of creation, with all their links, deleted or not.
 func (s *Store) HostEntities(ctx context.Context, host string, after int64, n int) ([]*occi.Entity, error) {
 	var found hits
-	sql := `WITH page AS (SELECT seq, id FROM entities WHERE host = $1 AND seq > $2 AND source IS NULL ORDER BY seq LIMIT ` + bigint("$3") + `)
+	sql := `WITH page AS (SELECT seq, id FROM entities WHERE host = $1 AND seq > $2 AND source IS NULL AND kind <> $4 ORDER BY seq LIMIT ` + bigint("$3") + `)
 		SELECT page.seq, ` + rowEntity + `, ` + entityColumns("e") + ` FROM page JOIN entities e ON e.seq = page.seq
 		UNION ALL SELECT page.seq, ` + rowLink + `, ` + entityColumns("l") + ` FROM page JOIN entities l ON l.source = page.id`
-	err := s.run(ctx, query{statement{sql, []any{indexed(host), after, n}}, func(from row) error {
+	err := s.run(ctx, query{statement{sql, []any{indexed(host), after, n, occi.HostKind}}, func(from row) error {
 		var rank int64
 		var what int
 		var r entityRow
@@ -154,8 +154,8 @@ func (s *Store) HostMembers(ctx context.Context, host string, of occi.Either, af
 // not deleted.
 func (s *Store) HostRevisions(ctx context.Context, host string) (map[uuid.UUID]int64, error) {
 	found := map[uuid.UUID]int64{}
-	sql := `SELECT id, revision FROM entities WHERE host = $1 AND source IS NULL AND NOT deleted`
-	err := s.run(ctx, query{statement{sql, []any{indexed(host)}}, func(from row) error {
+	sql := `SELECT id, revision FROM entities WHERE host = $1 AND source IS NULL AND NOT deleted AND kind <> $2`
+	err := s.run(ctx, query{statement{sql, []any{indexed(host), occi.HostKind}}, func(from row) error {
 		var id uuid.UUID
 		var revision int64
 		err := from.Scan(&id, &revision)

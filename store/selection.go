@@ -107,8 +107,13 @@ func (x *selection) filtered() error {
 	for _, word := range q.Text {
 		x.where = append(x.where, x.d.holds("e.words", x.arg([]byte(strings.ToLower(kept(word))))))
 	}
-	if q.LinkedTo != uuid.Nil {
-		id := x.arg(q.LinkedTo)
+	switch id := q.LinkedTo; {
+	case id == uuid.Nil:
+	case q.Placed:
+		x.where = append(x.where, `e.host = (SELECT o.host FROM entities o WHERE o.id = `+x.arg(id)+` AND length(o.host) > 0)
+			AND e.source IS NULL AND e.id <> `+x.arg(id))
+	default:
+		id := x.arg(id)
 		x.where = append(x.where, `e.id IN (SELECT l.target FROM entities l WHERE l.source = `+id+` AND NOT l.deleted
 			UNION SELECT l.source FROM entities l WHERE l.target = `+id+` AND NOT l.deleted)`)
 	}
@@ -137,6 +142,9 @@ func (x *selection) kinds() {
 	x.where = append(x.where, "NOT e.deleted")
 	switch len(x.q.Kinds) {
 	case 0:
+		if len(x.q.IDs) == 0 {
+			x.where = append(x.where, "e.kind <> "+x.arg(occi.HostKind))
+		}
 	case 1:
 		x.where = append(x.where, "e.kind = "+x.arg(x.q.Kinds[0]))
 	default:

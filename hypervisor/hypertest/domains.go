@@ -15,7 +15,7 @@ import (
 func (s *suite) info() {
 	i, err := s.drv.Info(s.ctx())
 	s.ok("info", err)
-	if i.Hostname == "" || i.Hypervisor == "" || i.Version == "" || i.Arch == "" || i.CPUs < 1 || i.MemoryBytes < 1<<20 {
+	if i.Hostname == "" || i.Hypervisor == "" || i.Version == "" || i.ManagerVersion == "" || i.Arch == "" || i.CPUs < 1 || i.MemoryBytes < 1<<20 {
 		s.Errorf("the host is not described: %+v", i)
 	}
 }

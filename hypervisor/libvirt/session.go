@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/google/uuid"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 
@@ -30,6 +31,7 @@ type session struct {
 	// own way.
 	simulated bool
 	arch      string              // the host's own
+	hostID    uuid.UUID           // nil if it tells none
 	cpus      uint                // of the host
 	types     map[string][]string // domain types by the guest's architecture
 	filters   bool                // it has network filters
@@ -92,6 +94,8 @@ func (s *session) learn() error {
 	if caps.Host.CPU != nil {
 		s.arch = caps.Host.CPU.Arch
 	}
+	// A host without one has none to tell.
+	s.hostID, _ = uuid.Parse(caps.Host.UUID)
 	node, err := s.conn.GetNodeInfo()
 	if err != nil {
 		return err
@@ -190,8 +194,12 @@ func (s *session) info() (hypervisor.Info, error) {
 	if err != nil {
 		return hypervisor.Info{}, err
 	}
+	manager, err := s.conn.GetLibVersion()
+	if err != nil {
+		return hypervisor.Info{}, err
+	}
 	return hypervisor.Info{
-		Hostname: name, Hypervisor: s.kind, Version: dotted(version), Arch: s.arch,
+		Hostname: name, Hypervisor: s.kind, Version: dotted(version), ManagerVersion: dotted(manager), Arch: s.arch, ID: s.hostID,
 		CPUs: int(node.Cpus), MemoryBytes: int64(node.Memory) * kib, Filters: s.filters,
 	}, nil
 }

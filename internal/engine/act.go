@@ -128,6 +128,9 @@ func (a *acts) refused(ctx context.Context) error {
 }
 
 func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
+	if err := a.c.mayOperate(a.m, x); err != nil {
+		return err
+	}
 	k := a.m.Kind(x.Kind)
 	if k == nil {
 		return occi.E(occi.Conflict, "the registry has no kind %s any more", x.Kind)
@@ -178,6 +181,9 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 		return a.copied(x, action, params, through)
 	}
 	w := a.put(x)
+	if op.ahead {
+		a.setState(k, w, k.States.Targets(action.Term)[0])
+	}
 	a.task(w, x.Host, action.Term, params, nil)
 	a.say(w, through)
 	return nil

@@ -98,6 +98,9 @@ func (b *creation) draft(kind string, d *occi.Draft, id uuid.UUID) error {
 	if d.Kind == occi.TaskKind || d.Kind == occi.TaskLinkKind {
 		return occi.E(occi.Forbidden, "tasks come of requests; they cannot be created")
 	}
+	if k := b.m.Kind(d.Kind); k != nil && parts[k.Host] != nil && parts[k.Host].own {
+		return occi.E(occi.Forbidden, "a %s comes of the server's configuration; it cannot be created", k.Term)
+	}
 	if err := b.imported(d); err != nil {
 		return err
 	}

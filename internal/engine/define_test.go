@@ -118,6 +118,7 @@ func TestTheProvidersCategoriesHideThoseOfUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Stop() // which asks for the model
 	c.model = next
 	if got := c.Model(); got.At("/a/") != any(x) || got.Mixin(tags+"a") != nil || got.Mixin(tags+"b") == nil {
 		t.Error("the provider's mixin is not the one in force")

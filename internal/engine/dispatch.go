@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -38,6 +39,7 @@ const (
 type host struct {
 	e      *Engine
 	name   string
+	title  string // what people call it
 	drv    hypervisor.Driver
 	wake   chan struct{} // of capacity 1: something may be claimed
 	slots  chan struct{} // one token per task under way
@@ -47,6 +49,7 @@ type host struct {
 	lanes  lanes // where something is done now
 	events chan hypervisor.Event
 	resync chan struct{} // of capacity 1: compare with the rows
+	relook chan struct{} // of capacity 1: look whether it is connected
 
 	mu sync.Mutex
 	// busy are what tasks are about that run here, whose events are in last until
@@ -58,14 +61,14 @@ type host struct {
 }
 
 func newHost(e *Engine, h Host) *host {
-	return &host{e: e, name: h.Name, drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
-		gate: make(chan struct{}, 1), events: make(chan hypervisor.Event, 1024), resync: make(chan struct{}, 1),
+	return &host{e: e, name: h.Name, title: cmp.Or(h.Title, h.Name), drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
+		gate: make(chan struct{}, 1), events: make(chan hypervisor.Event, 1024), resync: make(chan struct{}, 1), relook: make(chan struct{}, 1),
 		busy: map[uuid.UUID]bool{}, last: map[uuid.UUID]hypervisor.Event{},
 		pools: h.Pools, told: map[string]hypervisor.PoolStatus{}}
 }
 
 func (h *host) start(ctx context.Context) {
-	for _, f := range []func(context.Context){h.dispatch, h.watch, h.follow, h.observe, h.gauge} {
+	for _, f := range []func(context.Context){h.dispatch, h.watch, h.follow, h.observe, h.gauge, h.describe} {
 		h.e.work.Add(1)
 		go func() {
 			defer h.e.work.Done()
@@ -393,8 +396,8 @@ func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
 		return nil, err
 	}
 	j := &job{drv: h.drv, m: h.e.Model(), x: x, src: src, params: t.Attributes, verb: t.Verb, task: t, cfg: &h.e.cfg, entities: h.e.entities,
-		pool: h.volumePool, pooled: len(h.pools) > 0}
-	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil {
+		pool: h.volumePool, pooled: len(h.pools) > 0, machines: h.machines}
+	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil && !part(j.m, x).own {
 		return nil, occi.E(occi.Internal, "nothing on a host stands for a %s", x.Kind)
 	}
 	if x.Source.ID == uuid.Nil {

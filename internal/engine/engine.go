@@ -66,7 +66,9 @@ type Images interface {
 
 // Host is a hypervisor under a name that entities remember.
 type Host struct {
-	Name   string
+	Name string
+	// Title is what people call it; empty means Name.
+	Title  string
 	Driver hypervisor.Driver
 	// Pools are those that clients choose among, one of which is the default; without
 	// any, volumes are in the driver's default pool, and not accounted.
@@ -92,6 +94,8 @@ type Config struct {
 	// StopTimeout is how long a guest may take to follow an ACPI request; 0
 	// means 30 seconds.
 	StopTimeout time.Duration
+	// Describe is how often hosts are asked what they are; 0 means every 5 seconds.
+	Describe time.Duration
 	// Bridges are the bridges that every host offers to networks.
 	Bridges hypervisor.Bridges
 	// KeepStopped leaves computes with an OS template stopped after creation.
@@ -142,6 +146,9 @@ func New(c Config) *Engine {
 	if c.StopTimeout <= 0 {
 		c.StopTimeout = 30 * time.Second
 	}
+	if c.Describe <= 0 {
+		c.Describe = 5 * time.Second
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -173,6 +180,9 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	if err := e.adopt(ctx); err != nil {
+		return err
+	}
+	if err := e.enrol(ctx); err != nil {
 		return err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -38,6 +38,9 @@ type fakeHost struct {
 	reasons map[uuid.UUID]string
 	// pools is what Pools tells.
 	pools []hypervisor.PoolStatus
+	// info is what it tells of itself, unless silence is why it does not.
+	info    hypervisor.Info
+	silence error
 	// rigid guests keep the size they were started with.
 	rigid bool
 }
@@ -68,7 +71,8 @@ func (d *fakeDomain) setNIC(x hypervisor.NIC) {
 func newFakeHost() *fakeHost {
 	return &fakeHost{domains: map[uuid.UUID]*fakeDomain{}, networks: map[uuid.UUID]*hypervisor.NetworkStatus{},
 		told: map[uuid.UUID]hypervisor.Network{}, volumes: map[uuid.UUID]*hypervisor.VolumeStatus{}, contents: map[uuid.UUID]string{}, backings: map[uuid.UUID]uuid.UUID{},
-		used: map[uuid.UUID]hypervisor.Statistics{}, reasons: map[uuid.UUID]string{}, events: make(chan hypervisor.Event, 64)}
+		used: map[uuid.UUID]hypervisor.Statistics{}, reasons: map[uuid.UUID]string{},
+		info: hypervisor.Info{Hostname: "fake", CPUs: 64, MemoryBytes: 256 << 30}, events: make(chan hypervisor.Event, 64)}
 }
 
 // intercept sets before.
@@ -163,8 +167,17 @@ func (f *fakeHost) harden() {
 	f.rigid = true
 }
 
+// tell sets what the host tells of itself.
+func (f *fakeHost) tell(info hypervisor.Info, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.info, f.silence = info, err
+}
+
 func (f *fakeHost) Info(context.Context) (hypervisor.Info, error) {
-	return hypervisor.Info{Hostname: "fake"}, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.info, f.silence
 }
 
 func (f *fakeHost) DefineDomain(ctx context.Context, d hypervisor.Domain) error {

@@ -27,6 +27,8 @@ type job struct {
 	// entities reads entities that exist, in one query.
 	entities func(context.Context, []uuid.UUID) (map[uuid.UUID]*occi.Entity, error)
 	defined  bool // the machine was defined in this task
+	// machines lists those on the host.
+	machines func(context.Context) ([]*occi.Entity, error)
 	// progress notes how far the task is, in percent.
 	progress func(percent int)
 	// pool names the pool that a volume of the machine is in or is to be in, empty
@@ -43,6 +45,7 @@ type partOps struct {
 	machine bool // has devices
 	device  bool // is one
 	holds   bool // what it leads to is not deleted before it
+	own     bool // stands for the host itself: only the server makes it
 	define  func(context.Context, *job) error
 	update  func(context.Context, *job) error
 	remove  func(context.Context, *job) error
@@ -60,6 +63,7 @@ var parts = map[string]*partOps{
 	"volume":  {define: defineVolume, update: defineVolume, remove: removeVolume, check: checkVolume},
 	"nic":     {device: true, define: attachNIC, update: updateNIC, remove: detachNIC, check: checkGroups},
 	"disk":    {device: true, holds: true, define: attachDisk, update: reattachDisk, remove: detachDisk},
+	"node":    {own: true},
 }
 
 // part gives what a host does for an entity; never nil.
@@ -85,6 +89,8 @@ type operation struct {
 	// marks: the operation has nothing to do on a host; the entity becomes an image
 	// that templates share.
 	marks bool
+	// ahead: the state is at once the one that it leads to.
+	ahead bool
 	// restores: it mends the failed state, so failing itself means that state.
 	restores bool
 }
@@ -104,6 +110,9 @@ var operations = map[string]*operation{
 	"volume.copy":    {run: runCopy, copies: wholeVolume},
 
 	"volume.template": {marks: true},
+
+	"node.drain":    {run: drainNode, ahead: true},
+	"node.activate": {run: activateNode},
 }
 
 func defineDomain(ctx context.Context, j *job) error {

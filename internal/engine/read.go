@@ -9,14 +9,22 @@ import (
 )
 
 // Get gives an entity with its links, or NotFound.
-func (e *Engine) Get(ctx context.Context, _ Caller, id uuid.UUID) (*occi.Entity, error) {
-	return e.store.Entity(ctx, id)
+func (e *Engine) Get(ctx context.Context, c Caller, id uuid.UUID) (*occi.Entity, error) {
+	x, err := e.store.Entity(ctx, id)
+	if err == nil {
+		err = c.mayOperate(e.Model(), x)
+	}
+	return x, err
 }
 
 // Linked gives an entity with its links, and the resources of this server that
 // they lead to, or NotFound.
-func (e *Engine) Linked(ctx context.Context, _ Caller, id uuid.UUID) (*occi.Entity, []*occi.Entity, error) {
-	return e.store.Linked(ctx, id)
+func (e *Engine) Linked(ctx context.Context, c Caller, id uuid.UUID) (*occi.Entity, []*occi.Entity, error) {
+	x, targets, err := e.store.Linked(ctx, id)
+	if err == nil {
+		err = c.mayOperate(e.Model(), x)
+	}
+	return x, targets, err
 }
 
 // List gives the entities that a query selects.

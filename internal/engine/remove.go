@@ -73,6 +73,9 @@ func (r *removal) find(ctx context.Context, ids []uuid.UUID, o Options) error {
 		if r.doomed[id] {
 			continue
 		}
+		if err := r.dispensable(ctx, x); err != nil {
+			return err
+		}
 		if o.Match != nil {
 			if err := o.Match(x); err != nil {
 				return final{err}
@@ -188,7 +191,7 @@ func (r *removal) resource(x *occi.Entity) {
 	for _, l := range x.Links {
 		r.link(l)
 	}
-	if x.Host == "" {
+	if x.Host == "" || part(r.m, x).own {
 		r.change.Removes = append(r.change.Removes, occi.Removal{ID: x.ID, Revision: x.Revision})
 		return
 	}

@@ -55,6 +55,15 @@ const (
 	roleNICAddress6   = "nic.address6"
 	roleNICGateway6   = "nic.gateway6"
 
+	roleNodeName       = "node.hostname"
+	roleNodeID         = "node.uuid"
+	roleNodeArch       = "node.arch"
+	roleNodeHypervisor = "node.hypervisor"
+	roleNodeVersion    = "node.hypervisor.version"
+	roleNodeManager    = "node.manager.version"
+	roleNodeCores      = "node.cores"
+	roleNodeMemory     = "node.memory"
+
 	roleTarget   = "disk.target"
 	roleReadOnly = "disk.readonly"
 	roleSerial   = "disk.serial"

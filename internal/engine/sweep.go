@@ -32,6 +32,7 @@ func (h *host) watch(ctx context.Context) {
 // one by one, all is compared instead.
 func (h *host) notice(ev hypervisor.Event) {
 	if ev.Reconnected {
+		signal(h.relook)
 		signal(h.resync)
 		return
 	}

@@ -27,6 +27,9 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 		}
 	}
 	p := e.plan(c)
+	if err := c.mayOperate(p.m, old); err != nil {
+		return nil, err
+	}
 	if err := p.imported(d); err != nil {
 		return nil, err
 	}

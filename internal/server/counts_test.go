@@ -11,6 +11,7 @@ func TestReadsTakeFewStatementsAndNoHost(t *testing.T) {
 		network := c.create("/network/", `{"title":"n"}`)
 		compute := c.create("/compute/", `{"title":"a","cores":2,"links":[{"target":"`+network+`"}]}`)
 		task := c.paths(compute + "/tasks/")[0]
+		host := c.described()
 		// The engine's own look at the store and the host would count too. Without a
 		// driver every call of the host is a fault.
 		c.engine.Stop()
@@ -22,7 +23,7 @@ func TestReadsTakeFewStatementsAndNoHost(t *testing.T) {
 		}
 		for _, media := range []string{"text/plain", "application/occi+json", "application/atom+xml"} {
 			for path, most := range map[string]int{
-				compute: 1, network: 1, task: 1,
+				compute: 1, network: 1, task: 1, host: 1, "/host/": 2, host + "/compute/": 2, compute + "/host/": 3,
 				"/": 2, "/compute/": 2, "/compute/?cores=2&sort=-memory&page=1&number=2": 2, "/compute/?q=a": 2, "/?state=active": 2,
 				"/resource/": 2, "/link/": 2, "/mixin/": 2, "/mixin/ssh_key/": 2, network + "/compute/": 2, compute + "/network/?title=n": 2,
 				compute + "/tasks/": 2, "/task/": 2, "/tasklink/": 2, "/-/": 1, "/-/states": 0, "/healthz": 0, "/readyz": 1,
@@ -63,6 +64,7 @@ func TestCollectionsTakeAsManyStatementsWhateverTheirSize(t *testing.T) {
 func TestACreateTakesFewTransactions(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, c *cloud) {
+		c.described()
 		c.statements.take()
 		c.do("POST", "/compute/", `{"title":"a"}`, "Content-Type: application/json", "Prefer: wait=60", "Idempotency-Key: k").want(t, 201)
 		var open bool

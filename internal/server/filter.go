@@ -45,6 +45,7 @@ func (c *call) selects() (*selection, error) {
 	}
 	s.query.AnyMixins, s.query.Categories = c.to.under, c.to.search
 	s.query.LinkedTo = c.linkedTo()
+	s.query.Placed = s.query.LinkedTo != uuid.Nil && (c.to.of.ID() == occi.HostKind || c.to.kind.ID() == occi.HostKind)
 	f := filters{m: c.reg.model, s: s}
 	if err := f.categories(c.params); err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func (c *call) memberKinds() []string {
 	}
 	var ids []string
 	for _, o := range c.reg.model.Kinds {
-		if !o.Abstract && c.reg.model.IsA(o, k.ID()) {
+		if !o.Abstract && c.reg.model.IsA(o, k.ID()) && (o.ID() != occi.HostKind || o == k) {
 			ids = append(ids, o.ID())
 		}
 	}

@@ -136,7 +136,7 @@ func newCloudOf(t testing.TB, dsn string, m *occi.Model, more ...func(*engine.Co
 		t.Fatal(err)
 	}
 	config := engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
-		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Images: images, Logger: quiet}
+		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Images: images, Describe: time.Hour, Logger: quiet}
 	for _, adjust := range more {
 		adjust(&config)
 	}

@@ -1,0 +1,252 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/occi"
+)
+
+const (
+	// describeTime bounds the question to a host what it is. One that is lost is known to
+	// be after that and Config.Describe.
+	describeTime = 4 * time.Second
+	// remainShown is how many machines are named that a host keeps.
+	remainShown = 20
+)
+
+// noConnection begins the message of a host that does not answer.
+const noConnection = "no connection: "
+
+// nodeSpace is what UUIDs of hosts are made in. All servers of a database find the same
+// for a name without asking the host, whose own may be another's too: hosts in
+// containers of one machine share its firmware.
+var nodeSpace = uuid.MustParse("6f1b1a6e-6f63-5c69-8468-6f7374730001")
+
+// nodeID is the UUID under which a host of a name is shown.
+func nodeID(name string) uuid.UUID { return uuid.NewSHA1(nodeSpace, []byte(name)) }
+
+// enrol makes what hosts are shown as, of those that are new. What is shown of one that
+// is configured no more is down for as long as no other server has it.
+func (e *Engine) enrol(ctx context.Context) error {
+	kinds := kindsFor(e.Model(), "node")
+	if len(kinds) == 0 {
+		return nil
+	}
+	_, err := retry(ctx, func() (*Outcome, error) {
+		page, err := e.store.List(ctx, &occi.Query{Kinds: kinds})
+		if err != nil {
+			return nil, err
+		}
+		p := e.plan(Caller{})
+		known := map[string]bool{}
+		for _, x := range page.Entities {
+			known[x.Host] = true
+			if s := p.m.Kind(x.Kind).States; e.host(x.Host) == nil && p.m.State(x) != s.Initial {
+				w := p.put(x)
+				w.Attributes.Set(s.Attribute, occi.Str(s.Initial))
+				p.say(w, "not in the configuration of the server that was started last")
+			}
+		}
+		for _, h := range e.hosts {
+			if !known[h.name] {
+				p.put(h.newNode(p.m, kinds[0]))
+			}
+		}
+		if len(p.change.Puts) == 0 {
+			return nil, nil
+		}
+		return nil, e.store.Commit(ctx, &p.change)
+	})
+	return err
+}
+
+// newNode gives what a host is shown as before it is known.
+func (h *host) newNode(m *occi.Model, kind string) *occi.Entity {
+	x := &occi.Entity{ID: nodeID(h.name), Kind: kind, Host: h.name, Title: h.title}
+	if s := m.Kind(kind).States; s != nil {
+		x.Attributes.Set(s.Attribute, occi.Str(s.Initial))
+		say(m, x, noConnection+"not tried yet")
+	}
+	return x
+}
+
+// describe keeps what a host is shown as true to what it tells of itself.
+func (h *host) describe(ctx context.Context) {
+	tick := time.NewTicker(h.e.cfg.Describe)
+	defer tick.Stop()
+	for {
+		if err := h.describeOnce(ctx); err != nil && ctx.Err() == nil {
+			h.e.log.Warn("what is shown of a host was not brought up to date", "host", h.name, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.relook:
+		case <-tick.C:
+		}
+	}
+}
+
+// describeOnce asks the host and writes what it tells, if that is news.
+func (h *host) describeOnce(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, describeTime)
+	info, fault := h.drv.Info(bounded)
+	cancel()
+	if ctx.Err() != nil {
+		return nil
+	}
+	_, err := retry(ctx, func() (*Outcome, error) {
+		x, err := h.e.anyway(ctx, nodeID(h.name))
+		if err == nil && x == nil {
+			// Another server, which does not have the host, let it be deleted.
+			err = h.e.enrol(ctx)
+		}
+		if err != nil || x == nil {
+			return nil, err
+		}
+		w := x.Clone()
+		h.heard(h.e.Model(), w, info, fault)
+		if same(x, w) {
+			return nil, nil
+		}
+		return nil, h.e.store.Commit(ctx, &occi.Change{At: h.e.now(), Puts: []*occi.Entity{w}})
+	})
+	return err
+}
+
+// heard puts down what a host has told, or why it did not. What an operator has taken
+// out of use stays so.
+func (h *host) heard(m *occi.Model, w *occi.Entity, info hypervisor.Info, fault error) {
+	w.Title = h.title
+	k := m.Kind(w.Kind)
+	if k == nil || k.States == nil {
+		return
+	}
+	state, reachable := m.State(w), reachableState(k.States)
+	aside := state != k.States.Initial && state != reachable
+	if fault != nil {
+		if !aside {
+			w.Attributes.Set(k.States.Attribute, occi.Str(k.States.Initial))
+		}
+		say(m, w, noConnection+firstLine(fault.Error()))
+		return
+	}
+	for _, row := range nodeRows {
+		setRole(m, w, row.role, row.value(&info))
+	}
+	if !aside {
+		w.Attributes.Set(k.States.Attribute, occi.Str(reachable))
+	}
+	if !aside || strings.HasPrefix(w.Attributes.Get(k.States.Message).Text, noConnection) {
+		say(m, w, "")
+	}
+}
+
+// reachableState is the state that hosts come to by themselves.
+func reachableState(s *occi.States) string {
+	for _, t := range s.Transitions {
+		if t.From == s.Initial && t.Action == "" {
+			return t.To
+		}
+	}
+	return s.Initial
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// nodeRows are what hosts tell of themselves.
+var nodeRows = []struct {
+	role  string
+	value func(*hypervisor.Info) occi.Value
+}{
+	{roleNodeName, func(i *hypervisor.Info) occi.Value { return textValue(i.Hostname) }},
+	{roleNodeID, func(i *hypervisor.Info) occi.Value {
+		if i.ID == uuid.Nil {
+			return occi.Value{}
+		}
+		return occi.Str(i.ID.String())
+	}},
+	{roleNodeArch, func(i *hypervisor.Info) occi.Value { return textValue(i.Arch) }},
+	{roleNodeHypervisor, func(i *hypervisor.Info) occi.Value { return textValue(i.Hypervisor) }},
+	{roleNodeVersion, func(i *hypervisor.Info) occi.Value { return textValue(i.Version) }},
+	{roleNodeManager, func(i *hypervisor.Info) occi.Value { return textValue(i.ManagerVersion) }},
+	{roleNodeCores, func(i *hypervisor.Info) occi.Value { return occi.Int(int64(i.CPUs)) }},
+	{roleNodeMemory, func(i *hypervisor.Info) occi.Value { return inGiB(i.MemoryBytes) }},
+}
+
+// textValue is a text as a value, the zero Value if there is none.
+func textValue(text string) occi.Value {
+	if text == "" {
+		return occi.Value{}
+	}
+	return occi.Str(text)
+}
+
+// machines lists the machines on the host, in order of creation.
+func (h *host) machines(ctx context.Context) ([]*occi.Entity, error) {
+	var out []*occi.Entity
+	of := occi.Either{Kinds: kindsFor(h.e.Model(), "domain")}
+	for after := int64(0); ; {
+		rows, err := h.e.store.HostMembers(ctx, h.name, of, after, sweepPage)
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, rows...); len(rows) < sweepPage {
+			return out, nil
+		}
+		after = rows[len(rows)-1].Seq
+	}
+}
+
+// drainNode tells which machines keep a host from being empty.
+func drainNode(ctx context.Context, j *job) error {
+	remain, err := j.machines(ctx)
+	if err != nil || len(remain) == 0 {
+		return err
+	}
+	var names []string
+	for _, x := range remain[:min(len(remain), remainShown)] {
+		names = append(names, fmt.Sprintf("%s (%s)", j.m.Path(x), j.m.State(x)))
+	}
+	if n := len(remain) - len(names); n > 0 {
+		names = append(names, fmt.Sprintf("and %d more", n))
+	}
+	return occi.E(occi.Conflict, "%d remain on the host, since machines cannot be moved to another one: %s", len(remain), strings.Join(names, ", "))
+}
+
+// activateNode makes sure that machines can be placed on a host.
+func activateNode(ctx context.Context, j *job) error {
+	_, err := j.drv.Info(ctx)
+	return err
+}
+
+// dispensable refuses to delete a host that this server has, or that machines and
+// others are on.
+func (r *removal) dispensable(ctx context.Context, x *occi.Entity) error {
+	if !part(r.m, x).own {
+		return nil
+	}
+	if err := r.c.mayOperate(r.m, x); err != nil {
+		return err
+	}
+	if r.e.host(x.Host) != nil {
+		return occi.E(occi.Forbidden, "%s is in the server's configuration; it can be deleted once it is not", r.m.Path(x))
+	}
+	placed, err := r.e.store.HostRevisions(ctx, x.Host)
+	if err != nil {
+		return err
+	}
+	if len(placed) > 0 {
+		return conflict("%s has %d resources that are placed on it", r.m.Path(x), len(placed))
+	}
+	return nil
+}
