@@ -141,6 +141,8 @@ type Info struct {
 	ID          uuid.UUID
 	CPUs        int
 	MemoryBytes int64
+	// Simulated is set on a host whose domains are none: they take nothing.
+	Simulated bool
 	// Filters tells whether it can filter what interfaces send and get. On one that
 	// cannot, NIC.Filtered and NIC.Grouped have no effect.
 	Filters bool

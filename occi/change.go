@@ -42,6 +42,9 @@ type Change struct {
 	// then has more than a Limit, unless the change takes no more of it than before, and
 	// a Conflict if an Entity is not there.
 	Rooms []Room
+	// Limits bound what is taken of hosts: it is a Conflict with an Overload for its cause if
+	// more is taken of one of them then, unless the change takes no more of it than before.
+	Limits []Limit
 	// Reads are entities that the change relies on as they were read; if one has
 	// changed since, or is gone, that is a Conflict.
 	Reads []Version

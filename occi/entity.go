@@ -28,6 +28,9 @@ type Entity struct {
 	Source, Target Ref
 	// Host names the host that represents it; empty before placement.
 	Host string
+	// Takes is what it takes of its host, for as long as it is there; of each thing
+	// once.
+	Takes []Take
 	// Tasks lists what is under way or waiting for it, oldest first.
 	Tasks []uuid.UUID
 	// Deleted entities are gone for clients, kept until the host has followed.
@@ -50,6 +53,7 @@ func (e *Entity) Clone() *Entity {
 	c := *e
 	c.Mixins = append([]string(nil), e.Mixins...)
 	c.Attributes = e.Attributes.Clone()
+	c.Takes = append([]Take(nil), e.Takes...)
 	c.Tasks = append([]uuid.UUID(nil), e.Tasks...)
 	return &c
 }

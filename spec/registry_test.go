@@ -90,7 +90,12 @@ var standard = map[string][]string{
 	occi.HostKind: {"occid.host.state string ro", "occid.host.state.message string ro", "occid.host.hostname string ro",
 		"occid.host.uuid string ro", "occid.host.architecture string ro", "occid.host.hypervisor string ro",
 		"occid.host.hypervisor.version string ro", "occid.host.manager.version string ro", "occid.host.cores integer ro",
-		"occid.host.memory number ro"},
+		"occid.host.memory number ro", "occid.host.cores.allocated integer ro", "occid.host.memory.allocated number ro",
+		"occid.host.computes integer ro", "occid.host.cores.overcommit number ro", "occid.host.memory.overcommit number ro",
+		"occid.host.labels string ro"},
+	"http://schemas.occid.org/occi/placement#host_labels":   {"occid.placement.labels string init"},
+	"http://schemas.occid.org/occi/placement#affinity":      {"occid.placement.affinity string init"},
+	"http://schemas.occid.org/occi/placement#anti_affinity": {"occid.placement.anti_affinity string init"},
 	occid + "direct_boot": {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
 }
 

@@ -23,6 +23,7 @@ type document struct {
 	Source     *ref        `json:"source,omitempty"`
 	Target     *ref        `json:"target,omitempty"`
 	Host       string      `json:"host,omitempty"`
+	Takes      []take      `json:"takes,omitempty"`
 	Tasks      []uuid.UUID `json:"tasks,omitempty"`
 	Deleted    bool        `json:"deleted,omitempty"`
 }
@@ -32,6 +33,12 @@ type attribute struct {
 	Type occi.Type `json:"type"`
 	Num  float64   `json:"num,omitempty"`
 	Text string    `json:"text,omitempty"`
+}
+
+type take struct {
+	What   string `json:"what"`
+	Amount int64  `json:"amount"`
+	Shared bool   `json:"shared,omitempty"`
 }
 
 type ref struct {
@@ -45,7 +52,7 @@ func encodeEntity(e *occi.Entity) ([]byte, error) {
 	return json.Marshal(document{
 		ID: e.ID, Kind: e.Kind, Owner: e.Owner, Project: e.Project, Title: e.Title, Summary: e.Summary,
 		Mixins: e.Mixins, Attributes: toAttributes(e.Attributes), Source: toRef(e.Source), Target: toRef(e.Target),
-		Host: e.Host, Tasks: e.Tasks, Deleted: e.Deleted,
+		Host: e.Host, Takes: toTakes(e.Takes), Tasks: e.Tasks, Deleted: e.Deleted,
 	})
 }
 
@@ -61,7 +68,7 @@ func decodeEntity(data []byte) (*occi.Entity, error) {
 	return &occi.Entity{
 		ID: d.ID, Kind: intern(d.Kind), Owner: intern(d.Owner), Project: intern(d.Project), Title: d.Title, Summary: d.Summary,
 		Mixins: d.Mixins, Attributes: fromAttributes(d.Attributes), Source: fromRef(d.Source), Target: fromRef(d.Target),
-		Host: intern(d.Host), Tasks: d.Tasks, Deleted: d.Deleted,
+		Host: intern(d.Host), Takes: fromTakes(d.Takes), Tasks: d.Tasks, Deleted: d.Deleted,
 	}, nil
 }
 
@@ -80,6 +87,26 @@ func fromAttributes(as []attribute) occi.Attrs {
 	out := make(occi.Attrs, len(as))
 	for i, a := range as {
 		out[i] = occi.Attr{Name: intern(a.Name), Value: occi.Value{Type: occi.Type(intern(string(a.Type))), Num: a.Num, Text: a.Text}}
+	}
+	return out
+}
+
+func toTakes(ts []occi.Take) []take {
+	out := make([]take, len(ts))
+	for i, t := range ts {
+		out[i] = take(t)
+	}
+	return out
+}
+
+func fromTakes(ts []take) []occi.Take {
+	if len(ts) == 0 {
+		return nil
+	}
+	out := make([]occi.Take, len(ts))
+	for i, t := range ts {
+		out[i] = occi.Take(t)
+		out[i].What = intern(t.What)
 	}
 	return out
 }

@@ -31,13 +31,14 @@ type group struct {
 	// events are what the group tells; state is the store's.
 	events []eventDocument
 	state  func(*occi.Entity) (state, message string)
+	loads  loadBook
 }
 
 // load reads what the jobs are based on: in two rounds at most, however many.
 func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	g := &group{d: d, counters: map[string]counter{}, counted: map[string]bool{}, entities: map[uuid.UUID]*entityRow{},
 		tasks: map[uuid.UUID]*taskRow{}, keys: map[string]bool{}, touched: map[uuid.UUID]bool{},
-		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook(), rooms: newRoomBook(),
+		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook(), rooms: newRoomBook(), loads: newLoadBook(),
 		leading: map[uuid.UUID]map[uuid.UUID]bool{}}
 	queries := []query{countersInto(g.counters)}
 	entities, tasks, keys := mentioned(jobs)
@@ -54,6 +55,7 @@ func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	queries = append(queries, g.mixinsIn(jobs)...)
 	queries = append(queries, g.addressesIn(jobs)...)
 	queries = append(queries, g.roomsIn(jobs)...)
+	queries = append(queries, g.loadsIn(jobs)...)
 	if err := read(queries); err != nil {
 		return nil, err
 	}
@@ -142,6 +144,9 @@ func (g *group) check(j *job) error {
 	if err := g.checkRooms(j); err != nil {
 		return err
 	}
+	if err := g.checkLoads(j); err != nil {
+		return err
+	}
 	if err := g.checkEnds(j.change.Puts); err != nil {
 		return err
 	}
@@ -201,6 +206,7 @@ func idsOf(es []*occi.Entity) map[uuid.UUID]bool {
 // apply does a job that was checked.
 func (g *group) apply(j *job) {
 	at := micros(j.change.At)
+	g.applyLoads(j)
 	var links []*occi.Entity
 	for i := range j.puts {
 		p := &j.puts[i]
@@ -322,5 +328,7 @@ func (g *group) statements() []statement {
 	insert(roomsTable, rooms)
 	insert(poolsTable, pools)
 	insert(g.d.events, events)
-	return append(out, edges...)
+	loads, emptied := g.loads.statements()
+	insert(loadsTable, loads)
+	return append(append(out, emptied...), edges...)
 }

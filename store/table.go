@@ -51,6 +51,8 @@ var (
 	// toldEvents are told to the servers that listen once they are committed; that takes no
 	// statement of its own.
 	toldEvents = newTable("events", "RETURNING pg_notify('"+eventChannel+"', seq::text)", eventColumns...)
+	loadsTable = newTable("loads", "ON CONFLICT (host, what) DO UPDATE SET amount = loads.amount + excluded.amount",
+		"host bytea", "what bytea", "amount bigint")
 	kindsTable = newTable("kinds", `ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,
 		members = excluded.members, updated = excluded.updated`,
 		"kind text", "serial bigint", "revision bigint", "members bigint", "updated bigint")

@@ -54,6 +54,9 @@ type options struct {
 
 	Pools []string `sep:";" env:"OCCID_POOLS" placeholder:"POOL" help:"Pools of storages, as NAME=dir:DIR, NAME=logical:GROUP or NAME=nfs:SERVER:PATH, followed by ,overcommit=1.5 ,capacity=100GiB ,default ,unlimited ,target=DIR or ,host=URI."`
 
+	Hosts     []string `sep:";" env:"OCCID_HOSTS" placeholder:"HOST" help:"What machines may have of hosts, as URI followed by ,name=NAME ,label=WORD ,cores=N ,memory=64GiB ,cores-overcommit=4 ,memory-overcommit=1 or ,unlimited."`
+	Placement string   `enum:"spread,pack" default:"spread" env:"OCCID_PLACEMENT" placeholder:"HOW" help:"Where machines are placed: spread, where least is taken, or pack, where most is."`
+
 	Config  string           `env:"OCCID_CONFIG" placeholder:"FILE" help:"YAML file of these options."`
 	Version kong.VersionFlag `help:"Print the version and end."`
 }
@@ -140,7 +143,7 @@ func (o *options) finish() error {
 		}
 		seen[uri] = true
 	}
-	if err := o.checkPools(); err != nil {
+	if err := errors.Join(o.checkHosts(), o.checkPools()); err != nil {
 		return err
 	}
 	switch {

@@ -67,7 +67,7 @@ func TestOptions(t *testing.T) {
 			}
 			want := options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json",
 				GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, KeepEvents: day, BootDirs: []string{"/var/lib/libvirt/boot"},
-				Statistics: "asked", Observe: 15 * time.Second, MaxImage: 64 << 30, KeepUploads: day}
+				Placement: "spread", Statistics: "asked", Observe: 15 * time.Second, MaxImage: 64 << 30, KeepUploads: day}
 			x.want(&want)
 			if d := cmp.Diff(want, *got); d != "" {
 				t.Error(d)

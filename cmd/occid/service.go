@@ -104,7 +104,7 @@ func (s *service) open(ctx context.Context) error {
 	}
 	eng := engine.New(engine.Config{Store: kept, Model: s.registry.model, Hosts: hosts, Worker: worker,
 		Images: images, KeepUploads: o.KeepUploads, Seed: drive, Bridges: bridges,
-		KeepStopped: o.KeepStopped, KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys, KeepEvents: o.KeepEvents,
+		KeepStopped: o.KeepStopped, Pack: o.Placement == "pack", KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys, KeepEvents: o.KeepEvents,
 		Observe: o.Observe, ObserveAll: o.Statistics == "all", Observer: s.monitoring.tasks(), Tracer: s.monitoring.traces(), Logger: s.log})
 	if err := eng.Start(ctx); err != nil {
 		return err
@@ -142,7 +142,12 @@ func (s *service) hosts(bridges hypervisor.Bridges) ([]engine.Host, error) {
 		}
 		s.closers = append(s.closers, d.Close)
 		s.monitoring.drivers = append(s.monitoring.drivers, driver{uri, d})
-		hosts = append(hosts, engine.Host{Name: uri, Driver: d, Pools: pools})
+		h, err := s.options.hostRules(uri)
+		if err != nil {
+			return nil, err
+		}
+		h.Driver, h.Pools = d, pools
+		hosts = append(hosts, h)
 	}
 	return hosts, nil
 }

@@ -134,21 +134,33 @@ func TestTraces(t *testing.T) {
 }
 
 // TestTracesSurvive has one server accept what only another one can do, once the host
-// is there.
+// is there again.
 func TestTracesSurvive(t *testing.T) {
 	t.Parallel()
+	const machine = "/compute/2f5c0f7e-5a6b-4f3d-9f0e-0d6a7c9f3f11"
+	steps := []string{"POST /compute/{id}", "task start", "start domain"}
 	s, dir := collect(t), t.TempDir()
 	node := filepath.Join(dir, "node.xml")
 	args := []string{"--db", "sqlite:" + filepath.Join(dir, "x.db"), "--libvirt", "test://" + node, "--data"}
+	come := func() {
+		if err := os.WriteFile(node, []byte("<node/>"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	come()
 	p := s.program(append(args, filepath.Join(dir, "one"))...)
-	p.curl(201, "POST", "/compute/", `{"type":"compute"}`, asJSON, fromClient)
+	p.curl(201, "PUT", machine, `{"title":"a"}`, asJSON, waiting)
+	p.stop()
+	if err := os.Remove(node); err != nil {
+		t.Fatal(err)
+	}
+	p = s.program(append(args, filepath.Join(dir, "one"))...)
+	p.curl(200, "POST", machine+"?action=start", "", fromClient)
 	p.stop()
 	if !s.have(clientTrace, clientSpan, steps[:1]...) || s.have(clientTrace, clientSpan, steps...) {
 		t.Fatal("the request was not traced, or done without a host")
 	}
-	if err := os.WriteFile(node, []byte("<node/>"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	come()
 	p = s.program(append(args, filepath.Join(dir, "two"))...)
 	s.want(p, clientTrace, clientSpan, steps...)
 	p.stop()

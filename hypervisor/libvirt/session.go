@@ -200,7 +200,7 @@ func (s *session) info() (hypervisor.Info, error) {
 	}
 	return hypervisor.Info{
 		Hostname: name, Hypervisor: s.kind, Version: dotted(version), ManagerVersion: dotted(manager), Arch: s.arch, ID: s.hostID,
-		CPUs: int(node.Cpus), MemoryBytes: int64(node.Memory) * kib, Filters: s.filters,
+		CPUs: int(node.Cpus), MemoryBytes: int64(node.Memory) * kib, Filters: s.filters, Simulated: s.simulated,
 	}, nil
 }
 

@@ -82,6 +82,8 @@ type creation struct {
 	after  map[uuid.UUID][]uuid.UUID // tasks that those of new links come after
 	tops   []*occi.Entity            // resources to be placed, in order
 	lines  map[uuid.UUID]int         // where inline links are in the request
+	// anyhow places things on hosts that are not up, if no other is.
+	anyhow bool
 	// changed are the interfaces and networks that were there before.
 	changed []edit
 }
@@ -196,19 +198,8 @@ func (b *creation) inline(x *occi.Entity, d *occi.Draft, replaced bool) error {
 // finish resolves references, places what is new, gives it its addresses, leaves the
 // tasks and commits.
 func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
-	if err := b.resolve(ctx); err != nil {
-		return nil, err
-	}
-	if err := b.images(ctx); err != nil {
-		return nil, err
-	}
-	if err := b.sources(); err != nil {
-		return nil, err
-	}
-	if err := b.share(ctx); err != nil {
-		return nil, err
-	}
-	if err := b.place(); err != nil {
+	defer func() { b.e.ledger.settle(b.plan) }()
+	if err := b.whither(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.pools(); err != nil {

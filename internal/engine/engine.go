@@ -27,6 +27,7 @@ type Store interface {
 	HostEntities(ctx context.Context, host string, after int64, n int) ([]*occi.Entity, error)
 	HostMembers(ctx context.Context, host string, of occi.Either, after int64, n int) ([]*occi.Entity, error)
 	Rooms(ctx context.Context, volumes []uuid.UUID) (map[uuid.UUID]occi.Room, error)
+	Loads(ctx context.Context) ([]occi.Load, error)
 	HostRevisions(ctx context.Context, host string) (map[uuid.UUID]int64, error)
 	Task(ctx context.Context, id uuid.UUID) (*occi.Task, error)
 	Tasks(ctx context.Context, entity uuid.UUID) ([]*occi.Task, error)
@@ -68,8 +69,18 @@ type Images interface {
 type Host struct {
 	Name string
 	// Title is what people call it; empty means Name.
-	Title  string
-	Driver hypervisor.Driver
+	Title string
+	// Labels are words by which machines ask for it.
+	Labels []string
+	// Cores and MemoryBytes are what it has; 0 means what it tells. Machines may have
+	// that together times CoresOvercommit and MemoryOvercommit; 0 means 4 and 1.
+	Cores                             int
+	MemoryBytes                       int64
+	CoresOvercommit, MemoryOvercommit float64
+	// Unlimited takes as many machines as are asked for, and so does a simulated host
+	// of which neither Cores nor MemoryBytes is given.
+	Unlimited bool
+	Driver    hypervisor.Driver
 	// Pools are those that clients choose among, one of which is the default; without
 	// any, volumes are in the driver's default pool, and not accounted.
 	Pools []Pool
@@ -94,6 +105,8 @@ type Config struct {
 	// StopTimeout is how long a guest may take to follow an ACPI request; 0
 	// means 30 seconds.
 	StopTimeout time.Duration
+	// Pack has machines placed where most is taken already and not where least is.
+	Pack bool
 	// Describe is how often hosts are asked what they are; 0 means every 5 seconds.
 	Describe time.Duration
 	// Bridges are the bridges that every host offers to networks.
@@ -133,6 +146,7 @@ type Engine struct {
 	waiters  waiters
 	running  runningTasks
 	promises promises
+	ledger   ledger
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -180,6 +194,9 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	if err := e.adopt(ctx); err != nil {
+		return err
+	}
+	if err := e.ledger.reload(ctx, e.store, time.Now()); err != nil {
 		return err
 	}
 	if err := e.enrol(ctx); err != nil {

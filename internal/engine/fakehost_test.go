@@ -72,7 +72,7 @@ func newFakeHost() *fakeHost {
 	return &fakeHost{domains: map[uuid.UUID]*fakeDomain{}, networks: map[uuid.UUID]*hypervisor.NetworkStatus{},
 		told: map[uuid.UUID]hypervisor.Network{}, volumes: map[uuid.UUID]*hypervisor.VolumeStatus{}, contents: map[uuid.UUID]string{}, backings: map[uuid.UUID]uuid.UUID{},
 		used: map[uuid.UUID]hypervisor.Statistics{}, reasons: map[uuid.UUID]string{},
-		info: hypervisor.Info{Hostname: "fake", CPUs: 64, MemoryBytes: 256 << 30}, events: make(chan hypervisor.Event, 64)}
+		info: hypervisor.Info{Hostname: "fake", CPUs: 1024, MemoryBytes: 4 << 40}, events: make(chan hypervisor.Event, 64)}
 }
 
 // intercept sets before.

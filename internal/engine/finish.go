@@ -85,6 +85,7 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 				return nil, err
 			}
 		}
+		found := x
 		if x != nil {
 			if err := p.ended(ctx, x, &w, fault); err != nil {
 				return nil, err
@@ -95,7 +96,16 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 		if left != nil && p.resizes(left, t) {
 			p.settleRooms(left)
 		}
-		return nil, e.store.Commit(ctx, &p.change)
+		p.takes()
+		p.change.Limits = nil // it is so already
+		if err := e.store.Commit(ctx, &p.change); err != nil {
+			return nil, err
+		}
+		p.e.seen(p.m, p.change.Puts)
+		if len(p.change.Removes) > 0 && found != nil {
+			e.ledger.free(found)
+		}
+		return nil, nil
 	})
 	if err == nil {
 		e.cfg.Observer.TaskOver(over)

@@ -142,11 +142,11 @@ func (a *acts) imported(ctx context.Context, i importer, name, stamp string, dis
 	}
 	a.set(x, roleFile, name)
 	a.set(x, roleStamp, stamp)
-	b := creation{plan: a.plan}
+	b := creation{plan: a.plan, anyhow: true}
 	if err := b.add(x, x.ID); err != nil {
 		return err
 	}
-	if err := b.place(); err != nil {
+	if err := b.place(ctx); err != nil {
 		return err
 	}
 	if x.Host == "" {

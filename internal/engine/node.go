@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,10 +61,16 @@ func (e *Engine) enrol(ctx context.Context) error {
 				p.put(h.newNode(p.m, kinds[0]))
 			}
 		}
+		e.seen(p.m, page.Entities)
 		if len(p.change.Puts) == 0 {
 			return nil, nil
 		}
-		return nil, e.store.Commit(ctx, &p.change)
+		p.takes()
+		err = e.store.Commit(ctx, &p.change)
+		if err == nil {
+			e.seen(p.m, p.change.Puts)
+		}
+		return nil, err
 	})
 	return err
 }
@@ -80,10 +89,12 @@ func (h *host) newNode(m *occi.Model, kind string) *occi.Entity {
 func (h *host) describe(ctx context.Context) {
 	tick := time.NewTicker(h.e.cfg.Describe)
 	defer tick.Stop()
+	first := sync.OnceFunc(func() { close(h.looked) })
 	for {
 		if err := h.describeOnce(ctx); err != nil && ctx.Err() == nil {
 			h.e.log.Warn("what is shown of a host was not brought up to date", "host", h.name, "error", err)
 		}
+		first()
 		select {
 		case <-ctx.Done():
 			return
@@ -101,6 +112,9 @@ func (h *host) describeOnce(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
+	if err := h.e.ledger.refresh(ctx, h.e.store, h.e.cfg.Describe/2); err != nil {
+		return err
+	}
 	_, err := retry(ctx, func() (*Outcome, error) {
 		x, err := h.e.anyway(ctx, nodeID(h.name))
 		if err == nil && x == nil {
@@ -111,11 +125,16 @@ func (h *host) describeOnce(ctx context.Context) error {
 			return nil, err
 		}
 		w := x.Clone()
-		h.heard(h.e.Model(), w, info, fault)
-		if same(x, w) {
-			return nil, nil
+		m := h.e.Model()
+		h.heard(m, w, info, fault)
+		w.Takes = takesOf(m, w)
+		if !same(x, w) || !slices.Equal(x.Takes, w.Takes) {
+			if err := h.e.store.Commit(ctx, &occi.Change{At: h.e.now(), Puts: []*occi.Entity{w}}); err != nil {
+				return nil, err
+			}
 		}
-		return nil, h.e.store.Commit(ctx, &occi.Change{At: h.e.now(), Puts: []*occi.Entity{w}})
+		h.see(m, w)
+		return nil, nil
 	})
 	return err
 }
@@ -128,6 +147,7 @@ func (h *host) heard(m *occi.Model, w *occi.Entity, info hypervisor.Info, fault 
 	if k == nil || k.States == nil {
 		return
 	}
+	h.allocated(m, w)
 	state, reachable := m.State(w), reachableState(k.States)
 	aside := state != k.States.Initial && state != reachable
 	if fault != nil {
@@ -137,15 +157,44 @@ func (h *host) heard(m *occi.Model, w *occi.Entity, info hypervisor.Info, fault 
 		say(m, w, noConnection+firstLine(fault.Error()))
 		return
 	}
+	own := h.configured(&info)
 	for _, row := range nodeRows {
-		setRole(m, w, row.role, row.value(&info))
+		setRole(m, w, row.role, row.value(own))
 	}
+	var coresOver, memoryOver occi.Value
+	if !own.Simulated {
+		coresOver = occi.Float(cmp.Or(h.rules.CoresOvercommit, coresOvercommit))
+		memoryOver = occi.Float(cmp.Or(h.rules.MemoryOvercommit, memoryOvercommit))
+	}
+	setRole(m, w, roleNodeCoresOver, coresOver)
+	setRole(m, w, roleNodeMemoryOver, memoryOver)
 	if !aside {
 		w.Attributes.Set(k.States.Attribute, occi.Str(reachable))
 	}
 	if !aside || strings.HasPrefix(w.Attributes.Get(k.States.Message).Text, noConnection) {
 		say(m, w, "")
 	}
+}
+
+// configured gives what a host has as its operator says, who need not.
+func (h *host) configured(info *hypervisor.Info) *hypervisor.Info {
+	own := *info
+	own.CPUs = cmp.Or(h.rules.Cores, info.CPUs)
+	own.MemoryBytes = cmp.Or(h.rules.MemoryBytes, info.MemoryBytes)
+	own.Simulated = h.rules.Unlimited || info.Simulated && h.rules.Cores == 0 && h.rules.MemoryBytes == 0
+	return &own
+}
+
+// allocated puts down what is taken of a host and by which rules it may be.
+func (h *host) allocated(m *occi.Model, w *occi.Entity) {
+	l := &h.e.ledger
+	l.mu.Lock()
+	cores, memory, machines := l.kept(h.name, takeCores), l.kept(h.name, takeMemory), l.kept(h.name, takeMachines)
+	l.mu.Unlock()
+	setRole(m, w, roleNodeCoresUsed, occi.Int(cores))
+	setRole(m, w, roleNodeMemoryUsed, inGiB(memory))
+	setRole(m, w, roleNodeComputes, occi.Int(machines))
+	setRole(m, w, roleNodeLabels, textValue(strings.Join(h.rules.Labels, " ")))
 }
 
 // reachableState is the state that hosts come to by themselves.

@@ -38,8 +38,8 @@ func TestHostsAreShown(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	x := c.up()
-	if x.Title != "one" || x.Attributes.Get("occid.host.hostname").Text != "fake" || x.Attributes.Get("occid.host.cores").Num != 64 ||
-		x.Attributes.Get("occid.host.memory").Num != 256 || x.Attributes.Get("occid.host.state.message").Text != "" {
+	if x.Title != "one" || x.Attributes.Get("occid.host.hostname").Text != "fake" || x.Attributes.Get("occid.host.cores").Num != 1024 ||
+		x.Attributes.Get("occid.host.memory").Num != 4096 || x.Attributes.Get("occid.host.state.message").Text != "" {
 		t.Errorf("the host is shown as %+v", x)
 	}
 	all, err := c.List(c.ctx, engine.Caller{}, &occi.Query{})
@@ -61,7 +61,7 @@ func TestHostsAreFollowed(t *testing.T) {
 	c.host.events <- hypervisor.Event{Reconnected: true}
 	c.until("it is down", func() bool { return c.state(c.get(x.ID)) == "down" })
 	if got := c.get(x.ID); !strings.HasSuffix(got.Attributes.Get("occid.host.state.message").Text, "the cable is out") ||
-		got.Attributes.Get("occid.host.cores").Num != 64 {
+		got.Attributes.Get("occid.host.cores").Num != 1024 {
 		t.Errorf("it is shown as %+v", got)
 	}
 	c.host.tell(hypervisor.Info{Hostname: "fake", Version: "2.0.0", CPUs: 32, MemoryBytes: 1 << 37}, nil)

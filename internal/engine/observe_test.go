@@ -216,7 +216,9 @@ func (s *readsOfMembers) HostMembers(ctx context.Context, host string, of occi.E
 }
 
 func (s *readsOfMembers) Commit(ctx context.Context, change *occi.Change) error {
-	s.commits.Add(1)
+	if len(change.Puts) == 0 || change.Puts[0].Kind != occi.HostKind {
+		s.commits.Add(1)
+	}
 	return s.Store.Commit(ctx, change)
 }
 

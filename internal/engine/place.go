@@ -1,10 +1,14 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -12,34 +16,15 @@ import (
 	"github.com/occid/occid/occi"
 )
 
-// place gives new entities their hosts: a machine goes where what it is linked
-// to is, and everything else of one request goes together, where the least is.
-func (b *creation) place() error {
+// place gives new entities their hosts: those that are linked to each other go to one,
+// which is that of what they are linked to beside, and otherwise is chosen.
+func (b *creation) place(ctx context.Context) error {
 	if len(b.e.hosts) == 0 {
 		return nil
 	}
-	preferred := ""
-	for _, l := range b.links {
-		for _, id := range []uuid.UUID{l.Source.ID, l.Target.ID} {
-			if x := b.entity(id); x != nil && x.Host != "" && preferred == "" {
-				preferred = x.Host
-			}
-		}
-	}
-	for _, x := range b.tops {
-		if image := b.entity(imageOf(b.m, x)); image != nil && preferred == "" {
-			preferred = image.Host
-		}
-	}
-	if preferred == "" {
-		preferred = b.leastLoaded().name
-	}
-	for _, x := range b.tops {
-		if part(b.m, x).define != nil {
-			x.Host = preferred
-			if h := b.e.host(preferred); h != nil {
-				h.placed.Add(1)
-			}
+	for _, xs := range b.together() {
+		if err := b.placeTogether(ctx, xs); err != nil {
+			return err
 		}
 	}
 	ps := b.imagesApart()
@@ -60,17 +45,200 @@ func (b *creation) place() error {
 	return nil
 }
 
-// leastLoaded gives the host where the least is, of those that have the pools asked
-// for if there are any.
-func (b *creation) leastLoaded() *host {
-	best := b.e.hosts[0]
-	for _, h := range b.e.hosts[1:] {
-		suits, suited := b.suits(h), b.suits(best)
-		if suits && !suited || suits == suited && h.placed.Load() < best.placed.Load() {
-			best = h
+// together parts new resources into those that are linked to each other, by devices or
+// as a machine to its image.
+func (b *creation) together() [][]*occi.Entity {
+	of := map[uuid.UUID]uuid.UUID{}
+	var root func(id uuid.UUID) uuid.UUID
+	root = func(id uuid.UUID) uuid.UUID {
+		if of[id] == id {
+			return id
+		}
+		of[id] = root(of[id])
+		return of[id]
+	}
+	for _, x := range b.tops {
+		of[x.ID] = x.ID
+	}
+	join := func(x, y uuid.UUID) {
+		_, a := of[x]
+		if _, c := of[y]; a && c {
+			of[root(y)] = root(x)
 		}
 	}
-	return best
+	for _, l := range b.links {
+		if part(b.m, l).device {
+			join(l.Source.ID, l.Target.ID)
+		}
+	}
+	for _, x := range b.tops {
+		join(imageOf(b.m, x), x.ID)
+	}
+	var order []uuid.UUID
+	sets := map[uuid.UUID][]*occi.Entity{}
+	for _, x := range b.tops {
+		if part(b.m, x).define == nil {
+			continue
+		}
+		r := root(x.ID)
+		if sets[r] == nil {
+			order = append(order, r)
+		}
+		sets[r] = append(sets[r], x)
+	}
+	out := make([][]*occi.Entity, len(order))
+	for i, r := range order {
+		out[i] = sets[r]
+	}
+	return out
+}
+
+// placeTogether gives new resources one host.
+func (b *creation) placeTogether(ctx context.Context, xs []*occi.Entity) error {
+	among, fixed := b.e.hosts, b.fixed(xs)
+	if fixed != "" {
+		h := b.e.host(fixed)
+		if h == nil || !slices.ContainsFunc(xs, func(x *occi.Entity) bool { return part(b.m, x).machine }) {
+			// It goes with what is there already, or waits for a server that has the host.
+			for _, x := range xs {
+				x.Host = fixed
+			}
+			return nil
+		}
+		among = []*host{h}
+	}
+	h, err := b.find(ctx, among, b.needOf(xs, among))
+	if err != nil && b.anyhow {
+		for _, x := range xs {
+			x.Host = among[0].name
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, x := range xs {
+		x.Host = h.name
+		h.placed.Add(1)
+	}
+	b.bound([]occi.Limit{{Host: h.name, What: takeClosed, Gate: true}})
+	return nil
+}
+
+// fixed names the host of what new resources are linked to or made of; "" for none.
+func (b *creation) fixed(xs []*occi.Entity) string {
+	for _, l := range b.links {
+		if !slices.ContainsFunc(xs, func(x *occi.Entity) bool { return x.ID == l.Source.ID || x.ID == l.Target.ID }) {
+			continue
+		}
+		for _, id := range []uuid.UUID{l.Source.ID, l.Target.ID} {
+			if x := b.entity(id); x != nil && x.Host != "" {
+				return x.Host
+			}
+		}
+	}
+	for _, x := range xs {
+		if image := b.entity(imageOf(b.m, x)); image != nil && image.Host != "" {
+			return image.Host
+		}
+	}
+	return ""
+}
+
+// needOf is what new resources need of a host. Pools that none has are not looked for.
+func (b *creation) needOf(xs []*occi.Entity, among []*host) *need {
+	n := &need{used: b.e.ledger.used, suits: func(h *host) bool { return b.suits(h, xs) }}
+	for _, x := range xs {
+		if !part(b.m, x).machine {
+			continue
+		}
+		n.machines = true
+		n.labels = append(n.labels, strings.Fields(role(b.m, x, roleLabels).Text)...)
+		on := *x
+		on.Host = among[0].name // any, for what is taken
+		n.takes = append(n.takes, takesOf(b.m, &on)...)
+	}
+	n.sums = sumTakes(n.takes)
+	n.whats = slices.Sorted(maps.Keys(n.sums))
+	if !slices.ContainsFunc(among, n.suits) {
+		n.suits = func(*host) bool { return true }
+	}
+	return n
+}
+
+// find chooses a host and promises what is needed. That there is none is said by what is
+// stored alone: what is promised may come to nothing, or be stored already.
+func (b *creation) find(ctx context.Context, among []*host, n *need) (*host, error) {
+	var ps []occi.Problem
+	began := time.Now()
+	for _, again := range []func() error{
+		func() error { return nil },
+		func() error {
+			n.used = b.e.ledger.kept
+			b.e.firstLook(ctx)
+			if err := b.e.ledger.reload(ctx, b.e.store, began); err != nil {
+				return err
+			}
+			return b.e.reviewHosts(ctx)
+		},
+	} {
+		if err := again(); err != nil {
+			return nil, err
+		}
+		var h *host
+		if h, ps = b.promise(among, n); h != nil {
+			return h, nil
+		}
+	}
+	if more := len(ps) - hostsShown; more > 0 {
+		ps = append(ps[:hostsShown], occi.Problem{Text: fmt.Sprintf("and %d more", more)})
+	}
+	return nil, final{occi.Problems(occi.Conflict, "no host can take it", ps)}
+}
+
+// Place tells on which host a new entity would be placed now, and leaves it at that.
+func (e *Engine) Place(ctx context.Context, c Caller, kind string, d *occi.Draft) (host string, err error) {
+	b := creation{plan: e.plan(c)}
+	if err := b.draft(kind, d, uuid.Nil); err != nil {
+		return "", err
+	}
+	defer func() { e.ledger.settle(b.plan) }()
+	err = b.whither(ctx)
+	var f final
+	if errors.As(err, &f) {
+		err = f.error
+	}
+	return b.puts[b.result[0]].Host, err
+}
+
+// whither finds the hosts of what is new.
+func (b *creation) whither(ctx context.Context) error {
+	if err := b.resolve(ctx); err != nil {
+		return err
+	}
+	if err := b.images(ctx); err != nil {
+		return err
+	}
+	if err := b.sources(); err != nil {
+		return err
+	}
+	if err := b.share(ctx); err != nil {
+		return err
+	}
+	return b.place(ctx)
+}
+
+// promise chooses a host and puts down what it is about to have.
+func (b *creation) promise(among []*host, n *need) (*host, []occi.Problem) {
+	l := &b.e.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h, ps := b.e.choose(among, n)
+	if h != nil {
+		l.promised.takes(h.name, n.takes, 1)
+		b.placed = append(b.placed, placing{h.name, n.takes})
+	}
+	return h, ps
 }
 
 func (e *Engine) host(name string) *host {

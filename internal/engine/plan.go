@@ -25,6 +25,11 @@ type plan struct {
 	// result lists what the Outcome names, in order.
 	result  []uuid.UUID
 	created bool
+	// placed are what was chosen hosts for, which may be others if these are full.
+	placed []placing
+	// storing is when the plan was handed to the store, stored whether that has it.
+	storing time.Time
+	stored  bool
 }
 
 func (e *Engine) plan(c Caller) *plan {
@@ -121,15 +126,23 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	follow(&p.change, p.e.cfg.Tracer.Carry(ctx))
+	p.takes()
 	p.e.traffic.enter()
+	p.storing = time.Now()
 	err := p.e.store.Commit(ctx, &p.change)
 	p.e.traffic.leave()
+	p.stored = err == nil
 	if full := noRoom(err); full != nil {
 		return nil, full
+	}
+	if over := overload(err); over != nil {
+		return nil, p.overloaded(ctx, over, err)
 	}
 	if err != nil {
 		return nil, p.e.stale(ctx, &p.change, err)
 	}
+	p.e.seen(p.m, p.change.Puts)
+	p.e.ledger.changed(p)
 	for _, t := range p.change.Tasks {
 		p.e.wake(t.Host)
 	}

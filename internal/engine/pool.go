@@ -279,9 +279,9 @@ func (e *Engine) noPool(h *host, name string) string {
 	return fmt.Sprintf("there is no pool %q; there are %s", name, strings.Join(all, ", "))
 }
 
-// suits reports whether a host has the pools that the new volumes are to be in.
-func (b *creation) suits(h *host) bool {
-	for _, x := range b.tops {
+// suits reports whether a host has the pools that new volumes are to be in.
+func (b *creation) suits(h *host, xs []*occi.Entity) bool {
+	for _, x := range xs {
 		if name := role(b.m, x, roleVolumePool).Text; name != "" && !h.hasPool(name) {
 			return false
 		}
@@ -292,10 +292,10 @@ func (b *creation) suits(h *host) bool {
 // account puts down what volumes take that were made before pools were accounted, of
 // a page of rows.
 func (s *survey) account(ctx context.Context, rows []*occi.Entity) error {
-	if len(s.h.pools) == 0 {
-		return nil
-	}
 	p := s.h.e.plan(Caller{})
+	if err := p.book(ctx, rows); err != nil || len(s.h.pools) == 0 {
+		return err
+	}
 	var want []occi.Room
 	var ids []uuid.UUID
 	for _, x := range rows {

@@ -66,7 +66,7 @@ func TestWhatIsOldIsForgotten(t *testing.T) {
 	}
 
 	p := purging{c.store, make(chan int, 1), make(chan int, 1), make(chan int, 1)}
-	e := engine.New(engine.Config{Store: p, Model: func() *occi.Model { return c.model }, Worker: "other",
+	e := engine.New(engine.Config{Store: p, Model: func() *occi.Model { return c.model }, Worker: "other", Hosts: []engine.Host{{Name: "one", Driver: c.host}},
 		KeepTasks: time.Millisecond, KeepKeys: time.Millisecond, KeepEvents: time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 	if err := e.Start(c.ctx); err != nil {
 		t.Fatal(err)

@@ -63,6 +63,16 @@ const (
 	roleNodeManager    = "node.manager.version"
 	roleNodeCores      = "node.cores"
 	roleNodeMemory     = "node.memory"
+	roleNodeCoresUsed  = "node.cores.allocated"
+	roleNodeMemoryUsed = "node.memory.allocated"
+	roleNodeComputes   = "node.computes"
+	roleNodeCoresOver  = "node.cores.overcommit"
+	roleNodeMemoryOver = "node.memory.overcommit"
+	roleNodeLabels     = "node.labels"
+
+	roleLabels   = "placement.labels"
+	roleTogether = "placement.together"
+	roleApart    = "placement.apart"
 
 	roleTarget   = "disk.target"
 	roleReadOnly = "disk.readonly"

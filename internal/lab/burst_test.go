@@ -60,7 +60,7 @@ func TestBurst(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(registry, "guest.yaml"), []byte(template), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{ctx: ctx, t: t, url: startOccid(ctx, t, h, "--spec", registry).URL}
+	c := &cloud{ctx: ctx, t: t, url: startOccid(ctx, t, h, "--spec", registry, "--hosts", h.URI+",cores-overcommit=32").URL}
 	wire := c.create("/network/", entity{Kind: network, Mixins: []string{ipNetwork}, Attributes: map[string]any{
 		"occi.network.address": burstRange, "occi.network.allocation": "dynamic"}})
 	began := time.Now()

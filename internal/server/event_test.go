@@ -129,6 +129,7 @@ func (f *flow) until(last string) []string {
 func TestEventStream(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, c *cloud) {
+		c.described()
 		f := c.flow("/events")
 		begin, _ := f.next()
 		if begin.id == "" || begin.event != "" {
