@@ -76,6 +76,16 @@ func start(t *testing.T, args ...string) *program {
 // launch runs a command that is or becomes occid, and returns when it listens.
 func launch(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
+	p := begin(t, cmd)
+	if p.url == "" {
+		t.Fatalf("it does not say where it listens: %v\n%s", p.err, p.log)
+	}
+	return p
+}
+
+// begin is launch, but returns a program without a URL if that ends before it listens.
+func begin(t *testing.T, cmd *exec.Cmd) *program {
+	t.Helper()
 	p := &program{t: t, cmd: cmd, log: &lines{seen: make(chan struct{}, 1)}, done: make(chan struct{})}
 	var cancel context.CancelFunc
 	p.ctx, cancel = context.WithTimeout(t.Context(), startTime)
@@ -95,7 +105,6 @@ func launch(t *testing.T, cmd *exec.Cmd) *program {
 	select {
 	case p.url = <-found:
 	case <-p.done:
-		t.Fatalf("it does not say where it listens: %v\n%s", p.err, p.log)
 	case <-p.ctx.Done():
 		t.Fatalf("it does not say where it listens\n%s", p.log)
 	}
