@@ -36,6 +36,8 @@ func (idle) Watch(ctx context.Context, _ func(hypervisor.Event)) error {
 	return ctx.Err()
 }
 
+func (idle) Pools(context.Context) ([]hypervisor.PoolStatus, error) { return nil, nil }
+
 func (idle) Domains(context.Context) ([]hypervisor.DomainStatus, error) { return nil, errIdle }
 func (idle) Domain(context.Context, uuid.UUID) (hypervisor.DomainStatus, error) {
 	return hypervisor.DomainStatus{}, errIdle
