@@ -198,15 +198,11 @@ func TestAClashHurtsNobodyElse(t *testing.T) {
 	for _, kind := range databases {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			dsn := freshDSN(t, kind)
-			servers := []*store.Store{open(t, dsn)}
-			if kind == "postgres" {
-				servers = append(servers, open(t, dsn))
-			}
+			stores := servers(t, kind)
 			var wg sync.WaitGroup
 			lost, own := make([]error, many), make([]error, many)
 			for i := range many {
-				s := servers[i%len(servers)]
+				s := stores[i%len(stores)]
 				wg.Go(func() { lost[i] = s.Commit(t.Context(), hold(uuid.New(), ip(netA, "198.18.0.2"))) })
 				wg.Go(func() { own[i] = s.Commit(t.Context(), hold(uuid.New(), ip(netA, fmt.Sprint("198.18.1.", i)))) })
 			}

@@ -24,8 +24,9 @@ type job struct {
 	change *occi.Change
 	puts   []put
 	tasks  []taskPut
-	key    []byte   // document of the key, nil for none
-	mixins [][]byte // documents of those to define, then of those to redefine
+	key    []byte            // document of the key, nil for none
+	mixins [][]byte          // documents of those to define, then of those to redefine
+	loads  map[loadKey]int64 // by how much it changes these, as was found when it was checked
 	state  atomic.Int32
 	done   chan error // of capacity 1
 	err    error      // decided, not told yet

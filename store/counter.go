@@ -21,16 +21,25 @@ const selectCounters = `SELECT kind, serial, revision, members, updated FROM kin
 // being written.
 func (s *Store) Count(ctx context.Context, kinds []string) (occi.Count, error) {
 	c, err := s.counter(ctx, kinds)
-	return occi.Count{Revision: c.revision, Members: int(c.members), Updated: fromMicros(c.updated)}, err
+	return c.count(), err
+}
+
+func (c counter) count() occi.Count {
+	return occi.Count{Revision: c.revision, Members: int(c.members), Updated: fromMicros(c.updated)}
 }
 
 // counter adds up those of kinds, of all but hosts for none.
 func (s *Store) counter(ctx context.Context, kinds []string) (counter, error) {
-	if all := s.counters.Load(); all != nil {
-		return sum(*all, kinds), nil
-	}
-	all, err := s.readCounters(ctx)
+	all, err := s.allCounters(ctx)
 	return sum(all, kinds), err
+}
+
+// allCounters gives those of all kinds, from memory where no other server writes.
+func (s *Store) allCounters(ctx context.Context) (map[string]counter, error) {
+	if all := s.counters.Load(); all != nil {
+		return *all, nil
+	}
+	return s.readCounters(ctx)
 }
 
 func sum(all map[string]counter, kinds []string) counter {

@@ -18,8 +18,9 @@ import (
 type dialect struct {
 	goose goose.Dialect
 	// anyOf is the condition that a column is in the list that a parameter is,
-	// and holds that it holds the parameter's bytes.
-	anyOf, holds func(column, param string) string
+	// anyOfBytes the same of a column and a list of bytes, and holds that it holds the
+	// parameter's bytes.
+	anyOf, anyOfBytes, holds func(column, param string) string
 	// pairs is a table w of networks and addresses that parameters list.
 	pairs func([]occi.Address) (table string, params []any)
 	// forUpdate and skipLocked end a SELECT that locks its rows.
@@ -28,16 +29,20 @@ type dialect struct {
 	insert func(*table, [][]any) []statement
 	// events is the table of that name.
 	events *table
-	// list makes a parameter of a slice of strings or UUIDs.
-	list func(any) any
+	// list makes a parameter of a slice of strings or UUIDs, bytes one of bytes.
+	list  func(any) any
+	bytes func([]string) any
 	// refused reports whether an error means that the database will never do what
 	// it was told, rather than not now.
 	refused func(error) bool
 }
 
 var sqliteDialect = dialect{
-	goose:  goose.DialectSQLite3,
-	anyOf:  func(column, param string) string { return column + " IN (SELECT value FROM json_each(" + param + "))" },
+	goose: goose.DialectSQLite3,
+	anyOf: func(column, param string) string { return column + " IN (SELECT value FROM json_each(" + param + "))" },
+	anyOfBytes: func(column, param string) string {
+		return column + " IN (SELECT unhex(value) FROM json_each(" + param + "))"
+	},
 	holds:  func(column, param string) string { return "instr(" + column + ", " + param + ") > 0" },
 	insert: insertRows,
 	events: eventsTable,
@@ -46,18 +51,15 @@ var sqliteDialect = dialect{
 		for i, a := range as {
 			list[i] = [2]string{a.Network.String(), hex.EncodeToString([]byte(a.Key))}
 		}
-		text, err := json.Marshal(list)
-		if err != nil {
-			panic(err) // strings always marshal
-		}
-		return `(SELECT value ->> 0 AS network, unhex(value ->> 1) AS address FROM json_each($1)) AS w`, []any{string(text)}
+		return `(SELECT value ->> 0 AS network, unhex(value ->> 1) AS address FROM json_each($1)) AS w`, []any{jsonList(list)}
 	},
-	list: func(v any) any {
-		text, err := json.Marshal(v)
-		if err != nil {
-			panic(err) // strings and UUIDs always marshal
+	list: jsonList,
+	bytes: func(list []string) any {
+		coded := make([]string, len(list))
+		for i, s := range list {
+			coded[i] = hex.EncodeToString([]byte(s))
 		}
-		return string(text)
+		return jsonList(coded)
 	},
 	refused: func(err error) bool {
 		var e *sqlite.Error
@@ -73,9 +75,21 @@ var sqliteDialect = dialect{
 	},
 }
 
+// jsonList writes what always marshals: strings or UUIDs.
+func jsonList(v any) any {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+func anyOfArray(column, param string) string { return column + " = ANY(" + param + ")" }
+
 var postgresDialect = dialect{
 	goose:      goose.DialectPostgres,
-	anyOf:      func(column, param string) string { return column + " = ANY(" + param + ")" },
+	anyOf:      anyOfArray,
+	anyOfBytes: anyOfArray,
 	holds:      func(column, param string) string { return "position(" + param + " IN " + column + ") > 0" },
 	forUpdate:  " FOR UPDATE",
 	skipLocked: " FOR UPDATE OF t SKIP LOCKED",
@@ -89,6 +103,13 @@ var postgresDialect = dialect{
 		return `unnest($1::uuid[], $2::bytea[]) AS w(network, address)`, []any{networks, keys}
 	},
 	list: func(v any) any { return v },
+	bytes: func(list []string) any {
+		array := make([][]byte, len(list))
+		for i, s := range list {
+			array[i] = []byte(s)
+		}
+		return array
+	},
 	refused: func(err error) bool {
 		var e *pgconn.PgError
 		if !errors.As(err, &e) || len(e.Code) < 2 {

@@ -209,11 +209,7 @@ func TestFollowersMissNothing(t *testing.T) {
 	for _, kind := range databases {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			dsn := freshDSN(t, kind)
-			stores := []*store.Store{open(t, dsn)}
-			if kind == "postgres" {
-				stores = append(stores, open(t, dsn))
-			}
+			stores := servers(t, kind)
 			var all sync.WaitGroup
 			for _, s := range stores {
 				after, ch := follow(t, s, t.Context())

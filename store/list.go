@@ -50,16 +50,14 @@ func (s *Store) countFor(ctx context.Context, q *occi.Query) (occi.Count, error)
 		return s.Count(ctx, q.Kinds)
 	}
 	// The links are of other kinds, and so is what may have been moved.
-	all, err := s.Count(ctx, nil)
-	if err != nil || !slices.Contains(q.Kinds, occi.HostKind) {
-		return all, err
+	counters, err := s.allCounters(ctx)
+	all := sum(counters, nil)
+	if slices.Contains(q.Kinds, occi.HostKind) {
+		hosts := sum(counters, []string{occi.HostKind})
+		all.revision += hosts.revision
+		all.updated = max(all.updated, hosts.updated)
 	}
-	hosts, err := s.Count(ctx, []string{occi.HostKind})
-	all.Revision += hosts.Revision
-	if hosts.Updated.After(all.Updated) {
-		all.Updated = hosts.Updated
-	}
-	return all, err
+	return all.count(), err
 }
 
 // readPage reads what a query selects, given the count of its kinds.

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/occid/occid/occi"
@@ -53,23 +54,22 @@ func keyOfLimit(l occi.Limit) loadKey { return loadKey{kept(l.Host), kept(l.What
 
 // loadsIn loads what jobs limit.
 func (g *group) loadsIn(jobs []*job) []query {
-	var hosts []string
+	hosts, whats := map[string]bool{}, map[string]bool{}
 	for _, j := range jobs {
 		for _, l := range j.change.Limits {
-			if !slices.Contains(hosts, kept(l.Host)) {
-				hosts = append(hosts, kept(l.Host))
-			}
+			at := keyOfLimit(l)
+			hosts[at.host], whats[at.what] = true, true
 		}
 	}
-	var out []query
-	for _, host := range hosts {
-		out = append(out, query{statement{selectLoads + ` WHERE host = $1`, []any{[]byte(host)}}, func(from row) error {
-			at, amount, err := scanLoad(from)
-			g.loads.read[at] = amount
-			return err
-		}})
+	if len(hosts) == 0 {
+		return nil
 	}
-	return out
+	sql := selectLoads + ` WHERE ` + g.d.anyOfBytes("host", "$1") + ` AND ` + g.d.anyOfBytes("what", "$2")
+	return []query{{statement{sql, []any{g.d.bytes(slices.Sorted(maps.Keys(hosts))), g.d.bytes(slices.Sorted(maps.Keys(whats)))}}, func(from row) error {
+		at, amount, err := scanLoad(from)
+		g.loads.read[at] = amount
+		return err
+	}}}
 }
 
 // loadChange is by how much a job changes loads, nil if it does not.
@@ -97,12 +97,11 @@ func (g *group) loadChange(j *job) map[loadKey]int64 {
 	return more
 }
 
-// checkLoads refuses what a host has no room for.
+// checkLoads finds by how much a job changes loads, and refuses what a host has no room
+// for.
 func (g *group) checkLoads(j *job) error {
-	if len(j.change.Limits) == 0 {
-		return nil
-	}
 	more := g.loadChange(j)
+	j.loads = more
 	for _, l := range j.change.Limits {
 		at := keyOfLimit(l)
 		used := g.loads.read[at] + g.loads.more[at]
@@ -113,9 +112,9 @@ func (g *group) checkLoads(j *job) error {
 	return nil
 }
 
-// applyLoads does what a job changes, before its entities are what they are to be.
+// applyLoads does what a job changes.
 func (g *group) applyLoads(j *job) {
-	for at, amount := range g.loadChange(j) {
+	for at, amount := range j.loads {
 		g.loads.more[at] += amount
 	}
 }

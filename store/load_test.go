@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -99,32 +97,16 @@ func TestLoadsOfHosts(t *testing.T) {
 // two servers.
 func TestHostsAreNotOverloaded(t *testing.T) {
 	t.Parallel()
-	for _, database := range []string{"sqlite", "postgres"} {
-		t.Run(database, func(t *testing.T) {
+	for _, kind := range databases {
+		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			const machines, fit = 60, 25
-			dsn := freshDSN(t, database)
-			stores := []*store.Store{open(t, dsn)}
-			if database == "postgres" {
-				stores = append(stores, open(t, dsn))
-			}
-			var made atomic.Int64
-			var all sync.WaitGroup
-			for i := range machines {
-				all.Go(func() {
-					x := placed(fmt.Sprint(i), "one", 4)
-					err := stores[i%len(stores)].Commit(t.Context(), &occi.Change{At: start, Puts: []*occi.Entity{x}, Limits: []occi.Limit{coresOf("one", 4*fit+3)}})
-					var full *occi.Overload
-					switch {
-					case err == nil:
-						made.Add(1)
-					case !errors.As(err, &full):
-						t.Error(err)
-					}
-				})
-			}
-			all.Wait()
-			if n := made.Load(); n != fit {
+			stores := servers(t, kind)
+			n := atOnce[*occi.Overload](t, stores, machines, func(i int) *occi.Change {
+				x := placed(fmt.Sprint(i), "one", 4)
+				return &occi.Change{At: start, Puts: []*occi.Entity{x}, Limits: []occi.Limit{coresOf("one", 4*fit+3)}}
+			})
+			if n != fit {
 				t.Errorf("%d machines were placed where %d fit", n, fit)
 			}
 			wantLoads(t, stores[0], occi.Load{Host: "one", What: "cores", Amount: 4 * fit})

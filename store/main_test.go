@@ -2,10 +2,12 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,6 +80,39 @@ func freshDSN(t testing.TB, kind string) string {
 		t.Fatal(err)
 	}
 	return url
+}
+
+// servers opens a new, empty database; PostgreSQL twice, as two servers do.
+func servers(t testing.TB, kind string) []*store.Store {
+	t.Helper()
+	dsn := freshDSN(t, kind)
+	all := []*store.Store{open(t, dsn)}
+	if kind == "postgres" {
+		all = append(all, open(t, dsn))
+	}
+	return all
+}
+
+// atOnce commits n changes at once, in turn to each store, and counts those that were
+// not refused with an error of a type.
+func atOnce[Refusal error](t *testing.T, stores []*store.Store, n int, change func(i int) *occi.Change) int {
+	t.Helper()
+	var made atomic.Int64
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			err := stores[i%len(stores)].Commit(t.Context(), change(i))
+			var refusal Refusal
+			switch {
+			case err == nil:
+				made.Add(1)
+			case !errors.As(err, &refusal):
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	return int(made.Load())
 }
 
 func open(t testing.TB, dsn string, options ...store.Option) *store.Store {

@@ -40,14 +40,9 @@ func sqlConnections(pools ...*sql.DB) Connections {
 // Members counts the entities of each kind. It takes one statement on PostgreSQL,
 // and on SQLite none but while a change is being written.
 func (s *Store) Members(ctx context.Context) (map[string]int, error) {
-	var all map[string]counter
-	if p := s.counters.Load(); p != nil {
-		all = *p
-	} else {
-		var err error
-		if all, err = s.readCounters(ctx); err != nil {
-			return nil, err
-		}
+	all, err := s.allCounters(ctx)
+	if err != nil {
+		return nil, err
 	}
 	members := make(map[string]int, len(all))
 	for kind, c := range all {
@@ -85,12 +80,6 @@ func (s *Store) Queues(ctx context.Context) ([]occi.Queue, error) {
 // Promised tells how many bytes volumes take of each pool together, in one statement.
 func (s *Store) Promised(ctx context.Context) (map[string]int64, error) {
 	found := map[string]int64{}
-	err := s.run(ctx, query{statement{`SELECT pool, bytes FROM pools`, nil}, func(from row) error {
-		var pool []byte
-		var bytes int64
-		err := from.Scan(&pool, &bytes)
-		found[string(pool)] = bytes
-		return err
-	}})
+	err := s.run(ctx, poolsInto(func(pool string, bytes int64) { found[pool] = bytes }))
 	return found, err
 }

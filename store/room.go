@@ -141,13 +141,18 @@ func (g *group) roomsIn(jobs []*job) []query {
 	if len(out) == 0 {
 		return nil
 	}
-	return append(out, query{statement{`SELECT pool, bytes FROM pools`, nil}, func(from row) error {
+	return append(out, poolsInto(func(pool string, bytes int64) { g.rooms.pools[pool] = &poolRow{bytes: bytes} }))
+}
+
+// poolsInto reads what is taken of all pools.
+func poolsInto(found func(pool string, bytes int64)) query {
+	return query{statement{sql: `SELECT pool, bytes FROM pools`}, func(from row) error {
 		var pool []byte
-		x := &poolRow{}
-		err := from.Scan(&pool, &x.bytes)
-		g.rooms.pools[string(pool)] = x
+		var bytes int64
+		err := from.Scan(&pool, &bytes)
+		found(string(pool), bytes)
 		return err
-	}})
+	}}
 }
 
 // checkRooms refuses what a pool has no room for, and rooms of what is not there.

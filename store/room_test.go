@@ -3,8 +3,6 @@ package store_test
 import (
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -84,32 +82,16 @@ func TestRoomGoesWithItsEntity(t *testing.T) {
 // through two servers.
 func TestNoMoreThanThereIsRoom(t *testing.T) {
 	t.Parallel()
-	for _, database := range []string{"sqlite", "postgres"} {
-		t.Run(database, func(t *testing.T) {
+	for _, kind := range databases {
+		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			const volumes, fit = 60, 25
-			dsn := freshDSN(t, database)
-			stores := []*store.Store{open(t, dsn)}
-			if database == "postgres" {
-				stores = append(stores, open(t, dsn))
-			}
-			var made atomic.Int64
-			var all sync.WaitGroup
-			for i := range volumes {
-				all.Go(func() {
-					x := compute(fmt.Sprint(i), 1)
-					err := stores[i%len(stores)].Commit(t.Context(), &occi.Change{At: start, Puts: []*occi.Entity{x}, Rooms: []occi.Room{room(x, "p", 4, 4*fit+3)}})
-					var full *occi.NoRoom
-					switch {
-					case err == nil:
-						made.Add(1)
-					case !errors.As(err, &full):
-						t.Error(err)
-					}
-				})
-			}
-			all.Wait()
-			if n := made.Load(); n != fit {
+			stores := servers(t, kind)
+			n := atOnce[*occi.NoRoom](t, stores, volumes, func(i int) *occi.Change {
+				x := compute(fmt.Sprint(i), 1)
+				return &occi.Change{At: start, Puts: []*occi.Entity{x}, Rooms: []occi.Room{room(x, "p", 4, 4*fit+3)}}
+			})
+			if n != fit {
 				t.Errorf("%d volumes were made where %d fit", n, fit)
 			}
 		})
