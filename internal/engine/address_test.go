@@ -13,7 +13,6 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/internal/engine"
-	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/store"
 )
@@ -283,14 +282,7 @@ func TestAnAddressIsFreeOnceItsHolderIsGone(t *testing.T) {
 	c := newCloud(t)
 	n := c.ranged("198.18.0.0/24")
 	vm := c.create(guest([]*occi.Entity{n}))
-	entered, proceed := make(chan struct{}), make(chan struct{})
-	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
-		if op == "delete domain" {
-			close(entered)
-			<-proceed
-		}
-		return nil
-	})
+	entered, proceed := c.host.hold("delete domain", nil)
 	out, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vm.ID}, engine.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -321,19 +313,7 @@ func TestManyAtOnce(t *testing.T) {
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		cluster, err := pgtest.Start()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := cluster.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-		url, _, err := cluster.Create(t.Context(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		url := freshPostgres(t)
 		c := newCloudOn(t, url)
 		other, err := store.Open(c.ctx, url)
 		if err != nil {

@@ -178,13 +178,13 @@ func shortText(what string, asked, free int64) string {
 func (e *Engine) limits(h *host, takes []occi.Take) []occi.Limit {
 	var out []occi.Limit
 	v := h.view.Load()
-	for what := range sumTakes(takes) {
+	for what, amount := range sumTakes(takes) {
 		switch {
 		case strings.HasPrefix(what, takeApart):
 			out = append(out, occi.Limit{Host: h.name, What: what, Most: 1})
 		case strings.HasPrefix(what, takeTogether):
 			// Those elsewhere: there are none as long as all are here.
-			out = append(out, occi.Limit{What: what, Most: e.ledger.kept(h.name, what) + sumTakes(takes)[what]})
+			out = append(out, occi.Limit{What: what, Most: e.ledger.kept(h.name, what) + amount})
 		case v != nil && v.most(what) > 0:
 			out = append(out, occi.Limit{Host: h.name, What: what, Most: v.most(what)})
 		}
@@ -208,23 +208,27 @@ func (e *Engine) firstLook(ctx context.Context) {
 	}
 }
 
-// takes has the change say what its entities take, and bound what they come to take.
+// takes has the change say what its entities take.
 func (p *plan) takes() {
+	for _, x := range p.change.Puts {
+		if !x.Deleted {
+			x.Takes = takesOf(p.m, x)
+		}
+	}
+}
+
+// bounds bounds what the entities of the change come to take.
+func (p *plan) bounds() {
 	p.e.ledger.mu.Lock()
 	defer p.e.ledger.mu.Unlock()
 	for _, x := range p.change.Puts {
-		if x.Deleted {
+		old, h := p.known[x.ID], p.e.host(x.Host)
+		if x.Deleted || h == nil || !part(p.m, x).machine || old == nil && x.Revision > 0 {
 			continue
 		}
 		var before map[string]int64
-		old := p.known[x.ID]
-		if old != nil && old.Host == x.Host {
+		if x.Revision > 0 && old.Host == x.Host {
 			before = sumTakes(old.Takes)
-		}
-		x.Takes = takesOf(p.m, x)
-		h := p.e.host(x.Host)
-		if h == nil || !part(p.m, x).machine || old == nil && x.Revision > 0 {
-			continue
 		}
 		var more []occi.Take
 		for what, amount := range sumTakes(x.Takes) {

@@ -101,8 +101,7 @@ func TestAStorageIsAttachedWhenItIsFree(t *testing.T) {
 	one, two := c.create(draft(compute)), c.create(draft(compute))
 	vol := c.create(draft(storage, "occi.storage.size", 1))
 	old := c.create(link(disk, one, vol))
-	entered, proceed := make(chan struct{}), make(chan struct{})
-	c.host.hold("detach disk", entered, proceed)
+	entered, proceed := c.host.hold("detach disk", nil)
 	if _, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{old.ID}, engine.Options{}); err != nil {
 		t.Fatal(err)
 	}

@@ -221,18 +221,22 @@ func (f *fakeHost) volume(id uuid.UUID) hypervisor.VolumeStatus {
 	return *f.volumes[id]
 }
 
-// hold has the first call of an operation tell and wait.
-func (f *fakeHost) hold(operation string, entered chan<- struct{}, proceed <-chan struct{}) {
+// hold has the first call of an operation close entered, wait until proceed is closed,
+// and fail if there is a fault.
+func (f *fakeHost) hold(operation string, fault error) (entered <-chan struct{}, proceed chan<- struct{}) {
+	in, out := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	f.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
+	f.intercept(func(_ context.Context, op string, _ uuid.UUID) (err error) {
 		if op == operation {
 			once.Do(func() {
-				close(entered)
-				<-proceed
+				close(in)
+				<-out
+				err = fault
 			})
 		}
-		return nil
+		return err
 	})
+	return in, out
 }
 
 // has fails with ErrNotFound unless what devices need is there.

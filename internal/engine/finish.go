@@ -97,7 +97,6 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 			p.settleRooms(left)
 		}
 		p.takes()
-		p.change.Limits = nil // it is so already
 		if err := e.store.Commit(ctx, &p.change); err != nil {
 			return nil, err
 		}

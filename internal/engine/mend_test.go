@@ -37,8 +37,7 @@ func TestANetworkThatIsMadeAgainObeys(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	vm, net := c.lostNetwork()
-	entered, proceed := make(chan struct{}), make(chan struct{})
-	c.host.hold("start network", entered, proceed)
+	entered, proceed := c.host.hold("start network", nil)
 	mend := c.mend(vm)
 	<-entered
 	down, err := c.act(net, "down")

@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 
@@ -181,15 +180,7 @@ func TestWhatLeavesANetworkKeepsItsRange(t *testing.T) {
 	c := newCloud(t)
 	n := c.create(draft(network))
 	vm := c.create(guest([]*occi.Entity{n}))
-	entered, proceed := make(chan struct{}), make(chan struct{})
-	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
-		if op != "delete domain" {
-			return nil
-		}
-		close(entered)
-		<-proceed
-		return errors.New("no")
-	})
+	entered, proceed := c.host.hold("delete domain", errors.New("no"))
 	gone, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vm.ID}, engine.Options{})
 	if err != nil {
 		t.Fatal(err)

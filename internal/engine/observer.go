@@ -2,8 +2,10 @@ package engine
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
+	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/occi"
 )
 
@@ -42,25 +44,17 @@ func (u PoolUse) Key() string { return poolKey(u.Host, u.Pool) }
 func (e *Engine) Pools() []PoolUse {
 	var out []PoolUse
 	for _, h := range e.hosts {
-		for _, p := range h.poolsTold() {
-			out = append(out, PoolUse{Host: h.name, Pool: p, LimitBytes: h.limit(p)})
-			u := &out[len(out)-1]
-			h.mu.Lock()
-			u.CapacityBytes, u.AllocatedBytes = h.told[p].CapacityBytes, h.told[p].AllocatedBytes
-			h.mu.Unlock()
+		for name, p := range h.poolsTold() {
+			out = append(out, PoolUse{Host: h.name, Pool: name, CapacityBytes: p.CapacityBytes, AllocatedBytes: p.AllocatedBytes, LimitBytes: h.limit(name)})
 		}
 	}
 	slices.SortFunc(out, func(a, b PoolUse) int { return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Pool, b.Pool)) })
 	return out
 }
 
-// poolsTold names the pools that the host has told of.
-func (h *host) poolsTold() []string {
+// poolsTold gives what the host told of its pools, by name.
+func (h *host) poolsTold() map[string]hypervisor.PoolStatus {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var names []string
-	for name := range h.told {
-		names = append(names, name)
-	}
-	return names
+	return maps.Clone(h.told)
 }

@@ -169,26 +169,21 @@ func (b *creation) needOf(xs []*occi.Entity, among []*host) *need {
 // find chooses a host and promises what is needed. That there is none is said by what is
 // stored alone: what is promised may come to nothing, or be stored already.
 func (b *creation) find(ctx context.Context, among []*host, n *need) (*host, error) {
-	var ps []occi.Problem
 	began := time.Now()
-	for _, again := range []func() error{
-		func() error { return nil },
-		func() error {
-			n.used = b.e.ledger.kept
-			b.e.firstLook(ctx)
-			if err := b.e.ledger.reload(ctx, b.e.store, began); err != nil {
-				return err
-			}
-			return b.e.reviewHosts(ctx)
-		},
-	} {
-		if err := again(); err != nil {
-			return nil, err
-		}
-		var h *host
-		if h, ps = b.promise(among, n); h != nil {
-			return h, nil
-		}
+	if h, _ := b.promise(among, n); h != nil {
+		return h, nil
+	}
+	b.e.firstLook(ctx)
+	if err := b.e.ledger.reload(ctx, b.e.store, began); err != nil {
+		return nil, err
+	}
+	if err := b.e.reviewHosts(ctx); err != nil {
+		return nil, err
+	}
+	n.used = b.e.ledger.kept
+	h, ps := b.promise(among, n)
+	if h != nil {
+		return h, nil
 	}
 	if more := len(ps) - hostsShown; more > 0 {
 		ps = append(ps[:hostsShown], occi.Problem{Text: fmt.Sprintf("and %d more", more)})

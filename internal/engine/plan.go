@@ -127,6 +127,7 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 	}
 	follow(&p.change, p.e.cfg.Tracer.Carry(ctx))
 	p.takes()
+	p.bounds()
 	p.e.traffic.enter()
 	p.storing = time.Now()
 	err := p.e.store.Commit(ctx, &p.change)

@@ -132,14 +132,7 @@ func TestAVolumeGoesAfterTheMachineThatUsedIt(t *testing.T) {
 	vm, vol := c.create(draft(compute)), c.create(draft(storage, "occi.storage.size", 1))
 	c.create(link(disk, vm, vol))
 	c.mustAct(vm, "start")
-	entered, proceed := make(chan struct{}), make(chan struct{})
-	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
-		if op == "delete domain" {
-			close(entered)
-			<-proceed
-		}
-		return nil
-	})
+	entered, proceed := c.host.hold("delete domain", nil)
 	if _, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vm.ID}, engine.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -165,15 +158,7 @@ func TestALinkThatCannotBeDetachedGoesWithItsMachine(t *testing.T) {
 	c := newCloud(t)
 	vm, vol := c.create(draft(compute)), c.create(draft(storage, "occi.storage.size", 1))
 	vda := c.create(link(disk, vm, vol))
-	entered, proceed := make(chan struct{}), make(chan struct{})
-	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
-		if op != "detach disk" {
-			return nil
-		}
-		close(entered)
-		<-proceed
-		return errors.New("the guest does not let go")
-	})
+	entered, proceed := c.host.hold("detach disk", errors.New("the guest does not let go"))
 	if _, err := c.Delete(c.ctx, engine.Caller{}, []uuid.UUID{vda.ID}, engine.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -193,14 +178,7 @@ func TestDeletionWhileItIsBeingMade(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	vol := c.create(draft(storage, "occi.storage.size", 1))
-	entered, proceed := make(chan struct{}), make(chan struct{})
-	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
-		if op == "define domain" {
-			close(entered)
-			<-proceed
-		}
-		return nil
-	})
+	entered, proceed := c.host.hold("define domain", nil)
 	d := draft(compute)
 	d.Links = []occi.DraftLink{{Kind: disk, Target: occi.URN(vol.ID)}}
 	made, err := c.Create(c.ctx, engine.Caller{}, compute, []*occi.Draft{d}, engine.Options{})

@@ -19,14 +19,7 @@ func TestWaitingForAnotherServer(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	vm := c.create(draft(compute))
-	entered, proceed := make(chan struct{}), make(chan struct{})
-	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
-		if op == "start domain" {
-			close(entered)
-			<-proceed
-		}
-		return nil
-	})
+	entered, proceed := c.host.hold("start domain", nil)
 	out, err := c.act(vm, "start")
 	if err != nil {
 		t.Fatal(err)
