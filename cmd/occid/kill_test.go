@@ -301,20 +301,15 @@ func TestKilledServerLosesNothing(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	pg, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := pg.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
 	driver, err := libvirt.Open(libvirt.Config{URI: host.URI})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = driver.Close() })
+	var pg *pgtest.Cluster
+	if !testing.Short() {
+		pg = startPostgres(t)
+	}
 	t.Run("points", func(t *testing.T) {
 		for _, op := range killedOperations {
 			t.Run("sqlite/"+op.name, func(t *testing.T) {
@@ -322,7 +317,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 				dir := t.TempDir()
 				op.everywhere(t, driver, "--db", "sqlite:"+filepath.Join(dir, "occid.db"), "--data", dir, "--libvirt", host.URI)
 			})
-			if testing.Short() {
+			if pg == nil {
 				continue
 			}
 			t.Run("postgres/"+op.name, func(t *testing.T) {
@@ -335,6 +330,20 @@ func TestKilledServerLosesNothing(t *testing.T) {
 			})
 		}
 	})
+}
+
+func startPostgres(t *testing.T) *pgtest.Cluster {
+	t.Helper()
+	pg, err := pgtest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pg.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return pg
 }
 
 // maxPoints bounds the points of one operation.

@@ -56,8 +56,8 @@ func parsePool(text string) (pool, error) {
 		case "target":
 			p.there.Target = value
 		case "overcommit":
-			if p.rules.Overcommit, err = strconv.ParseFloat(value, 64); err != nil || p.rules.Overcommit <= 0 || p.rules.Overcommit > 1000 {
-				return bad("overcommit %q is not a number between 0 and 1000", value)
+			if p.rules.Overcommit, err = ratio(value); err != nil {
+				return bad("overcommit %v", err)
 			}
 		case "capacity":
 			if p.rules.CapacityBytes, err = parseSize(value); err != nil {

@@ -242,10 +242,11 @@ func (d *Driver) Pools(ctx context.Context) ([]hypervisor.PoolStatus, error) {
 
 func (s *session) poolStatus(ctx context.Context, p Pool) (hypervisor.PoolStatus, error) {
 	st := hypervisor.PoolStatus{Name: p.Name}
-	pool, err := s.pool(ctx, p.Name)
-	if errors.Is(err, hypervisor.ErrNotFound) && len(s.cfg.Pools) > 0 {
-		pool, err = s.ensurePool(ctx, p)
+	find := s.ensurePool
+	if len(s.cfg.Pools) == 0 {
+		find = func(ctx context.Context, p Pool) (*libvirt.StoragePool, error) { return s.pool(ctx, p.Name) }
 	}
+	pool, err := find(ctx, p)
 	if err != nil {
 		return st, err
 	}

@@ -114,16 +114,7 @@ func foreign(t *testing.T, h *lab.Host, g lab.Guest) uuid.UUID {
 	}
 	t.Cleanup(func() { conn.Close() })
 	id := uuid.New()
-	d, err := conn.DomainCreateXML(marshal(t, definition(id.String(), g)), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := d.Destroy(); err != nil {
-			t.Error(err)
-		}
-		d.Free()
-	})
+	started(t, conn, definition(id.String(), g))
 	return id
 }
 

@@ -77,8 +77,8 @@ func bootable(firmware, disk, format string) *libvirtxml.Domain {
 	return x
 }
 
-// run has a machine run until the end of the test, and gives its console.
-func run(t *testing.T, h *lab.Host, conn *libvirt.Connect, x *libvirtxml.Domain) *lab.Console {
+// started has a domain run until the end of the test.
+func started(t *testing.T, conn *libvirt.Connect, x *libvirtxml.Domain) {
 	t.Helper()
 	d, err := conn.DomainCreateXML(marshal(t, x), 0)
 	if err != nil {
@@ -90,6 +90,12 @@ func run(t *testing.T, h *lab.Host, conn *libvirt.Connect, x *libvirtxml.Domain)
 		}
 		d.Free()
 	})
+}
+
+// run has a machine run until the end of the test, and gives its console.
+func run(t *testing.T, h *lab.Host, conn *libvirt.Connect, x *libvirtxml.Domain) *lab.Console {
+	t.Helper()
+	started(t, conn, x)
 	console, err := h.Console(x.UUID)
 	if err != nil {
 		t.Fatal(err)

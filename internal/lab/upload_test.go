@@ -17,6 +17,20 @@ import (
 
 const osTemplate = "http://schemas.occid.org/occi/os_tpl#"
 
+// offered builds an image, and a directory of an operator's that has it under a name.
+func offered(t *testing.T, name string) (file lab.Image, dir string) {
+	t.Helper()
+	file, err := lab.BuildImage(built)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	if err := os.Symlink(absolute(t, file.QCOW2), filepath.Join(dir, name)); err != nil {
+		t.Fatal(err)
+	}
+	return file, dir
+}
+
 // TestUpload uploads disks that boot, in parts and whole, makes templates of them and of
 // a file of the operator, and machines of the templates, whose disks are overlays.
 // Hostile files are refused.
@@ -24,14 +38,7 @@ func TestUpload(t *testing.T) {
 	t.Parallel()
 	ctx := need(t)
 	h := newHost(ctx, t)
-	file, err := lab.BuildImage(built)
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := t.TempDir()
-	if err := os.Symlink(absolute(t, file.QCOW2), filepath.Join(own, "operator.qcow2")); err != nil {
-		t.Fatal(err)
-	}
+	file, own := offered(t, "operator.qcow2")
 	if err := os.WriteFile(filepath.Join(own, "evil.qcow2"), []byte("no disk"), 0o600); err != nil {
 		t.Fatal(err)
 	}
