@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,9 @@ type ledger struct {
 	// that may be in it, and is not added: too little is mended by the store's refusal,
 	// too much would refuse what there is room for.
 	ended time.Time
+	// doubtful is whether there was such: the store is asked before the next choice that
+	// no other request is in the way of.
+	doubtful bool
 }
 
 // amounts are what is taken, by host and what; of all hosts under no name.
@@ -77,9 +82,17 @@ func (l *ledger) ask(ctx context.Context, st Store, after time.Time, take func(m
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if take(moves != l.moves) {
-		l.taken, l.begun, l.ended = taken, begun, time.Now()
+		l.taken, l.begun, l.ended, l.doubtful = taken, begun, time.Now(), moves != l.moves
 	}
 	return nil
+}
+
+// unsure reports whether the store should be asked before hosts are chosen. While
+// requests are under way its answer would be as doubtful.
+func (l *ledger) unsure() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.doubtful && !slices.ContainsFunc(slices.Collect(maps.Values(l.promised)), func(of map[string]int64) bool { return len(of) > 0 })
 }
 
 // kept gives what is stored as taken. It is called with mu held.
@@ -127,12 +140,17 @@ type placing struct {
 func (l *ledger) settle(p *plan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	stored := p.stored && l.ended.Before(p.storing)
-	for _, p := range p.placed {
-		l.promised.takes(p.host, p.takes, -1)
-		if stored {
-			l.moves++
-			l.taken.takes(p.host, p.takes, 1)
+	known := l.ended.Before(p.storing)
+	for _, placed := range p.placed {
+		l.promised.takes(placed.host, placed.takes, -1)
+		if !p.stored {
+			continue
+		}
+		l.moves++
+		if known {
+			l.taken.takes(placed.host, placed.takes, 1)
+		} else {
+			l.doubtful = true
 		}
 	}
 }
@@ -151,14 +169,18 @@ func (l *ledger) free(xs ...*occi.Entity) {
 func (l *ledger) changed(p *plan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.ended.Before(p.storing) {
-		return
-	}
+	known := l.ended.Before(p.storing)
 	for _, x := range p.change.Puts {
-		if old := p.known[x.ID]; old != nil && len(old.Takes)+len(x.Takes) > 0 {
-			l.moves++
+		old := p.known[x.ID]
+		if old == nil || slices.Equal(old.Takes, x.Takes) && old.Host == x.Host {
+			continue
+		}
+		l.moves++
+		if known {
 			l.taken.takes(old.Host, old.Takes, -1)
 			l.taken.takes(x.Host, x.Takes, 1)
+		} else {
+			l.doubtful = true
 		}
 	}
 }

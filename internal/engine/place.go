@@ -170,6 +170,11 @@ func (b *creation) needOf(xs []*occi.Entity, among []*host) *need {
 // stored alone: what is promised may come to nothing, or be stored already.
 func (b *creation) find(ctx context.Context, among []*host, n *need) (*host, error) {
 	began := time.Now()
+	if b.e.ledger.unsure() {
+		if err := b.e.ledger.reload(ctx, b.e.store, began); err != nil {
+			return nil, err
+		}
+	}
 	if h, _ := b.promise(among, n); h != nil {
 		return h, nil
 	}
