@@ -1,6 +1,6 @@
 # make run       build, and serve http://127.0.0.1:8787 with libvirt's test host
 # make build     bin/occid, the server, and bin/occi, its command-line client
-# make test      every test: both databases, the test host, and real guests
+# make test      every test, under the race detector: both databases, the test host; and real guests
 # make check     vet, staticcheck, gofmt, and the tests under the race detector
 # make lab       a real host in its own namespaces, and occid on it with an image and a network
 # make lab-test  only the tests with real guests, and the figures they give
@@ -25,19 +25,19 @@ run: build
 build: setup
 	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/occid ./cmd/occi
 
-# The guests come last: they need all processors, and time enough.
-test: setup-test
-	$(GO) test -timeout 10m $(OTHERS)
+# The guests come last: they need all processors, and time enough. They run in processes
+# of their own, which the race detector cannot see.
+test: race
 	$(GO) test -short -timeout 10m $(LAB)
 
-check: setup-test race
+# After make test, the tests of check are in the cache.
+check: race
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	@test -z "$$(gofmt -l cmd hypervisor internal occi render spec store)" || { gofmt -d cmd hypervisor internal occi render spec store; false; }
 
-# Guests run in processes of their own, which the race detector cannot see.
 race: setup-test
-	$(GO) test -race -short -timeout 10m $(OTHERS)
+	$(GO) test -race -timeout 15m $(OTHERS)
 
 lab: setup-test build
 	$(GO) build -o bin/labctl ./internal/lab/labctl

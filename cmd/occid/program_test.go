@@ -68,9 +68,14 @@ const startTime = 5 * time.Minute
 // the test.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], append([]string{"--dev", "--listen", "127.0.0.1:0"}, args...)...)
+	return launch(t, occid(os.Args[0], args...))
+}
+
+// occid is the command of a server on a free port, which the program of these tests is.
+func occid(program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(program, append([]string{"--dev", "--listen", "127.0.0.1:0"}, args...)...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
-	return launch(t, cmd)
+	return cmd
 }
 
 // launch runs a command that is or becomes occid, and returns when it listens.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -64,8 +63,8 @@ func (s *spans) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // program starts a server that traces to the collector.
 func (s *spans) program(args ...string) *program {
 	s.t.Helper()
-	cmd := exec.Command(os.Args[0], append([]string{"--dev", "--listen", "127.0.0.1:0"}, args...)...)
-	cmd.Env = append(os.Environ(), asProgram+"=1", "OTEL_EXPORTER_OTLP_ENDPOINT="+s.url, "OTEL_BSP_SCHEDULE_DELAY=20", "OTEL_RESOURCE_ATTRIBUTES=deployment.environment=test")
+	cmd := occid(os.Args[0], args...)
+	cmd.Env = append(cmd.Env, "OTEL_EXPORTER_OTLP_ENDPOINT="+s.url, "OTEL_BSP_SCHEDULE_DELAY=20", "OTEL_RESOURCE_ATTRIBUTES=deployment.environment=test")
 	return launch(s.t, cmd)
 }
 
