@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/occid/occid/occi"
 )
@@ -36,8 +37,11 @@ type source struct {
 	builtin bool
 }
 
-// Builtin gives the registry without anything an operator added.
-func Builtin() (*occi.Model, error) { return Load("") }
+// Builtin gives the registry without anything an operator added. All who ask have the
+// same one, and do not change it.
+func Builtin() (*occi.Model, error) { return shared() }
+
+var shared = sync.OnceValues(func() (*occi.Model, error) { return Load("") })
 
 // Load gives the registry of the embedded files and of every *.yaml in dir, in
 // the order of their names; an empty dir adds nothing. What is wrong with the
