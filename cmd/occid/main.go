@@ -2,9 +2,9 @@
 // occid guest-proxy it passes on what the machines of a host without a server ask.
 //
 // Options are flags, OCCID_... variables of the environment or keys of a YAML
-// file, in this order of precedence. SIGHUP loads the registry again and takes in
-// new images; SIGTERM and SIGINT end the server once the requests under way are
-// answered.
+// file, in this order of precedence. SIGHUP loads the registry and the certificate
+// again and takes in new images; SIGTERM and SIGINT end the server once the requests
+// under way are answered.
 package main
 
 import (

@@ -52,6 +52,8 @@ type options struct {
 
 	MetricsListen string `env:"OCCID_METRICS_LISTEN" placeholder:"ADDR" help:"Address at which /metrics is shown in place of --listen, ADDR or unix:PATH, or none for no metrics at all."`
 
+	Web webOptions `embed:""`
+
 	Pools []string `sep:";" env:"OCCID_POOLS" placeholder:"POOL" help:"Pools of storages, as NAME=dir:DIR, NAME=logical:GROUP or NAME=nfs:SERVER:PATH, followed by ,overcommit=1.5 ,capacity=100GiB ,default ,unlimited ,target=DIR or ,host=URI."`
 
 	Hosts     []string `sep:";" env:"OCCID_HOSTS" placeholder:"HOST" help:"What machines may have of hosts, as URI followed by ,name=NAME ,label=WORD ,cores=N ,memory=64GiB ,cores-overcommit=4 ,memory-overcommit=1 or ,unlimited."`
@@ -120,6 +122,9 @@ func (o *options) finish() error {
 	}
 	if err := errors.Join(keeps("--keep-tasks", o.KeepTasks), keeps("--keep-keys", o.KeepKeys), keeps("--keep-events", o.KeepEvents),
 		keeps("--keep-uploads", o.KeepUploads), observes(o.Observe)); err != nil {
+		return err
+	}
+	if err := o.Web.check(); err != nil {
 		return err
 	}
 	if err := bridges("--guest-bridges", o.GuestBridges); err != nil {

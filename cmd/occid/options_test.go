@@ -53,6 +53,7 @@ func TestOptions(t *testing.T) {
 		{"images", []string{"--images", dir, "--image-hosts", "a,*.b", "--image-private", "--max-image", "3MiB", "--keep-uploads", "1h"}, nil, func(o *options) {
 			o.Images, o.ImageHosts, o.ImagePrivate, o.MaxImage, o.KeepUploads = dir, []string{"a", "*.b"}, true, 3<<20, time.Hour
 		}},
+		{"TLS", []string{"--tls-cert", "c"}, map[string]string{"OCCID_TLS_KEY": "k"}, func(o *options) { o.Web.Cert, o.Web.Key = "c", "k" }},
 		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret}, func(o *options) {
 			o.DB, o.DBFile = "postgres://occid:secret@db/occid", secret
 		}},
@@ -104,6 +105,9 @@ func TestBadOptions(t *testing.T) {
 		{[]string{"--guest-bridges", "none,br0"}, "", []string{"--guest-bridges", "none,br0"}},
 		{[]string{"--guest-bridges", ","}, "", []string{"--guest-bridges"}},
 		{[]string{"--guest-key-file", "x"}, "", []string{"--guest-key-file", "--guest-listen"}},
+		{[]string{"--tls-cert", "x"}, "", []string{"--tls-cert", "--tls-key"}},
+		{[]string{"--tls-key", "x"}, "", []string{"--tls-cert", "--tls-key"}},
+		{[]string{"--tls-cert", "x", "--tls-key", "y"}, "tls-self-signed: true\n", []string{"--tls-cert", "--tls-self-signed"}},
 		{nil, "keep-tasks: 7 days\n", []string{"keep-tasks", "7 days"}},
 		{[]string{"--nonsense"}, "", []string{"--nonsense"}},
 		{[]string{"surplus"}, "", []string{"surplus"}},

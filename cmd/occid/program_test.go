@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -32,6 +33,8 @@ type program struct {
 	cmd *exec.Cmd
 	url string
 	log *lines
+	// client sends requests; nil means the default one.
+	client *http.Client
 	// done is closed when the process has ended, with err.
 	done chan struct{}
 	err  error
@@ -197,7 +200,7 @@ func (p *program) ask(method, path, body string, header ...string) (status int, 
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := cmp.Or(p.client, http.DefaultClient).Do(req)
 	if err != nil {
 		return 0, nil, "", err
 	}

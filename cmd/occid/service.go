@@ -18,6 +18,7 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/cert"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/image"
 	"github.com/occid/occid/internal/server"
@@ -40,6 +41,7 @@ type service struct {
 	registry *registry
 	engine   *engine.Engine
 	server   *server.Server
+	cert     *cert.Keeper // nil without TLS
 	listener net.Listener
 	guests   guests
 	closers  []func() error
@@ -75,6 +77,9 @@ func (s *service) open(ctx context.Context) error {
 	}
 	s.registry = &registry{named: o.Spec, standard: filepath.Join(o.Data, "registry")}
 	if err := s.registry.load(); err != nil {
+		return err
+	}
+	if err := s.openTLS(); err != nil {
 		return err
 	}
 	if err := s.openMonitoring(ctx); err != nil {
@@ -117,9 +122,11 @@ func (s *service) open(ctx context.Context) error {
 	if err := s.openGuests(eng, bridges); err != nil {
 		return err
 	}
-	if s.listener, err = net.Listen("tcp", o.Listen); err != nil {
+	l, err := net.Listen("tcp", o.Listen)
+	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
+	s.listener = s.secured(l)
 	return nil
 }
 
@@ -165,6 +172,9 @@ func (s *service) serve(ctx context.Context, out io.Writer) error {
 		for {
 			select {
 			case <-hangups:
+				if s.cert != nil {
+					s.cert.Reload()
+				}
 				s.registry.reload(s.log)
 				s.engine.ImportImages(ended)
 			case <-ended.Done():
@@ -172,7 +182,7 @@ func (s *service) serve(ctx context.Context, out io.Writer) error {
 			}
 		}
 	}()
-	url := "http://" + s.listener.Addr().String()
+	url := s.scheme() + s.listener.Addr().String()
 	fmt.Fprintf(out, "occid %s listens on %s\n", version, url)
 	if s.options.Dev {
 		fmt.Fprint(out, strings.ReplaceAll(beginning, "URL", url))

@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"internal/guest":       {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
 	"internal/server":      {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
 	"internal/dialect/...": {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
+	"internal/cert":        {},
 	"internal/failpoint":   {},
 	"internal/metrics":     {"occi"},
 	"internal/trace":       {"occi"},

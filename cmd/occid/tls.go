@@ -1,0 +1,104 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/occid/occid/internal/cert"
+)
+
+// webOptions say how clients reach the server.
+type webOptions struct {
+	Cert       string `name:"tls-cert" env:"OCCID_TLS_CERT" placeholder:"FILE" help:"Certificate to serve --listen with, and those that lead to its authority, PEM."`
+	Key        string `name:"tls-key" env:"OCCID_TLS_KEY" placeholder:"FILE" help:"Private key of --tls-cert, PEM."`
+	SelfSigned bool   `name:"tls-self-signed" env:"OCCID_TLS_SELF_SIGNED" help:"Serve --listen with a certificate that the server makes and keeps in --data."`
+}
+
+// secure reports whether the server has a certificate.
+func (o *webOptions) secure() bool { return o.Cert != "" || o.SelfSigned }
+
+// check refuses what does not go together.
+func (o *webOptions) check() error {
+	switch {
+	case (o.Cert == "") != (o.Key == ""):
+		return errors.New("--tls-cert and --tls-key need each other")
+	case o.Cert != "" && o.SelfSigned:
+		return errors.New("--tls-cert and --tls-self-signed exclude each other")
+	}
+	return nil
+}
+
+// openTLS reads the certificate, if there is to be one.
+func (s *service) openTLS() (err error) {
+	o := s.options
+	switch c := (cert.Config{Cert: o.Web.Cert, Key: o.Web.Key, Logger: s.log}); {
+	case o.Web.SelfSigned:
+		c.Cert, c.Key = filepath.Join(o.Data, "tls.crt"), filepath.Join(o.Data, "tls.key")
+		if c.Names, err = certNames(o.Listen); err == nil {
+			s.cert, err = cert.Open(c)
+		}
+		if err != nil {
+			return fmt.Errorf("--tls-self-signed: %w", err)
+		}
+	case o.Web.Cert != "":
+		if s.cert, err = cert.Open(c); err != nil {
+			return fmt.Errorf("--tls-cert: %w", err)
+		}
+	}
+	return nil
+}
+
+// secured gives a listener that speaks TLS, if the server has a certificate.
+func (s *service) secured(l net.Listener) net.Listener {
+	if s.cert == nil {
+		return l
+	}
+	return tls.NewListener(l, s.cert.Server())
+}
+
+// scheme begins the URLs of --listen.
+func (s *service) scheme() string {
+	if s.cert == nil {
+		return "http://"
+	}
+	return "https://"
+}
+
+// certNames are what clients may call a server that listens at an address.
+func certNames(address string) ([]string, error) {
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	add := func(name string) {
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if own, err := os.Hostname(); err == nil {
+		add(own)
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	host, _, _ = strings.Cut(host, "%")
+	if ip, err := netip.ParseAddr(host); host != "" && (err != nil || !ip.IsUnspecified()) {
+		add(host)
+		return names, nil
+	}
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().IsGlobalUnicast() {
+			add(p.Addr().String())
+		}
+	}
+	return names, nil
+}
