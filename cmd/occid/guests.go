@@ -102,14 +102,6 @@ func (g *guests) serve(ctx context.Context, s *service) error {
 	return guest.Serve(ctx, g.proxies, g.gate, s.log)
 }
 
-// where tells where a listener is reached.
-func where(l net.Listener) string {
-	if a := l.Addr(); a.Network() == "unix" {
-		return "unix:" + a.String()
-	}
-	return "http://" + l.Addr().String()
-}
-
 // makeKey makes a file with a new key, unless it is there.
 func makeKey(path string) error {
 	b := make([]byte, 32)

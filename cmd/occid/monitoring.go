@@ -56,6 +56,9 @@ func (s *service) openMonitoring(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--metrics-listen: %w", err)
 	}
+	if _, local := l.(*net.UnixListener); !local {
+		l = s.secured(l)
+	}
 	s.monitoring.listener = l
 	s.closers = append(s.closers, func() error {
 		// Serving has closed it, unless it was never begun.

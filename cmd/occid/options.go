@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +19,7 @@ import (
 // options are what an operator can set. The name of an option is that of its
 // flag and of its key in the configuration file.
 type options struct {
-	Listen        string        `default:"127.0.0.1:8787" env:"OCCID_LISTEN" placeholder:"ADDR" help:"Address to serve, a loopback address for as long as nobody is authenticated."`
+	Listen        string        `default:"127.0.0.1:8787" env:"OCCID_LISTEN" placeholder:"ADDR" help:"Address to serve; one that others can reach needs a certificate, or --insecure-http."`
 	DB            string        `name:"db" env:"OCCID_DB" placeholder:"DSN" help:"Database, sqlite:PATH or a postgres:// URL (default: occid.db in --data)."`
 	DBFile        string        `name:"db-file" env:"OCCID_DB_FILE" placeholder:"FILE" help:"File that holds --db, which may contain a password."`
 	Libvirt       []string      `sep:"," default:"test:///default" env:"OCCID_LIBVIRT" placeholder:"URI" help:"Connection URIs of the hosts."`
@@ -117,14 +116,11 @@ func read(args []string, more ...kong.Option) (*options, error) {
 
 // finish fills in what depends on other options.
 func (o *options) finish() error {
-	if err := loopback(o.Listen); err != nil {
+	if err := o.checkWeb(); err != nil {
 		return err
 	}
 	if err := errors.Join(keeps("--keep-tasks", o.KeepTasks), keeps("--keep-keys", o.KeepKeys), keeps("--keep-events", o.KeepEvents),
 		keeps("--keep-uploads", o.KeepUploads), observes(o.Observe)); err != nil {
-		return err
-	}
-	if err := o.Web.check(); err != nil {
 		return err
 	}
 	if err := bridges("--guest-bridges", o.GuestBridges); err != nil {
@@ -202,18 +198,6 @@ func (o *options) bridges() (hypervisor.Bridges, error) {
 func keeps(name string, age time.Duration) error {
 	if age != 0 && age < time.Minute {
 		return fmt.Errorf("%s: %s is neither 0 nor a minute or more", name, age)
-	}
-	return nil
-}
-
-// loopback refuses an address that others could reach: nobody is authenticated.
-func loopback(address string) error {
-	a, err := net.ResolveTCPAddr("tcp", address)
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
-	}
-	if !a.IP.IsLoopback() {
-		return fmt.Errorf("--listen: %s is not a loopback address; without authentication no other is served", address)
 	}
 	return nil
 }

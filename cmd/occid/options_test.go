@@ -49,7 +49,14 @@ func TestOptions(t *testing.T) {
 		{"statistics", []string{"--statistics", "all", "--statistics-interval", "1m"}, nil, func(o *options) {
 			o.Statistics, o.Observe = "all", time.Minute
 		}},
-		{"metrics", []string{"--metrics-listen", "192.0.2.1:9"}, nil, func(o *options) { o.MetricsListen = "192.0.2.1:9" }},
+		{"metrics", []string{"--metrics-listen", "127.0.0.1:9"}, nil, func(o *options) { o.MetricsListen = "127.0.0.1:9" }},
+		{"for others by TLS", []string{"--listen", "192.0.2.1:8", "--metrics-listen", "192.0.2.1:9", "--tls-self-signed"}, nil, func(o *options) {
+			o.Listen, o.MetricsListen, o.Web.SelfSigned = "192.0.2.1:8", "192.0.2.1:9", true
+		}},
+		{"for others without", []string{"--listen", "192.0.2.1:8", "--metrics-listen", ":9"}, map[string]string{"OCCID_INSECURE_HTTP": "true"}, func(o *options) {
+			o.Listen, o.MetricsListen, o.Web.Insecure = "192.0.2.1:8", ":9", true
+		}},
+		{"a socket", []string{"--metrics-listen", "unix:/run/x"}, nil, func(o *options) { o.MetricsListen = "unix:/run/x" }},
 		{"images", []string{"--images", dir, "--image-hosts", "a,*.b", "--image-private", "--max-image", "3MiB", "--keep-uploads", "1h"}, nil, func(o *options) {
 			o.Images, o.ImageHosts, o.ImagePrivate, o.MaxImage, o.KeepUploads = dir, []string{"a", "*.b"}, true, 3<<20, time.Hour
 		}},
@@ -85,10 +92,12 @@ func TestBadOptions(t *testing.T) {
 		file   string
 		errors []string
 	}{
-		{[]string{"--listen", "0.0.0.0:8787"}, "", []string{"--listen", "0.0.0.0:8787", "loopback"}},
+		{[]string{"--listen", "0.0.0.0:8787"}, "", []string{"--listen", "0.0.0.0:8787", "loopback", "--tls-cert", "--tls-self-signed", "--insecure-http"}},
 		{[]string{"--listen", ":8787", "--dev"}, "", []string{"--listen", "loopback"}},
 		{[]string{"--listen", "[::]:8787"}, "", []string{"loopback"}},
 		{[]string{"--listen", "198.51.100.1:8787", "--dev"}, "", []string{"loopback"}},
+		{[]string{"--metrics-listen", "198.51.100.1:8787"}, "", []string{"--metrics-listen", "198.51.100.1:8787", "--insecure-http"}},
+		{[]string{"--metrics-listen", "nonsense"}, "", []string{"--metrics-listen", "nonsense"}},
 		{[]string{"--listen", "nonsense"}, "", []string{"--listen", "nonsense"}},
 		{[]string{"--max-image", "64GB"}, "", []string{"--max-image", "64GB", "64GiB"}},
 		{[]string{"--max-image", "0"}, "", []string{"--max-image"}},

@@ -32,7 +32,9 @@ type program struct {
 	t   *testing.T
 	cmd *exec.Cmd
 	url string
-	log *lines
+	// metrics has the URL of --metrics-listen, once that is printed.
+	metrics chan string
+	log     *lines
 	// client sends requests; nil means the default one.
 	client *http.Client
 	// done is closed when the process has ended, with err.
@@ -94,7 +96,7 @@ func launch(t *testing.T, cmd *exec.Cmd) *program {
 // begin is launch, but returns a program without a URL if that ends before it listens.
 func begin(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
-	p := &program{t: t, cmd: cmd, log: &lines{seen: make(chan struct{}, 1)}, done: make(chan struct{})}
+	p := &program{t: t, cmd: cmd, log: &lines{seen: make(chan struct{}, 1)}, done: make(chan struct{}), metrics: make(chan string, 1)}
 	var cancel context.CancelFunc
 	p.ctx, cancel = context.WithTimeout(t.Context(), startTime)
 	t.Cleanup(cancel)
@@ -124,6 +126,9 @@ func (p *program) follow(out io.Reader, found chan<- string) {
 	for text := bufio.NewScanner(out); text.Scan(); {
 		if _, url, ok := strings.Cut(text.Text(), " listens on "); ok {
 			found <- url
+		}
+		if _, url, ok := strings.Cut(text.Text(), "metrics are shown at "); ok {
+			p.metrics <- url
 		}
 	}
 	p.err = p.cmd.Wait()

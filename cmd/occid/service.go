@@ -182,7 +182,7 @@ func (s *service) serve(ctx context.Context, out io.Writer) error {
 			}
 		}
 	}()
-	url := s.scheme() + s.listener.Addr().String()
+	url := where(s.listener)
 	fmt.Fprintf(out, "occid %s listens on %s\n", version, url)
 	if s.options.Dev {
 		fmt.Fprint(out, strings.ReplaceAll(beginning, "URL", url))

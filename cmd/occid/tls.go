@@ -19,10 +19,38 @@ type webOptions struct {
 	Cert       string `name:"tls-cert" env:"OCCID_TLS_CERT" placeholder:"FILE" help:"Certificate to serve --listen with, and those that lead to its authority, PEM."`
 	Key        string `name:"tls-key" env:"OCCID_TLS_KEY" placeholder:"FILE" help:"Private key of --tls-cert, PEM."`
 	SelfSigned bool   `name:"tls-self-signed" env:"OCCID_TLS_SELF_SIGNED" help:"Serve --listen with a certificate that the server makes and keeps in --data."`
+	Insecure   bool   `name:"insecure-http" env:"OCCID_INSECURE_HTTP" help:"Serve without TLS at addresses that others can reach, too."`
 }
 
 // secure reports whether the server has a certificate.
 func (o *webOptions) secure() bool { return o.Cert != "" || o.SelfSigned }
+
+// checkWeb refuses what does not go together, and to be heard by others without TLS.
+func (o *options) checkWeb() error {
+	if err := o.Web.check(); err != nil {
+		return err
+	}
+	if err := o.Web.mayListen("--listen", o.Listen); err != nil {
+		return err
+	}
+	if m := o.MetricsListen; m != "" && m != withoutMetrics && !strings.HasPrefix(m, "unix:") {
+		return o.Web.mayListen("--metrics-listen", m)
+	}
+	return nil
+}
+
+// mayListen refuses an address at which others would read along.
+func (o *webOptions) mayListen(option, address string) error {
+	a, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%s: %w", option, err)
+	}
+	if a.IP.IsLoopback() || o.secure() || o.Insecure {
+		return nil
+	}
+	return fmt.Errorf("%s: %s is not a loopback address; without TLS (--tls-cert and --tls-key, or --tls-self-signed) "+
+		"no other is served, unless --insecure-http is given", option, address)
+}
 
 // check refuses what does not go together.
 func (o *webOptions) check() error {
@@ -55,20 +83,27 @@ func (s *service) openTLS() (err error) {
 	return nil
 }
 
+// tlsListener is one that speaks TLS.
+type tlsListener struct{ net.Listener }
+
 // secured gives a listener that speaks TLS, if the server has a certificate.
 func (s *service) secured(l net.Listener) net.Listener {
 	if s.cert == nil {
 		return l
 	}
-	return tls.NewListener(l, s.cert.Server())
+	return tlsListener{tls.NewListener(l, s.cert.Server())}
 }
 
-// scheme begins the URLs of --listen.
-func (s *service) scheme() string {
-	if s.cert == nil {
-		return "http://"
+// where tells where a listener is reached.
+func where(l net.Listener) string {
+	switch a := l.Addr(); l.(type) {
+	case *net.UnixListener:
+		return "unix:" + a.String()
+	case tlsListener:
+		return "https://" + a.String()
+	default:
+		return "http://" + a.String()
 	}
-	return "https://"
 }
 
 // certNames are what clients may call a server that listens at an address.

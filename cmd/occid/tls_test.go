@@ -46,7 +46,7 @@ func (p *program) shown() *x509.Certificate {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	args := []string{"--db", "sqlite:" + filepath.Join(dir, "x.db"), "--data", dir, "--tls-self-signed"}
+	args := []string{"--db", "sqlite:" + filepath.Join(dir, "x.db"), "--data", dir, "--tls-self-signed", "--metrics-listen", "127.0.0.1:0"}
 	p := start(t, args...)
 	if !strings.HasPrefix(p.url, "https://127.0.0.1:") {
 		t.Fatalf("it listens on %s", p.url)
@@ -98,6 +98,7 @@ func TestTLS(t *testing.T) {
 	if got := plain(t, strings.TrimPrefix(p.url, "https://")); !strings.HasPrefix(got, "HTTP/1.0 400 ") {
 		t.Errorf("a client without TLS reads %q", got)
 	}
+	p.scraped()
 	made := p.shown()
 	p.client.CloseIdleConnections()
 	p.stop()
@@ -105,6 +106,22 @@ func TestTLS(t *testing.T) {
 		t.Error("after a restart the certificate is another")
 	}
 	p.stop()
+}
+
+// scraped asks for metrics where they are, with the certificate of the server itself.
+func (p *program) scraped() {
+	p.t.Helper()
+	p.curl(404, "GET", "/metrics", "")
+	at := *p
+	select {
+	case at.url = <-p.metrics:
+	case <-p.ctx.Done():
+		p.t.Fatal("it does not say where the metrics are")
+	}
+	if !strings.HasPrefix(at.url, "https://") {
+		p.t.Errorf("the metrics are at %s", at.url)
+	}
+	at.curl(200, "GET", "/metrics", "")
 }
 
 // plain asks a server without TLS, and gives the answer.
