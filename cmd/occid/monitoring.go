@@ -185,5 +185,5 @@ func (m *monitoring) serve(ctx context.Context, s *service) error {
 	routes := http.NewServeMux()
 	routes.Handle("GET /metrics", m.metrics.Handler())
 	times := web.Times{Header: 10 * time.Second, Read: 10 * time.Second, Write: time.Minute, Idle: 2 * time.Minute, Stop: time.Second}
-	return web.Serve(ctx, m.listener, routes, times, s.log, func() {})
+	return web.Serve(ctx, m.listener, web.Protected(routes), times, s.log, func() {})
 }

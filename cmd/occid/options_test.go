@@ -61,6 +61,7 @@ func TestOptions(t *testing.T) {
 			o.Images, o.ImageHosts, o.ImagePrivate, o.MaxImage, o.KeepUploads = dir, []string{"a", "*.b"}, true, 3<<20, time.Hour
 		}},
 		{"TLS", []string{"--tls-cert", "c"}, map[string]string{"OCCID_TLS_KEY": "k"}, func(o *options) { o.Web.Cert, o.Web.Key = "c", "k" }},
+		{"proxies", []string{"--trusted-proxies", "192.0.2.1,2001:db8::/32"}, nil, func(o *options) { o.Web.Proxies = []string{"192.0.2.1", "2001:db8::/32"} }},
 		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret}, func(o *options) {
 			o.DB, o.DBFile = "postgres://occid:secret@db/occid", secret
 		}},
@@ -117,6 +118,8 @@ func TestBadOptions(t *testing.T) {
 		{[]string{"--tls-cert", "x"}, "", []string{"--tls-cert", "--tls-key"}},
 		{[]string{"--tls-key", "x"}, "", []string{"--tls-cert", "--tls-key"}},
 		{[]string{"--tls-cert", "x", "--tls-key", "y"}, "tls-self-signed: true\n", []string{"--tls-cert", "--tls-self-signed"}},
+		{[]string{"--trusted-proxies", "192.0.2.1/33"}, "", []string{"--trusted-proxies", "192.0.2.1/33"}},
+		{[]string{"--trusted-proxies", "proxy"}, "", []string{"--trusted-proxies", "proxy"}},
 		{nil, "keep-tasks: 7 days\n", []string{"keep-tasks", "7 days"}},
 		{[]string{"--nonsense"}, "", []string{"--nonsense"}},
 		{[]string{"surplus"}, "", []string{"surplus"}},

@@ -117,6 +117,9 @@ func (s *service) open(ctx context.Context) error {
 	s.closers = append(s.closers, func() error { eng.Stop(); return nil })
 	s.engine = eng
 	c := server.Config{Engine: eng, Version: version, Logger: s.log, Schemas: spec.Schemas()}
+	if c.Proxies, err = o.Web.proxies(); err != nil {
+		return err
+	}
 	s.monitoring.show(&c, st, eng)
 	s.server = server.New(c)
 	if err := s.openGuests(eng, bridges); err != nil {

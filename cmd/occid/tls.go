@@ -16,10 +16,11 @@ import (
 
 // webOptions say how clients reach the server.
 type webOptions struct {
-	Cert       string `name:"tls-cert" env:"OCCID_TLS_CERT" placeholder:"FILE" help:"Certificate to serve --listen with, and those that lead to its authority, PEM."`
-	Key        string `name:"tls-key" env:"OCCID_TLS_KEY" placeholder:"FILE" help:"Private key of --tls-cert, PEM."`
-	SelfSigned bool   `name:"tls-self-signed" env:"OCCID_TLS_SELF_SIGNED" help:"Serve --listen with a certificate that the server makes and keeps in --data."`
-	Insecure   bool   `name:"insecure-http" env:"OCCID_INSECURE_HTTP" help:"Serve without TLS at addresses that others can reach, too."`
+	Cert       string   `name:"tls-cert" env:"OCCID_TLS_CERT" placeholder:"FILE" help:"Certificate to serve --listen with, and those that lead to its authority, PEM."`
+	Key        string   `name:"tls-key" env:"OCCID_TLS_KEY" placeholder:"FILE" help:"Private key of --tls-cert, PEM."`
+	SelfSigned bool     `name:"tls-self-signed" env:"OCCID_TLS_SELF_SIGNED" help:"Serve --listen with a certificate that the server makes and keeps in --data."`
+	Insecure   bool     `name:"insecure-http" env:"OCCID_INSECURE_HTTP" help:"Serve without TLS at addresses that others can reach, too."`
+	Proxies    []string `name:"trusted-proxies" sep:"," env:"OCCID_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses of proxies, or networks of them as 192.0.2.0/24, whose X-Forwarded-Proto is believed; none by default."`
 }
 
 // secure reports whether the server has a certificate.
@@ -54,6 +55,9 @@ func (o *webOptions) mayListen(option, address string) error {
 
 // check refuses what does not go together.
 func (o *webOptions) check() error {
+	if _, err := o.proxies(); err != nil {
+		return err
+	}
 	switch {
 	case (o.Cert == "") != (o.Key == ""):
 		return errors.New("--tls-cert and --tls-key need each other")
@@ -61,6 +65,22 @@ func (o *webOptions) check() error {
 		return errors.New("--tls-cert and --tls-self-signed exclude each other")
 	}
 	return nil
+}
+
+// proxies reads who is believed.
+func (o *webOptions) proxies() ([]netip.Prefix, error) {
+	list := make([]netip.Prefix, len(o.Proxies))
+	for i, text := range o.Proxies {
+		p, err := netip.ParsePrefix(text)
+		if a, alone := netip.ParseAddr(text); alone == nil {
+			p, err = a.Prefix(a.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--trusted-proxies: %q is neither an address nor a network such as 192.0.2.0/24", text)
+		}
+		list[i] = p
+	}
+	return list, nil
 }
 
 // openTLS reads the certificate, if there is to be one.

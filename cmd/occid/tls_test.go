@@ -54,6 +54,9 @@ func TestTLS(t *testing.T) {
 	p.client = trusting(t, filepath.Join(dir, "tls.crt"))
 	h, _ := p.curl(201, "POST", "/compute/", `{"title":"a"}`, asJSON, waiting)
 	location := h.Get("Location")
+	if h.Get("Strict-Transport-Security") == "" {
+		t.Error("browsers are not told to use TLS")
+	}
 	if !strings.HasPrefix(location, p.url+"/compute/") {
 		t.Errorf("Location is %q", location)
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/web"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
 )
@@ -22,6 +22,7 @@ type call struct {
 	r      *http.Request
 	rec    recorder
 	id     string // of the request, for the log
+	secure bool   // the client speaks TLS
 	caller engine.Caller
 	reg    *registry
 	to     target
@@ -72,7 +73,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.routes.Se
 func (s *Server) handle(find finder) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		c := &call{s: s, r: r, rec: recorder{ResponseWriter: w}, id: s.requestID(r), reg: s.registry()}
+		c := &call{s: s, r: r, rec: recorder{ResponseWriter: w}, id: s.requestID(r), secure: s.secure(r), reg: s.registry()}
 		c.commonFields()
 		s.watch.Begun()
 		defer c.traced()()
@@ -166,7 +167,7 @@ func (c *call) negotiated() (*render.Format, error) {
 func (c *call) commonFields() {
 	h := c.rec.Header()
 	h["Server"] = c.s.fields.server
-	h["X-Content-Type-Options"] = noSniff
+	web.Protect(h, c.secure)
 	h["Accept"] = c.s.fields.accept
 	h["X-Request-Id"] = []string{c.id}
 	if agent := c.r.Header["User-Agent"]; len(agent) > 0 && strings.HasPrefix(agent[0], "rOCCI-api/4") {
@@ -175,30 +176,10 @@ func (c *call) commonFields() {
 }
 
 var (
-	noSniff          = []string{"nosniff"}
 	varyAccept       = []string{"Accept"}
 	varyFilter       = []string{"Category, X-OCCI-Attribute"}
 	varyAcceptFilter = []string{"Accept, Category, X-OCCI-Attribute"}
 )
-
-// base is what absolute URIs begin with. Most requests name the same host.
-func (c *call) base() string {
-	host := c.r.Host
-	if host == "" {
-		if a, ok := c.r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-			host = a.String()
-		}
-	}
-	if c.r.TLS != nil {
-		return "https://" + host
-	}
-	last := c.s.lastBase.Load()
-	if last == nil || last.host != host {
-		last = &base{host: host, text: "http://" + host}
-		c.s.lastBase.Store(last)
-	}
-	return last.text
-}
 
 func (c *call) view() *render.View {
 	return &render.View{Model: c.reg.model, Base: c.base(), Content: c.content, Fields: c.fields, Targets: c.linked.targets}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -91,6 +92,9 @@ type Config struct {
 	Metrics http.Handler
 	// Schemas are the files of /schema/; nil means none.
 	Schemas fs.FS
+	// Proxies are the addresses of proxies that are believed when they say that their
+	// client speaks TLS (X-Forwarded-Proto).
+	Proxies []netip.Prefix
 }
 
 // Server answers requests. It is safe for concurrent use.
@@ -107,6 +111,7 @@ type Server struct {
 	heartbeat time.Duration
 	browser   *http.CrossOriginProtection
 	bodies    *bodies
+	proxies   []netip.Prefix // see Config
 	// life ends when the server shuts down, and with it every wait for tasks.
 	life context.Context
 	end  context.CancelFunc
@@ -129,7 +134,7 @@ type commonFields struct {
 
 // New makes a Server.
 func New(c Config) *Server {
-	s := &Server{engine: c.Engine, log: c.Logger, tracer: c.Tracer, now: c.Now, version: c.Version, bodies: newBodies(), heartbeat: cmp.Or(c.Heartbeat, heartbeat),
+	s := &Server{engine: c.Engine, log: c.Logger, tracer: c.Tracer, now: c.Now, version: c.Version, bodies: newBodies(), proxies: c.Proxies, heartbeat: cmp.Or(c.Heartbeat, heartbeat),
 		browser: http.NewCrossOriginProtection()}
 	if s.watch = c.Observer; s.watch == nil {
 		s.watch = unobserved{}
@@ -228,9 +233,6 @@ type registry struct {
 	// tag is the part of entity tags that changes with the model and the program.
 	tag string
 }
-
-// base is what absolute URIs begin with on one host.
-type base struct{ host, text string }
 
 // registry gives the one in force.
 func (s *Server) registry() *registry {
