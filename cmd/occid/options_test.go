@@ -62,6 +62,7 @@ func TestOptions(t *testing.T) {
 		}},
 		{"TLS", []string{"--tls-cert", "c"}, map[string]string{"OCCID_TLS_KEY": "k"}, func(o *options) { o.Web.Cert, o.Web.Key = "c", "k" }},
 		{"proxies", []string{"--trusted-proxies", "192.0.2.1,2001:db8::/32"}, nil, func(o *options) { o.Web.Proxies = []string{"192.0.2.1", "2001:db8::/32"} }},
+		{"origins", []string{"--cors-origin", "https://a,http://b:8080"}, nil, func(o *options) { o.Web.Origins = []string{"https://a", "http://b:8080"} }},
 		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret}, func(o *options) {
 			o.DB, o.DBFile = "postgres://occid:secret@db/occid", secret
 		}},
@@ -120,6 +121,8 @@ func TestBadOptions(t *testing.T) {
 		{[]string{"--tls-cert", "x", "--tls-key", "y"}, "tls-self-signed: true\n", []string{"--tls-cert", "--tls-self-signed"}},
 		{[]string{"--trusted-proxies", "192.0.2.1/33"}, "", []string{"--trusted-proxies", "192.0.2.1/33"}},
 		{[]string{"--trusted-proxies", "proxy"}, "", []string{"--trusted-proxies", "proxy"}},
+		{[]string{"--cors-origin", "portal.example.org"}, "", []string{"--cors-origin", "portal.example.org"}},
+		{nil, "cors-origin: [https://a, '*']\n", []string{"--cors-origin", `"*"`}},
 		{nil, "keep-tasks: 7 days\n", []string{"keep-tasks", "7 days"}},
 		{[]string{"--nonsense"}, "", []string{"--nonsense"}},
 		{[]string{"surplus"}, "", []string{"surplus"}},

@@ -120,6 +120,9 @@ func (s *service) open(ctx context.Context) error {
 	if c.Proxies, err = o.Web.proxies(); err != nil {
 		return err
 	}
+	if c.Origins, err = o.Web.origins(); err != nil {
+		return err
+	}
 	s.monitoring.show(&c, st, eng)
 	s.server = server.New(c)
 	if err := s.openGuests(eng, bridges); err != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/occid/occid/internal/cert"
+	"github.com/occid/occid/internal/server"
 )
 
 // webOptions say how clients reach the server.
@@ -21,6 +22,7 @@ type webOptions struct {
 	SelfSigned bool     `name:"tls-self-signed" env:"OCCID_TLS_SELF_SIGNED" help:"Serve --listen with a certificate that the server makes and keeps in --data."`
 	Insecure   bool     `name:"insecure-http" env:"OCCID_INSECURE_HTTP" help:"Serve without TLS at addresses that others can reach, too."`
 	Proxies    []string `name:"trusted-proxies" sep:"," env:"OCCID_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses of proxies, or networks of them as 192.0.2.0/24, whose X-Forwarded-Proto is believed; none by default."`
+	Origins    []string `name:"cors-origin" sep:"," env:"OCCID_CORS_ORIGIN" placeholder:"ORIGIN" help:"Sites whose pages may use the server, as https://portal.example.org, or * for all without credentials; none by default."`
 }
 
 // secure reports whether the server has a certificate.
@@ -58,6 +60,9 @@ func (o *webOptions) check() error {
 	if _, err := o.proxies(); err != nil {
 		return err
 	}
+	if _, err := o.origins(); err != nil {
+		return err
+	}
 	switch {
 	case (o.Cert == "") != (o.Key == ""):
 		return errors.New("--tls-cert and --tls-key need each other")
@@ -81,6 +86,15 @@ func (o *webOptions) proxies() ([]netip.Prefix, error) {
 		list[i] = p
 	}
 	return list, nil
+}
+
+// origins reads whose pages may ask.
+func (o *webOptions) origins() (*server.Origins, error) {
+	origins, err := server.NewOrigins(o.Origins)
+	if err != nil {
+		return nil, fmt.Errorf("--cors-origin: %w", err)
+	}
+	return origins, nil
 }
 
 // openTLS reads the certificate, if there is to be one.

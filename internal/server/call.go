@@ -79,6 +79,9 @@ func (s *Server) handle(find finder) http.HandlerFunc {
 		defer c.traced()()
 		defer c.logged(start)
 		defer c.recovered()
+		if c.shared() {
+			return
+		}
 		if err := c.judged(find); err != nil {
 			c.fail(err)
 		}
@@ -140,10 +143,7 @@ func (c *call) acceptable() error {
 	if v, ok := laterVersion(c.r.Header["User-Agent"]); ok {
 		return occi.E(occi.Unsupported, "User-Agent: OCCI/%s is not spoken here; OCCI/1.2 and OCCI/1.1 are", v)
 	}
-	if err := c.s.browser.Check(c.r); err != nil {
-		return occi.E(occi.Forbidden, "a page of another site may not send this request: %v", err)
-	}
-	return nil
+	return c.fromPage()
 }
 
 // negotiated gives the format of the answer; a suffix wins over Accept.
@@ -197,14 +197,21 @@ func (c *call) send(status int, f *render.Format, body []byte) {
 }
 
 func (c *call) vary(h http.Header) {
+	var fields []string
 	switch negotiated := c.to.suffix == nil; {
 	case negotiated && c.filtered:
-		h["Vary"] = varyAcceptFilter
+		fields = varyAcceptFilter
 	case negotiated:
-		h["Vary"] = varyAccept
+		fields = varyAccept
 	case c.filtered:
-		h["Vary"] = varyFilter
+		fields = varyFilter
+	default:
+		return
 	}
+	if len(c.s.origins.named) > 0 {
+		fields = []string{varyNamed[0], fields[0]}
+	}
+	h["Vary"] = fields
 }
 
 // logged writes the record of a request.

@@ -95,6 +95,8 @@ type Config struct {
 	// Proxies are the addresses of proxies that are believed when they say that their
 	// client speaks TLS (X-Forwarded-Proto).
 	Proxies []netip.Prefix
+	// Origins are the sites whose pages may use the server; nil means none.
+	Origins *Origins
 }
 
 // Server answers requests. It is safe for concurrent use.
@@ -109,7 +111,7 @@ type Server struct {
 	fixed   []string // paths that are the server's own
 	// heartbeat is Config.Heartbeat.
 	heartbeat time.Duration
-	browser   *http.CrossOriginProtection
+	origins   *Origins
 	bodies    *bodies
 	proxies   []netip.Prefix // see Config
 	// life ends when the server shuts down, and with it every wait for tasks.
@@ -135,7 +137,10 @@ type commonFields struct {
 // New makes a Server.
 func New(c Config) *Server {
 	s := &Server{engine: c.Engine, log: c.Logger, tracer: c.Tracer, now: c.Now, version: c.Version, bodies: newBodies(), proxies: c.Proxies, heartbeat: cmp.Or(c.Heartbeat, heartbeat),
-		browser: http.NewCrossOriginProtection()}
+		origins: c.Origins}
+	if s.origins == nil {
+		s.origins = &Origins{}
+	}
 	if s.watch = c.Observer; s.watch == nil {
 		s.watch = unobserved{}
 	}
