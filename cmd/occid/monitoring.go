@@ -184,6 +184,6 @@ func (m *monitoring) serve(ctx context.Context, s *service) error {
 	}
 	routes := http.NewServeMux()
 	routes.Handle("GET /metrics", m.metrics.Handler())
-	times := web.Times{Header: 10 * time.Second, Read: 10 * time.Second, Write: time.Minute, Idle: 2 * time.Minute, Stop: time.Second}
+	times := web.Bounds{Header: 10 * time.Second, Read: 10 * time.Second, Write: time.Minute, Idle: 2 * time.Minute, Stop: time.Second}
 	return web.Serve(ctx, m.listener, web.Protected(routes), times, s.log, func() {})
 }

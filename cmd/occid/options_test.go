@@ -63,6 +63,7 @@ func TestOptions(t *testing.T) {
 		{"TLS", []string{"--tls-cert", "c"}, map[string]string{"OCCID_TLS_KEY": "k"}, func(o *options) { o.Web.Cert, o.Web.Key = "c", "k" }},
 		{"proxies", []string{"--trusted-proxies", "192.0.2.1,2001:db8::/32"}, nil, func(o *options) { o.Web.Proxies = []string{"192.0.2.1", "2001:db8::/32"} }},
 		{"origins", []string{"--cors-origin", "https://a,http://b:8080"}, nil, func(o *options) { o.Web.Origins = []string{"https://a", "http://b:8080"} }},
+		{"bounds", []string{"--max-connections", "5"}, map[string]string{"OCCID_MAX_STREAMS": "3"}, func(o *options) { o.Web.Connections, o.Web.Streams = 5, 3 }},
 		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret}, func(o *options) {
 			o.DB, o.DBFile = "postgres://occid:secret@db/occid", secret
 		}},
@@ -77,7 +78,8 @@ func TestOptions(t *testing.T) {
 			}
 			want := options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json",
 				GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, KeepEvents: day, BootDirs: []string{"/var/lib/libvirt/boot"},
-				Placement: "spread", Statistics: "asked", Observe: 15 * time.Second, MaxImage: 64 << 30, KeepUploads: day}
+				Placement: "spread", Statistics: "asked", Observe: 15 * time.Second, MaxImage: 64 << 30, KeepUploads: day,
+				Web: webOptions{Connections: 4096, Streams: 1024}}
 			x.want(&want)
 			if d := cmp.Diff(want, *got); d != "" {
 				t.Error(d)
@@ -123,6 +125,8 @@ func TestBadOptions(t *testing.T) {
 		{[]string{"--trusted-proxies", "proxy"}, "", []string{"--trusted-proxies", "proxy"}},
 		{[]string{"--cors-origin", "portal.example.org"}, "", []string{"--cors-origin", "portal.example.org"}},
 		{nil, "cors-origin: [https://a, '*']\n", []string{"--cors-origin", `"*"`}},
+		{[]string{"--max-connections", "0"}, "", []string{"--max-connections", "0"}},
+		{[]string{"--max-streams=-1"}, "", []string{"--max-streams", "-1"}},
 		{nil, "keep-tasks: 7 days\n", []string{"keep-tasks", "7 days"}},
 		{[]string{"--nonsense"}, "", []string{"--nonsense"}},
 		{[]string{"surplus"}, "", []string{"surplus"}},

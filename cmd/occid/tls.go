@@ -17,12 +17,14 @@ import (
 
 // webOptions say how clients reach the server.
 type webOptions struct {
-	Cert       string   `name:"tls-cert" env:"OCCID_TLS_CERT" placeholder:"FILE" help:"Certificate to serve --listen with, and those that lead to its authority, PEM."`
-	Key        string   `name:"tls-key" env:"OCCID_TLS_KEY" placeholder:"FILE" help:"Private key of --tls-cert, PEM."`
-	SelfSigned bool     `name:"tls-self-signed" env:"OCCID_TLS_SELF_SIGNED" help:"Serve --listen with a certificate that the server makes and keeps in --data."`
-	Insecure   bool     `name:"insecure-http" env:"OCCID_INSECURE_HTTP" help:"Serve without TLS at addresses that others can reach, too."`
-	Proxies    []string `name:"trusted-proxies" sep:"," env:"OCCID_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses of proxies, or networks of them as 192.0.2.0/24, whose X-Forwarded-Proto is believed; none by default."`
-	Origins    []string `name:"cors-origin" sep:"," env:"OCCID_CORS_ORIGIN" placeholder:"ORIGIN" help:"Sites whose pages may use the server, as https://portal.example.org, or * for all without credentials; none by default."`
+	Cert        string   `name:"tls-cert" env:"OCCID_TLS_CERT" placeholder:"FILE" help:"Certificate to serve --listen with, and those that lead to its authority, PEM."`
+	Key         string   `name:"tls-key" env:"OCCID_TLS_KEY" placeholder:"FILE" help:"Private key of --tls-cert, PEM."`
+	SelfSigned  bool     `name:"tls-self-signed" env:"OCCID_TLS_SELF_SIGNED" help:"Serve --listen with a certificate that the server makes and keeps in --data."`
+	Insecure    bool     `name:"insecure-http" env:"OCCID_INSECURE_HTTP" help:"Serve without TLS at addresses that others can reach, too."`
+	Proxies     []string `name:"trusted-proxies" sep:"," env:"OCCID_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses of proxies, or networks of them as 192.0.2.0/24, whose X-Forwarded-Proto is believed; none by default."`
+	Origins     []string `name:"cors-origin" sep:"," env:"OCCID_CORS_ORIGIN" placeholder:"ORIGIN" help:"Sites whose pages may use the server, as https://portal.example.org, or * for all without credentials; none by default."`
+	Connections int      `name:"max-connections" default:"4096" env:"OCCID_MAX_CONNECTIONS" placeholder:"N" help:"How many connections of clients may be open."`
+	Streams     int      `name:"max-streams" default:"1024" env:"OCCID_MAX_STREAMS" placeholder:"N" help:"How many streams of /events may be open."`
 }
 
 // secure reports whether the server has a certificate.
@@ -64,6 +66,10 @@ func (o *webOptions) check() error {
 		return err
 	}
 	switch {
+	case o.Connections < 1:
+		return fmt.Errorf("--max-connections: %d is less than one", o.Connections)
+	case o.Streams < 1:
+		return fmt.Errorf("--max-streams: %d is less than one", o.Streams)
 	case (o.Cert == "") != (o.Key == ""):
 		return errors.New("--tls-cert and --tls-key need each other")
 	case o.Cert != "" && o.SelfSigned:

@@ -98,6 +98,14 @@ func TestTLS(t *testing.T) {
 	if resp.ProtoMajor != 2 {
 		t.Errorf("a client of HTTP/2 is answered in %s", resp.Proto)
 	}
+	if resp, err = p.client.Get(p.url + "/events"); err != nil {
+		t.Fatal(err)
+	}
+	began := make([]byte, len("retry:"))
+	if _, err := io.ReadFull(resp.Body, began); err != nil || string(began) != "retry:" {
+		t.Errorf("events begin with %q: %v", began, err)
+	}
+	resp.Body.Close()
 	if got := plain(t, strings.TrimPrefix(p.url, "https://")); !strings.HasPrefix(got, "HTTP/1.0 400 ") {
 		t.Errorf("a client without TLS reads %q", got)
 	}

@@ -216,7 +216,7 @@ func peer(remote, name string, index int) (Peer, error) {
 }
 
 // times bound what a guest can hold on to.
-var times = web.Times{Header: 10 * time.Second, Read: 30 * time.Second, Write: time.Minute, Idle: time.Minute, Stop: 5 * time.Second}
+var times = web.Bounds{Header: 10 * time.Second, Read: 30 * time.Second, Write: time.Minute, Idle: time.Minute, Stop: 5 * time.Second}
 
 // Serve answers requests that come to l until ctx ends, then lets those under way
 // finish for a few seconds. It closes l.

@@ -106,6 +106,12 @@ func (m *Metrics) Handler() http.Handler {
 // Begun counts a request that is taken up.
 func (m *Metrics) Begun() { m.requests.inFlight.Inc() }
 
+// Connected counts the connections that are open.
+func (m *Metrics) Connected(change int) { m.requests.connections.Add(float64(change)) }
+
+// Streamed counts the streams of events that are open.
+func (m *Metrics) Streamed(change int) { m.requests.streams.Add(float64(change)) }
+
 // Answered counts a request that was answered.
 func (m *Metrics) Answered(route, method string, status int, took time.Duration) {
 	m.requests.answered(route, method, status, took)

@@ -78,8 +78,13 @@ func TestScrape(t *testing.T) {
 	m.Begun()
 	m.Begun()
 	m.Answered("/compute/{id}", "GET", 200, time.Millisecond)
+	m.Connected(1)
+	m.Connected(1)
+	m.Connected(-1)
+	m.Streamed(1)
 	text := scrape(m)
 	has(t, text,
+		`occid_http_connections 1`, `occid_event_streams 1`,
 		`occid_build_info{goversion="go1.`,
 		`occid_http_requests_in_flight 1`,
 		`occid_http_requests_total{code="200",method="GET",route="/compute/{id}"} 1`,

@@ -17,6 +17,8 @@ type requests struct {
 	total    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+	// What is open at --listen.
+	connections, streams prometheus.Gauge
 
 	cells atomic.Pointer[map[cellKey]cell]
 	mu    sync.Mutex // held by who replaces cells
@@ -39,10 +41,12 @@ func newRequests(register func(...prometheus.Collector)) *requests {
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "occid_http_request_duration_seconds",
 			Help: "Time that requests took to be answered, waits for tasks included, by the pattern of their path and method.", Buckets: requestBuckets},
 			[]string{"route", "method"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "occid_http_requests_in_flight", Help: "Requests that are being answered."}),
+		inFlight:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "occid_http_requests_in_flight", Help: "Requests that are being answered."}),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "occid_http_connections", Help: "Connections of clients that are open."}),
+		streams:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "occid_event_streams", Help: "Streams of events that are open."}),
 	}
 	r.cells.Store(&map[cellKey]cell{})
-	register(r.total, r.duration, r.inFlight)
+	register(r.total, r.duration, r.inFlight, r.connections, r.streams)
 	return r
 }
 

@@ -5,7 +5,10 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/occid/occid/occi"
 )
 
 // base is what absolute URIs begin with on one host.
@@ -32,6 +35,34 @@ func (c *call) base() string {
 		c.s.lastBase.Store(last)
 	}
 	return last.text
+}
+
+// addressed refuses requests that do not say properly to which host they are.
+func (c *call) addressed() error {
+	if u := c.r.URL; u.Scheme != "" && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil) {
+		return occi.E(occi.Invalid, "%.80q is no URL of this server", c.r.RequestURI)
+	}
+	if !wellFormed(c.r.Host) {
+		return occi.E(occi.Invalid, "Host: %.80q is no host", c.r.Host)
+	}
+	return nil
+}
+
+// wellFormed reports whether a Host field names a host, which URLs in answers can begin
+// with, or none.
+func wellFormed(host string) bool {
+	name, port := host, ""
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		name, port = host[:i], host[i+1:]
+	}
+	if n, err := strconv.ParseUint("0"+port, 10, 17); err != nil || n > 65535 || name == "" && host != "" {
+		return false
+	}
+	if inner, ok := strings.CutPrefix(name, "["); ok {
+		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		return err == nil && a.Is6() && a.Zone() == "" && strings.HasSuffix(inner, "]")
+	}
+	return name == "" || plainWord(name, 253)
 }
 
 // secure reports whether the client speaks TLS, to the server or to a proxy before it.

@@ -143,6 +143,9 @@ func (c *call) acceptable() error {
 	if v, ok := laterVersion(c.r.Header["User-Agent"]); ok {
 		return occi.E(occi.Unsupported, "User-Agent: OCCI/%s is not spoken here; OCCI/1.2 and OCCI/1.1 are", v)
 	}
+	if err := c.addressed(); err != nil {
+		return err
+	}
 	return c.fromPage()
 }
 
@@ -170,12 +173,18 @@ func (c *call) commonFields() {
 	web.Protect(h, c.secure)
 	h["Accept"] = c.s.fields.accept
 	h["X-Request-Id"] = []string{c.id}
+	if len(c.r.TransferEncoding) > 0 {
+		// There may have been a Content-Length too, of which a proxy has made something
+		// else: what follows in the connection is not read (RFC 9112 section 6.1).
+		h["Connection"] = closes
+	}
 	if agent := c.r.Header["User-Agent"]; len(agent) > 0 && strings.HasPrefix(agent[0], "rOCCI-api/4") {
 		h["Accept"] = c.s.fields.acceptOld
 	}
 }
 
 var (
+	closes           = []string{"close"}
 	varyAccept       = []string{"Accept"}
 	varyFilter       = []string{"Category, X-OCCI-Attribute"}
 	varyAcceptFilter = []string{"Accept, Category, X-OCCI-Attribute"}

@@ -47,7 +47,7 @@ func (c *call) putContent() error {
 	if w.options.Match, err = web.Guard(c.r); err != nil {
 		return err
 	}
-	body := &patient{r: c.r.Body, control: http.NewResponseController(c.rec.ResponseWriter)}
+	body := &patient{r: c.r.Body, times: c.s.bounds, control: http.NewResponseController(c.rec.ResponseWriter)}
 	u.Body = body
 	exact := &sized{r: body, left: part.length}
 	if part.ranged {
@@ -145,26 +145,35 @@ func (d *download) Write(b []byte) (int, error) {
 		h["Accept-Ranges"] = []string{"none"}
 		h["Cache-Control"] = []string{"no-store"}
 	}
-	if err := d.control.SetWriteDeadline(time.Now().Add(writeTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := d.control.SetWriteDeadline(time.Now().Add(d.c.s.bounds.Write)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, err
 	}
 	return d.c.rec.Write(b)
 }
 
-// patient is a body that may take as long as it likes, but for silence.
+// pace is how many bytes of an upload must come in the time that another body may take.
+const pace = 64 << 10
+
+// patient is a body that may take as long as it likes, as long as it comes at a pace.
 type patient struct {
 	r       io.Reader
 	control *http.ResponseController
+	times   web.Bounds
+	due     int64 // bytes until there is more time
 	failed  error // why it ended early
 }
 
 func (p *patient) Read(b []byte) (int, error) {
-	now := time.Now()
-	err := errors.Join(p.control.SetReadDeadline(now.Add(readTime)), p.control.SetWriteDeadline(now.Add(writeTime)))
-	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, err
+	if p.due <= 0 {
+		p.due = pace
+		now := time.Now()
+		err := errors.Join(p.control.SetReadDeadline(now.Add(p.times.Read)), p.control.SetWriteDeadline(now.Add(p.times.Write)))
+		if err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return 0, err
+		}
 	}
 	n, err := p.r.Read(b)
+	p.due -= int64(n)
 	if err != nil && err != io.EOF {
 		p.failed = err
 	}

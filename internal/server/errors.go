@@ -36,7 +36,7 @@ func (c *call) fail(err error) {
 	for _, name := range []string{"Etag", "Last-Modified", "Location", "Link"} {
 		delete(h, name)
 	}
-	if e.Class == occi.Unavailable {
+	if e.Class == occi.Unavailable && h["Retry-After"] == nil {
 		h["Retry-After"] = []string{"1"}
 	}
 	f := c.fault(e)

@@ -230,6 +230,12 @@ func (c *call) streamEvents() error {
 	if err != nil {
 		return err
 	}
+	if c.r.Method == http.MethodGet {
+		if err := c.openStream(); err != nil {
+			return err
+		}
+		defer c.s.closeStream()
+	}
 	ctx, cancel := c.living()
 	defer cancel()
 	first, last, err := c.s.engine.EventRange(ctx, c.caller)

@@ -15,12 +15,18 @@ type Observer interface {
 	// whatever clients ask for. The method is the client's.
 	Begun()
 	Answered(route, method string, status int, took time.Duration)
+	// Connected and Streamed are told of a connection, or a stream of events, that was
+	// opened (1) or has ended (-1).
+	Connected(change int)
+	Streamed(change int)
 }
 
 // unobserved observes nothing.
 type unobserved struct{}
 
 func (unobserved) Begun()                                      {}
+func (unobserved) Connected(int)                               {}
+func (unobserved) Streamed(int)                                {}
 func (unobserved) Answered(string, string, int, time.Duration) {}
 
 // Routes of paths that are not named by a kind.

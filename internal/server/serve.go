@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -14,10 +15,17 @@ const (
 	writeTime = maxWait + time.Minute
 )
 
-var times = web.Times{Header: 10 * time.Second, Read: readTime, Write: writeTime, Idle: 2 * time.Minute, Stop: 10 * time.Second}
+// defaultStreams is how many streams of events may be open unless it is configured.
+const defaultStreams = 1024
+
+// bounded fills in what is not configured.
+func bounded(b web.Bounds) web.Bounds {
+	return web.Bounds{Header: cmp.Or(b.Header, 10*time.Second), Read: cmp.Or(b.Read, readTime), Write: cmp.Or(b.Write, writeTime),
+		Idle: cmp.Or(b.Idle, 2*time.Minute), Stop: cmp.Or(b.Stop, 10*time.Second), Connections: b.Connections, Connected: b.Connected}
+}
 
 // Serve answers requests that come to l until ctx ends, then lets those under
 // way finish, for at most ten seconds; waits for tasks end at once. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	return web.Serve(ctx, l, s, times, s.log, s.end)
+	return web.Serve(ctx, l, s, s.bounds, s.log, s.end)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/web"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
 )
@@ -95,6 +96,11 @@ type Config struct {
 	// Proxies are the addresses of proxies that are believed when they say that their
 	// client speaks TLS (X-Forwarded-Proto).
 	Proxies []netip.Prefix
+	// Bounds are what clients can hold on to; what is zero is ten seconds for a header, a
+	// minute for a body, and any number of connections.
+	Bounds web.Bounds
+	// Streams is how many streams of events may be open; 0 means 1024.
+	Streams int
 	// Origins are the sites whose pages may use the server; nil means none.
 	Origins *Origins
 }
@@ -114,6 +120,10 @@ type Server struct {
 	origins   *Origins
 	bodies    *bodies
 	proxies   []netip.Prefix // see Config
+	bounds    web.Bounds
+	// streams is how many streams of events are open, and most how many may be.
+	streams atomic.Int64
+	most    int64
 	// life ends when the server shuts down, and with it every wait for tasks.
 	life context.Context
 	end  context.CancelFunc
@@ -144,6 +154,9 @@ func New(c Config) *Server {
 	if s.watch = c.Observer; s.watch == nil {
 		s.watch = unobserved{}
 	}
+	s.bounds = bounded(c.Bounds)
+	s.bounds.Connected = s.watch.Connected
+	s.most = int64(cmp.Or(c.Streams, defaultStreams))
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.Default()

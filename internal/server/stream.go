@@ -19,6 +19,25 @@ const (
 	retry = "retry: 3000\n"
 )
 
+// again is when who found too many streams may ask again, in seconds.
+var again = []string{"10"}
+
+// openStream counts a stream, unless there are too many.
+func (c *call) openStream() error {
+	if c.s.streams.Add(1) > c.s.most {
+		c.s.streams.Add(-1)
+		c.rec.Header()["Retry-After"] = again
+		return occi.E(occi.Unavailable, "%d streams of events are open, and no more are served; events are also a list, as JSON and as Atom", c.s.most)
+	}
+	c.s.watch.Streamed(1)
+	return nil
+}
+
+func (s *Server) closeStream() {
+	s.streams.Add(-1)
+	s.watch.Streamed(-1)
+}
+
 // stream is an answer of events as they come.
 type stream struct {
 	c       *call

@@ -9,25 +9,36 @@ import (
 	"time"
 )
 
-// Times bound what a client can hold on to, and with Stop how long requests under way
-// may take to end once the server stops.
-type Times struct {
+// Bounds are what clients can hold on to.
+type Bounds struct {
+	// How long the header of a request may take to come, with its body, how long until the
+	// answer is taken, how long a connection may rest, and with Stop how long requests
+	// under way may take to end once the server stops.
 	Header, Read, Write, Idle, Stop time.Duration
+	// Connections is how many may be open, 0 for any number. Connected, if set, is told
+	// of each one more (1) and less (-1).
+	Connections int
+	Connected   func(change int)
 }
 
 // headerBytes bounds the header of a request. It leaves room for text/occi, whose
 // content is header fields.
 const headerBytes = 128 << 10
 
+// streams is how many requests may be under way in one connection of HTTP/2.
+const streams = 100
+
 // Serve answers requests that come to l until ctx ends, then calls stopping and lets
 // those under way finish for a time. It closes l.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, t Times, log *slog.Logger, stopping func()) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: t.Header, ReadTimeout: t.Read, WriteTimeout: t.Write,
-		IdleTimeout: t.Idle, MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+func Serve(ctx context.Context, l net.Listener, h http.Handler, b Bounds, log *slog.Logger, stopping func()) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: b.Header, ReadTimeout: b.Read, WriteTimeout: b.Write,
+		IdleTimeout: b.Idle, MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: streams, SendPingTimeout: b.Idle, WriteByteTimeout: time.Minute}}
+	l = limited(l, srv, b, log)
 	stopped := make(chan error, 1)
 	defer context.AfterFunc(ctx, func() {
 		stopping()
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Stop)
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.Stop)
 		defer cancel()
 		err := srv.Shutdown(bounded)
 		if errors.Is(err, context.DeadlineExceeded) {
