@@ -13,8 +13,7 @@ const (
 	LinkKind     = CoreScheme + "link"
 )
 
-// HostKind is the kind of the hosts that the provider runs machines on. They are its
-// own: what is selected or counted of no kind in particular leaves them out.
+// HostKind is the kind of the hosts that the provider runs machines on.
 const HostKind = "http://schemas.occid.org/occi/infrastructure#host"
 
 // Core attribute names (GFD.229 section 5.5.1); they are part of every entity
@@ -108,7 +107,10 @@ type Kind struct {
 	Actions  []*Action
 	// Abstract kinds have no instances of their own (core#entity and its like).
 	Abstract bool
-	States   *States // nil if it has none
+	// Own kinds are the provider's: what is selected or counted of no kind in particular
+	// leaves them out.
+	Own    bool
+	States *States // nil if it has none
 	// Link tells that instances connect a source to a target.
 	Link bool
 	// TargetKind is the kind a link's target must have; empty for any.

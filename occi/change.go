@@ -78,7 +78,7 @@ type Key struct {
 	Created   time.Time
 }
 
-// Based is the revision of the collections of kinds, of all but hosts for none.
+// Based is the revision of the collections of kinds, of all but Own ones for none.
 type Based struct {
 	Kinds    []string // identifiers
 	Revision int64    // of their Count

@@ -18,6 +18,7 @@ type Model struct {
 	Revision int64
 
 	provided int // mixins that are the provider's, the first ones
+	own      []string
 
 	kinds     map[string]*Kind
 	mixins    map[string]*Mixin
@@ -81,6 +82,9 @@ func (m *Model) addKind(k *Kind, bad func(string, string, ...any)) {
 		bad(k.ID(), "kind defined twice")
 	}
 	m.kinds[k.ID()] = k
+	if k.Own {
+		m.own = append(m.own, k.ID())
+	}
 	m.addAttributes(&k.Category, bad)
 	if k.Location != "" {
 		m.addLocation(k.ID(), k.Location, k, bad)
@@ -196,6 +200,10 @@ func (m *Model) inherit(k *Kind) []*Attribute {
 
 // Kind gives the kind with an identifier, or nil.
 func (m *Model) Kind(id string) *Kind { return m.kinds[id] }
+
+// Own lists the identifiers of the kinds that are the provider's own. The list is
+// shared and must not be changed.
+func (m *Model) Own() []string { return m.own }
 
 // Mixin gives the mixin with an identifier, or nil.
 func (m *Model) Mixin(id string) *Mixin { return m.mixins[id] }

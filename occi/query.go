@@ -43,10 +43,10 @@ const (
 // All are identifiers.
 type Either struct{ Kinds, Mixins, NoMixins []string }
 
-// Query selects entities. The zero Query selects all but hosts. Everything given must
+// Query selects entities. The zero Query selects all but those of Own kinds. Everything given must
 // hold. Deleted entities are never selected.
 type Query struct {
-	Kinds  []string // identifiers; any of them; none for any but HostKind, that too with IDs
+	Kinds  []string // identifiers; any of them; none for any but Own ones, those too with IDs
 	Mixins []string // identifiers; each of them
 	// AnyMixins are identifiers too; any of them will do.
 	AnyMixins []string

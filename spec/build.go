@@ -182,7 +182,7 @@ func (b *builder) kind(src *source, d *kindDef) {
 		return
 	}
 	k := &occi.Kind{Category: c, Parent: d.Parent, Location: d.Location,
-		Abstract: d.Abstract, Link: d.Link, TargetKind: d.Target, Host: d.Host, Aliases: d.Aliases}
+		Abstract: d.Abstract, Own: d.Own, Link: d.Link, TargetKind: d.Target, Host: d.Host, Aliases: d.Aliases}
 	if k.Location == "" {
 		k.Location = "/" + k.Term + "/"
 	}

@@ -17,6 +17,7 @@ type kindDef struct {
 	Parent     string     `yaml:"parent"`
 	Location   string     `yaml:"location"`
 	Abstract   bool       `yaml:"abstract"`
+	Own        bool       `yaml:"own"`
 	Link       bool       `yaml:"link"`
 	Target     string     `yaml:"target"`
 	Host       string     `yaml:"host"`

@@ -232,7 +232,7 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 		if g, err = load(read, &s.db.dialect, jobs); err != nil {
 			return nil, err
 		}
-		g.state, g.events = s.state, slices.Clone(noted)
+		g.state, g.events, g.own = s.state, slices.Clone(noted), s.own()
 		for _, j := range jobs {
 			if j.err = g.check(j); j.err == nil {
 				g.apply(j)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/occid/occid/occi"
 )
@@ -16,7 +17,7 @@ type counter struct {
 
 const selectCounters = `SELECT kind, serial, revision, members, updated FROM kinds`
 
-// Count gives what is counted of the kinds' collections; no kinds means all but hosts. It
+// Count gives what is counted of the kinds' collections; no kinds means all but the provider's own. It
 // takes one statement on PostgreSQL, and on SQLite none but while a change is
 // being written.
 func (s *Store) Count(ctx context.Context, kinds []string) (occi.Count, error) {
@@ -28,10 +29,10 @@ func (c counter) count() occi.Count {
 	return occi.Count{Revision: c.revision, Members: int(c.members), Updated: fromMicros(c.updated)}
 }
 
-// counter adds up those of kinds, of all but hosts for none.
+// counter adds up those of kinds, of all but the provider's own for none.
 func (s *Store) counter(ctx context.Context, kinds []string) (counter, error) {
 	all, err := s.allCounters(ctx)
-	return sum(all, kinds), err
+	return s.sum(all, kinds), err
 }
 
 // allCounters gives those of all kinds, from memory where no other server writes.
@@ -42,7 +43,10 @@ func (s *Store) allCounters(ctx context.Context) (map[string]counter, error) {
 	return s.readCounters(ctx)
 }
 
-func sum(all map[string]counter, kinds []string) counter {
+func (s *Store) sum(all map[string]counter, kinds []string) counter { return sum(all, kinds, s.own()) }
+
+// sum adds up those of kinds, of all but own ones for none.
+func sum(all map[string]counter, kinds, own []string) counter {
 	var total counter
 	add := func(c counter) {
 		total.revision += c.revision
@@ -51,7 +55,7 @@ func sum(all map[string]counter, kinds []string) counter {
 	}
 	if len(kinds) == 0 {
 		for kind, c := range all {
-			if kind != occi.HostKind {
+			if !slices.Contains(own, kind) {
 				add(c)
 			}
 		}

@@ -23,10 +23,12 @@ const (
 	closeTime = 5 * time.Second
 )
 
-// WithModel names the model by which events tell of states. Without it they tell of
-// those of tasks alone.
+// WithModel names the model by which events tell of states, and that says which kinds
+// are the provider's own. Without it events tell of the states of tasks alone, and no
+// kind is.
 func WithModel(model func() *occi.Model) Option {
 	return func(s *Store) {
+		s.own = func() []string { return model().Own() }
 		s.state = func(e *occi.Entity) (string, string) {
 			m := model()
 			return m.State(e), m.StateMessage(e)

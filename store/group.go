@@ -32,6 +32,7 @@ type group struct {
 	events []eventDocument
 	state  func(*occi.Entity) (state, message string)
 	loads  loadBook
+	own    []string // kinds that are the provider's own
 }
 
 // load reads what the jobs are based on: in two rounds at most, however many.
@@ -116,7 +117,7 @@ func (g *group) check(j *job) error {
 		return occi.E(occi.Conflict, "the idempotency key %q is taken", k.Name)
 	}
 	for _, b := range j.change.Based {
-		if now := sum(g.counters, b.Kinds); now.revision != b.Revision {
+		if now := sum(g.counters, b.Kinds, g.own); now.revision != b.Revision {
 			return occi.E(occi.Conflict, "the collection is at revision %d, the change is based on %d", now.revision, b.Revision)
 		}
 	}

@@ -51,18 +51,19 @@ func (s *Store) countFor(ctx context.Context, q *occi.Query) (occi.Count, error)
 	}
 	// The links are of other kinds, and so is what may have been moved.
 	counters, err := s.allCounters(ctx)
-	all := sum(counters, nil)
-	if slices.Contains(q.Kinds, occi.HostKind) {
-		hosts := sum(counters, []string{occi.HostKind})
-		all.revision += hosts.revision
-		all.updated = max(all.updated, hosts.updated)
+	all, own := s.sum(counters, nil), s.own()
+	for _, kind := range q.Kinds {
+		if slices.Contains(own, kind) {
+			all.revision += counters[kind].revision
+			all.updated = max(all.updated, counters[kind].updated)
+		}
 	}
 	return all.count(), err
 }
 
 // readPage reads what a query selects, given the count of its kinds.
 func (s *Store) readPage(ctx context.Context, q *occi.Query, now *occi.Count) (*occi.Page, int, error) {
-	sel := selection{d: &s.db.dialect, q: q}
+	sel := selection{d: &s.db.dialect, q: q, own: s.own()}
 	page := &occi.Page{Total: now.Members, Count: *now}
 	if isPlain(q) {
 		sel.plain(int64(now.Members))

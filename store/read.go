@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -117,10 +118,12 @@ func (s *Store) Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Ent
 // one, deleted or not, in order of creation, with all their links, deleted or not.
 func (s *Store) HostEntities(ctx context.Context, host string, after int64, n int) ([]*occi.Entity, error) {
 	var found hits
-	sql := `WITH page AS (SELECT seq, id FROM entities WHERE host = $1 AND seq > $2 AND source IS NULL AND kind <> $4 ORDER BY seq LIMIT ` + bigint("$3") + `)
+	x := selection{where: []string{"host = $1 AND seq > $2 AND source IS NULL"}, args: []any{indexed(host), after, n}}
+	x.without("kind", s.own())
+	sql := `WITH page AS (SELECT seq, id FROM entities WHERE ` + strings.Join(x.where, " AND ") + ` ORDER BY seq LIMIT ` + bigint("$3") + `)
 		SELECT page.seq, ` + rowEntity + `, ` + entityColumns("e") + ` FROM page JOIN entities e ON e.seq = page.seq
 		UNION ALL SELECT page.seq, ` + rowLink + `, ` + entityColumns("l") + ` FROM page JOIN entities l ON l.source = page.id`
-	err := s.run(ctx, query{statement{sql, []any{indexed(host), after, n, occi.HostKind}}, func(from row) error {
+	err := s.run(ctx, query{statement{sql, x.args}, func(from row) error {
 		var rank int64
 		var what int
 		var r entityRow
@@ -154,8 +157,9 @@ func (s *Store) HostMembers(ctx context.Context, host string, of occi.Either, af
 // not deleted.
 func (s *Store) HostRevisions(ctx context.Context, host string) (map[uuid.UUID]int64, error) {
 	found := map[uuid.UUID]int64{}
-	sql := `SELECT id, revision FROM entities WHERE host = $1 AND source IS NULL AND NOT deleted AND kind <> $2`
-	err := s.run(ctx, query{statement{sql, []any{indexed(host), occi.HostKind}}, func(from row) error {
+	x := selection{where: []string{"host = $1 AND source IS NULL AND NOT deleted"}, args: []any{indexed(host)}}
+	x.without("kind", s.own())
+	err := s.run(ctx, query{statement{`SELECT id, revision FROM entities WHERE ` + strings.Join(x.where, " AND "), x.args}, func(from row) error {
 		var id uuid.UUID
 		var revision int64
 		err := from.Scan(&id, &revision)

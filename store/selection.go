@@ -29,6 +29,7 @@ const maxJoins = 40
 type selection struct {
 	d    *dialect
 	q    *occi.Query
+	own  []string // kinds that are not selected unless they are asked for
 	args []any
 
 	tables, where []string // attributes that conditions are on, and conditions
@@ -143,12 +144,19 @@ func (x *selection) kinds() {
 	switch len(x.q.Kinds) {
 	case 0:
 		if len(x.q.IDs) == 0 {
-			x.where = append(x.where, "e.kind <> "+x.arg(occi.HostKind))
+			x.without("e.kind", x.own)
 		}
 	case 1:
 		x.where = append(x.where, "e.kind = "+x.arg(x.q.Kinds[0]))
 	default:
 		x.where = append(x.where, x.d.anyOf("e.kind", x.arg(x.d.list(x.q.Kinds))))
+	}
+}
+
+// without leaves out what has one of some values in a column.
+func (x *selection) without(column string, values []string) {
+	for _, v := range values {
+		x.where = append(x.where, column+" <> "+x.arg(v))
 	}
 }
 

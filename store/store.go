@@ -27,6 +27,8 @@ type Store struct {
 	// committed is told of transactions; see WithCommits.
 	committed func(changes int, took time.Duration, err error)
 
+	// own lists the kinds that are the provider's own.
+	own func() []string
 	// state tells an entity's state and what explains it.
 	state func(*occi.Entity) (state, message string)
 
@@ -82,6 +84,7 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 	}
 	s := &Store{db: db, trace: func(string) {}, committed: func(int, time.Duration, error) {}, jobs: make(chan *job), closed: make(chan struct{}),
 		pages: newCache[string, *occi.Page](pageBudget), notes: notes{due: make(chan struct{}, 1)},
+		own:   func() []string { return nil },
 		state: func(*occi.Entity) (string, string) { return "", "" }}
 	for _, o := range options {
 		o(s)

@@ -30,7 +30,11 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func newServer(t *testing.T) string {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	st, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	m, err := spec.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), store.WithModel(func() *occi.Model { return m }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,10 +44,6 @@ func newServer(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closes(t, driver) })
-	m, err := spec.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
 	e := engine.New(engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
 		Hosts: []engine.Host{{Name: "one", Driver: driver}}, Logger: quiet})
 	if err := e.Start(context.WithoutCancel(t.Context())); err != nil {

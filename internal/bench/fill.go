@@ -21,7 +21,7 @@ func fill(ctx context.Context, dsn string, n int) (one uuid.UUID, err error) {
 	if err != nil {
 		return one, err
 	}
-	st, err := store.Open(ctx, dsn)
+	st, err := store.Open(ctx, dsn, store.WithModel(func() *occi.Model { return m }))
 	if err != nil {
 		return one, err
 	}

@@ -214,7 +214,7 @@ func fillGuests(ctx context.Context, dsn string) (peers []guest.Peer, err error)
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(ctx, dsn)
+	st, err := store.Open(ctx, dsn, store.WithModel(func() *occi.Model { return m }))
 	if err != nil {
 		return nil, err
 	}

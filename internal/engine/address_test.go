@@ -315,7 +315,7 @@ func TestManyAtOnce(t *testing.T) {
 		t.Parallel()
 		url := freshPostgres(t)
 		c := newCloudOn(t, url)
-		other, err := store.Open(c.ctx, url)
+		other, err := store.Open(c.ctx, url, store.WithModel(func() *occi.Model { return c.model }))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -261,7 +261,7 @@ func TestNothingIsOverCommitted(t *testing.T) {
 			c.hosted(hosts...)
 			servers := []*engine.Engine{c.Engine}
 			if database == "postgres" {
-				st, err := store.Open(c.ctx, dsn)
+				st, err := store.Open(c.ctx, dsn, store.WithModel(func() *occi.Model { return c.model }))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -18,7 +18,7 @@ func (Caller) operates() bool { return true }
 
 // mayOperate refuses what only operators may see and do.
 func (c Caller) mayOperate(m *occi.Model, x *occi.Entity) error {
-	if part(m, x).own && !c.operates() {
+	if k := m.Kind(x.Kind); k != nil && k.Own && !c.operates() {
 		return occi.E(occi.NotFound, "there is no entity %s", x.ID)
 	}
 	return nil

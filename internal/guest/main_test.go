@@ -60,7 +60,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, ctx: t.Context(), now: time.Now()}
-	st, err := store.Open(w.ctx, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	st, err := store.Open(w.ctx, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), store.WithModel(func() *occi.Model { return m }))
 	if err != nil {
 		t.Fatal(err)
 	}

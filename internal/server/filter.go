@@ -12,6 +12,9 @@ import (
 	"github.com/occid/occid/render"
 )
 
+// hostHost is what kinds of hosts are on hosts, as the registry says.
+const hostHost = "node"
+
 // Limits of queries.
 const (
 	pageSize    = 50     // entities on a page whose size is not asked for
@@ -45,7 +48,7 @@ func (c *call) selects() (*selection, error) {
 	}
 	s.query.AnyMixins, s.query.Categories = c.to.under, c.to.search
 	s.query.LinkedTo = c.linkedTo()
-	s.query.Placed = s.query.LinkedTo != uuid.Nil && (c.to.of.ID() == occi.HostKind || c.to.kind.ID() == occi.HostKind)
+	s.query.Placed = s.query.LinkedTo != uuid.Nil && (c.to.of.Host == hostHost || c.to.kind.Host == hostHost)
 	f := filters{m: c.reg.model, s: s}
 	if err := f.categories(c.params); err != nil {
 		return nil, err
@@ -97,7 +100,7 @@ func (c *call) memberKinds() []string {
 	}
 	var ids []string
 	for _, o := range c.reg.model.Kinds {
-		if !o.Abstract && c.reg.model.IsA(o, k.ID()) && (o.ID() != occi.HostKind || o == k) {
+		if !o.Abstract && c.reg.model.IsA(o, k.ID()) && (!o.Own || o == k) {
 			ids = append(ids, o.ID())
 		}
 	}
