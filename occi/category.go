@@ -136,9 +136,9 @@ type Mixin struct {
 	// that carries the mixin or one depending on it, empty for none.
 	Auto string
 	// User is set on mixins that users defined; they may remove them. Owner is who
-	// did.
-	User  bool
-	Owner string
+	// did, Project whose it is; empty for everybody's.
+	User           bool
+	Owner, Project string
 }
 
 // Action is an operation on an entity (GFD.221 section 5.3.5). Its attributes

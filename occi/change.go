@@ -51,6 +51,9 @@ type Change struct {
 	// Based is what was counted of collections that the change is based on; if there
 	// were changes in one since, that is a Conflict.
 	Based []Based
+	// Secrets are what users and tokens are recognised by from now on; what one that is
+	// forgotten had is forgotten too. It is a Conflict if another has the name.
+	Secrets []Secret
 	// Key, when set, is committed with the rest; a store that has it already
 	// answers Duplicate and commits nothing.
 	Key *Key
@@ -81,5 +84,6 @@ type Key struct {
 // Based is the revision of the collections of kinds, of all but Own ones for none.
 type Based struct {
 	Kinds    []string // identifiers
+	Reach    []string // whose part of them; nil for all
 	Revision int64    // of their Count
 }

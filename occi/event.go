@@ -24,7 +24,7 @@ type Event struct {
 	What string
 	ID   uuid.UUID
 	Kind string // identifier, TaskKind for tasks
-	// Owner and Project are the entity's; the owner of a task is who asked.
+	// Owner is the entity's, or of a task who asked. Project is the Reach of either.
 	Owner, Project string
 	// About is the source of a link, or what a task is about; else it is zero.
 	About Ref
@@ -39,7 +39,7 @@ type Event struct {
 func (m *Model) Entity(e *Event) *Entity {
 	if e.Kind == TaskKind {
 		t := Task{ID: e.ID, Seq: e.Seq, Entity: e.About.ID, Verb: e.Verb, State: TaskState(e.State), Error: e.Message,
-			Who: e.Owner, Progress: -1, Created: e.At}
+			Who: e.Owner, Project: e.Project, Progress: -1, Created: e.At}
 		return t.Resource()
 	}
 	x := &Entity{ID: e.ID, Kind: e.Kind, Seq: e.Seq, Owner: e.Owner, Project: e.Project, Created: e.At, Updated: e.At}

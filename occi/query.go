@@ -60,13 +60,18 @@ type Query struct {
 	// Placed selects in place of that the resources on the host that LinkedTo is, or is
 	// on itself.
 	Placed bool
+	// Reach selects what is in the lists of any of those it names, as Entity.Reach tells;
+	// nil selects all.
+	Reach []string
+	// Mine leaves out, for whoever asks for a caller, what is only shared with that.
+	Mine bool
 	// Since and Until bound when the last change was, at or after the one and before
 	// the other; zero times do not.
 	Since, Until time.Time
 	Sort         []Order // then by Seq
 	Offset       int
 	Limit        int // 0 means no limit
-	// Count is that of Kinds, of all kinds with LinkedTo, if the caller has just
+	// Count is that of Kinds, of all kinds with LinkedTo, within Reach, if the caller has just
 	// read it; it spares the store from doing so.
 	Count *Count
 }

@@ -42,6 +42,7 @@ type Task struct {
 	Attempts   int
 	Error      string
 	Who        string
+	Project    string // of the entity
 	Created    time.Time
 	Started    time.Time // zero until then
 	Finished   time.Time // zero until then
@@ -67,7 +68,7 @@ const (
 
 // Resource shows the task as an entity of TaskKind.
 func (t *Task) Resource() *Entity {
-	e := &Entity{ID: t.ID, Kind: TaskKind, Serial: t.Seq, Seq: t.Seq, Owner: t.Who, Created: t.Created, Updated: t.Created,
+	e := &Entity{ID: t.ID, Kind: TaskKind, Serial: t.Seq, Seq: t.Seq, Owner: t.Who, Project: t.Project, Created: t.Created, Updated: t.Created,
 		Title: t.Verb + " of " + t.Entity.String()}
 	set := func(name string, v Value) { e.Attributes.Set("occid.task."+name, v) }
 	text := func(name, s string) {

@@ -264,6 +264,9 @@ func (s *Store) hold(g *group) func(written bool) {
 	for id := range g.touched {
 		s.shard(id).hold(id)
 	}
+	for k := range g.tallies.more {
+		s.tallies.hold(k.reach)
+	}
 	counters := s.counters.Swap(nil)
 	return func(written bool) {
 		if written {
@@ -272,6 +275,9 @@ func (s *Store) hold(g *group) func(written bool) {
 		s.counters.Store(counters)
 		for id := range g.touched {
 			s.shard(id).release(id)
+		}
+		for k := range g.tallies.more {
+			s.tallies.release(k.reach)
 		}
 	}
 }

@@ -19,20 +19,14 @@ const selectCounters = `SELECT kind, serial, revision, members, updated FROM kin
 
 // Count gives what is counted of the kinds' collections; no kinds means all but the provider's own. It
 // takes one statement on PostgreSQL, and on SQLite none but while a change is
-// being written.
-func (s *Store) Count(ctx context.Context, kinds []string) (occi.Count, error) {
-	c, err := s.counter(ctx, kinds)
-	return c.count(), err
+// being written. With reach, only what is in the lists of those counts.
+func (s *Store) Count(ctx context.Context, kinds []string, reach ...string) (occi.Count, error) {
+	all, err := s.reached(ctx, reach)
+	return s.sum(all, kinds).count(), err
 }
 
 func (c counter) count() occi.Count {
 	return occi.Count{Revision: c.revision, Members: int(c.members), Updated: fromMicros(c.updated)}
-}
-
-// counter adds up those of kinds, of all but the provider's own for none.
-func (s *Store) counter(ctx context.Context, kinds []string) (counter, error) {
-	all, err := s.allCounters(ctx)
-	return s.sum(all, kinds), err
 }
 
 // allCounters gives those of all kinds, from memory where no other server writes.
@@ -43,6 +37,7 @@ func (s *Store) allCounters(ctx context.Context) (map[string]counter, error) {
 	return s.readCounters(ctx)
 }
 
+// sum adds up those of kinds, of all but the provider's own for none.
 func (s *Store) sum(all map[string]counter, kinds []string) counter { return sum(all, kinds, s.own()) }
 
 // sum adds up those of kinds, of all but own ones for none.

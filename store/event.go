@@ -47,7 +47,7 @@ func (g *group) tell(old, now *occi.Entity, at int64) {
 	if left {
 		e = old
 	}
-	d := eventDocument{At: at, ID: e.ID, Kind: e.Kind, Owner: e.Owner, Project: e.Project}
+	d := eventDocument{At: at, ID: e.ID, Kind: e.Kind, Owner: e.Owner, Project: e.Reach()}
 	if isLink(e) {
 		d.About, d.AboutKind = e.Source.ID, e.Source.Kind
 	}
@@ -72,7 +72,7 @@ func (g *group) tell(old, now *occi.Entity, at int64) {
 
 // taskEvent tells that a task is in another state than it was; "" stands for none.
 func taskEvent(t *occi.Task, was string, at int64) eventDocument {
-	d := eventDocument{At: at, What: occi.EventState, ID: t.ID, Kind: occi.TaskKind, Owner: t.Who, About: t.Entity, AboutKind: t.Kind,
+	d := eventDocument{At: at, What: occi.EventState, ID: t.ID, Kind: occi.TaskKind, Owner: t.Who, Project: t.Project, About: t.Entity, AboutKind: t.Kind,
 		Verb: t.Verb, State: string(t.State), Was: was, Message: t.Error}
 	if was == "" {
 		d.What = occi.EventCreated

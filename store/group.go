@@ -32,7 +32,12 @@ type group struct {
 	events []eventDocument
 	state  func(*occi.Entity) (state, message string)
 	loads  loadBook
-	own    []string // kinds that are the provider's own
+	// secrets are the names that are taken, and by what.
+	secrets     map[string]uuid.UUID
+	newSecrets  [][]any
+	goneSecrets []statement
+	tallies     tallyBook
+	own         []string // kinds that are the provider's own
 }
 
 // load reads what the jobs are based on: in two rounds at most, however many.
@@ -40,7 +45,7 @@ func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	g := &group{d: d, counters: map[string]counter{}, counted: map[string]bool{}, entities: map[uuid.UUID]*entityRow{},
 		tasks: map[uuid.UUID]*taskRow{}, keys: map[string]bool{}, touched: map[uuid.UUID]bool{},
 		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook(), rooms: newRoomBook(), loads: newLoadBook(),
-		leading: map[uuid.UUID]map[uuid.UUID]bool{}}
+		leading: map[uuid.UUID]map[uuid.UUID]bool{}, secrets: map[string]uuid.UUID{}, tallies: newTallyBook()}
 	queries := []query{countersInto(g.counters)}
 	entities, tasks, keys := mentioned(jobs)
 	if len(entities) > 0 {
@@ -57,6 +62,8 @@ func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	queries = append(queries, g.addressesIn(jobs)...)
 	queries = append(queries, g.roomsIn(jobs)...)
 	queries = append(queries, g.loadsIn(jobs)...)
+	queries = append(queries, g.secretsIn(jobs)...)
+	queries = append(queries, g.talliesIn(jobs)...)
 	if err := read(queries); err != nil {
 		return nil, err
 	}
@@ -117,7 +124,7 @@ func (g *group) check(j *job) error {
 		return occi.E(occi.Conflict, "the idempotency key %q is taken", k.Name)
 	}
 	for _, b := range j.change.Based {
-		if now := sum(g.counters, b.Kinds, g.own); now.revision != b.Revision {
+		if now := sum(g.basedOn(b), b.Kinds, g.own); now.revision != b.Revision {
 			return occi.E(occi.Conflict, "the collection is at revision %d, the change is based on %d", now.revision, b.Revision)
 		}
 	}
@@ -146,6 +153,9 @@ func (g *group) check(j *job) error {
 		return err
 	}
 	if err := g.checkLoads(j); err != nil {
+		return err
+	}
+	if err := g.checkSecrets(j); err != nil {
 		return err
 	}
 	if err := g.checkEnds(j.change.Puts); err != nil {
@@ -228,6 +238,7 @@ func (g *group) apply(j *job) {
 	g.applyAddresses(j)
 	g.applyRooms(j)
 	g.applyMixins(j, at)
+	g.applySecrets(j)
 	if k := j.change.Key; k != nil {
 		id := keyID(k.Who, k.Name)
 		g.keys[id] = true
@@ -246,6 +257,7 @@ func (g *group) follow(links []*occi.Entity, done map[uuid.UUID]bool, at int64) 
 		g.touched[l.Source.ID] = true
 		// Who asks what is linked to a resource asks in the target's collection.
 		g.count(l.Target.Kind, 0, at)
+		g.tally(l.Reach(), l.Target.Kind, 0, at)
 	}
 }
 
@@ -331,5 +343,8 @@ func (g *group) statements() []statement {
 	insert(g.d.events, events)
 	loads, emptied := g.loads.statements()
 	insert(loadsTable, loads)
+	out = append(out, g.goneSecrets...)
+	insert(secretsTable, g.newSecrets)
+	insert(talliesTable, g.tallies.rows())
 	return append(append(out, emptied...), edges...)
 }

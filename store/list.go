@@ -47,10 +47,10 @@ func (s *Store) List(ctx context.Context, q *occi.Query) (*occi.Page, error) {
 // countFor counts all that what a query selects depends on.
 func (s *Store) countFor(ctx context.Context, q *occi.Query) (occi.Count, error) {
 	if q.LinkedTo == uuid.Nil {
-		return s.Count(ctx, q.Kinds)
+		return s.Count(ctx, q.Kinds, q.Reach...)
 	}
 	// The links are of other kinds, and so is what may have been moved.
-	counters, err := s.allCounters(ctx)
+	counters, err := s.reached(ctx, q.Reach)
 	all, own := s.sum(counters, nil), s.own()
 	for _, kind := range q.Kinds {
 		if slices.Contains(own, kind) {

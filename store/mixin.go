@@ -15,6 +15,7 @@ type mixinDocument struct {
 	Depends []string `json:"depends,omitempty"`
 	Applies []string `json:"applies,omitempty"`
 	Owner   string   `json:"owner,omitempty"`
+	Project string   `json:"project,omitempty"`
 	// Fixed are attributes that are defined elsewhere, with the values that the mixin
 	// gives them.
 	Fixed []fixedText `json:"fixed,omitempty"`
@@ -30,7 +31,7 @@ type fixedText struct {
 }
 
 func encodeMixin(x *occi.Mixin) ([]byte, error) {
-	d := mixinDocument{Title: x.Title, Depends: x.Depends, Applies: x.Applies, Owner: x.Owner}
+	d := mixinDocument{Title: x.Title, Depends: x.Depends, Applies: x.Applies, Owner: x.Owner, Project: x.Project}
 	for _, a := range x.Attributes {
 		f := fixedText{Name: a.Name, Type: a.Default.Type, Text: a.Default.Text, Number: a.Default.Num, Description: a.Description}
 		if f.Type == occi.String {
@@ -48,7 +49,7 @@ func decodeMixin(id, location string, doc []byte) (*occi.Mixin, error) {
 		return nil, occi.E(occi.Internal, "the mixin %s is kept as what cannot be read: %w", id, err)
 	}
 	x := &occi.Mixin{Category: occi.Category{Scheme: scheme, Term: term, Title: d.Title}, Depends: d.Depends, Applies: d.Applies,
-		Location: location, User: true, Owner: d.Owner}
+		Location: location, User: true, Owner: d.Owner, Project: d.Project}
 	for _, f := range d.Fixed {
 		v := occi.Value{Type: cmp.Or(f.Type, occi.String), Text: f.Text, Num: f.Number}
 		x.Attributes = append(x.Attributes, &occi.Attribute{Name: f.Name, Type: v.Type, Default: v, Description: f.Description})

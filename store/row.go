@@ -98,6 +98,7 @@ func (g *group) put(p *put, at int64) {
 	p.columns = x.columns
 	g.change(x)
 	g.count(p.e.Kind, members, at)
+	g.tallyPut(old, p.e, at)
 	g.tell(old, p.e, at)
 	g.touched[id] = true
 	if led := g.leading[p.e.Target.ID]; led != nil {
@@ -114,6 +115,8 @@ func (g *group) remove(id uuid.UUID, at int64) *occi.Entity {
 	x.removed = true
 	g.change(x)
 	g.count(x.e.Kind, -live(x.e), at)
+	g.tallyPut(x.e, nil, at)
+	g.dropSecret(x.e)
 	g.tell(x.e, nil, at)
 	g.touched[id] = true
 	return x.e
@@ -129,10 +132,12 @@ func (g *group) bump(id uuid.UUID, at int64) {
 	x.updated = at
 	g.change(x)
 	g.count(x.e.Kind, 0, at)
+	g.tally(x.e.Reach(), x.e.Kind, 0, at)
 	if isLink(x.e) {
 		// Another entity is shown with it.
 		g.touched[x.e.Source.ID] = true
 		g.count(x.e.Source.Kind, 0, at)
+		g.tally(x.e.Reach(), x.e.Source.Kind, 0, at)
 	}
 }
 
@@ -148,7 +153,7 @@ func live(e *occi.Entity) int64 {
 func (x *entityRow) values() []any {
 	e := x.e
 	return []any{x.seq, e.ID, e.Kind, x.serial, x.revision, x.created, x.updated, e.Deleted, indexed(e.Host),
-		orNull(e.Source.ID), orNull(e.Target.ID), x.content.words, x.content.doc}
+		orNull(e.Source.ID), orNull(e.Target.ID), x.content.words, x.content.doc, []byte(kept(e.Reach()))}
 }
 
 // rewrite deletes a row that was there, or changes it without its content.

@@ -71,8 +71,14 @@ func (x *selection) plain(members int64) {
 		offset, direction = rest-limit, "DESC"
 	}
 	x.kinds()
+	order := "e.seq "
+	if len(x.q.Reach) > 0 {
+		// Sorting what is somebody's costs less than passing by what is others' in order,
+		// which SQLite would prefer.
+		order = "e.seq + 0 "
+	}
 	x.with = `page AS (SELECT e.seq, e.seq AS rank FROM entities e WHERE ` + strings.Join(x.where, " AND ") +
-		` ORDER BY e.seq ` + direction + ` LIMIT ` + x.bound(limit) + ` OFFSET ` + x.bound(offset) + `)`
+		` ORDER BY ` + order + direction + ` LIMIT ` + x.bound(limit) + ` OFFSET ` + x.bound(offset) + `)`
 }
 
 // filtered selects what meets conditions, in the order asked for.
@@ -115,8 +121,9 @@ func (x *selection) filtered() error {
 			AND e.source IS NULL AND e.id <> `+x.arg(id))
 	default:
 		id := x.arg(id)
-		x.where = append(x.where, `e.id IN (SELECT l.target FROM entities l WHERE l.source = `+id+` AND NOT l.deleted
-			UNION SELECT l.source FROM entities l WHERE l.target = `+id+` AND NOT l.deleted)`)
+		within := x.within("l")
+		x.where = append(x.where, `e.id IN (SELECT l.target FROM entities l WHERE l.source = `+id+` AND NOT l.deleted`+within+`
+			UNION SELECT l.source FROM entities l WHERE l.target = `+id+` AND NOT l.deleted`+within+`)`)
 	}
 	x.window()
 	for _, o := range q.Sort {
@@ -140,7 +147,7 @@ func (x *selection) window() {
 
 // kinds restricts to members of the query's collections.
 func (x *selection) kinds() {
-	x.where = append(x.where, "NOT e.deleted")
+	x.where = append(x.where, "NOT e.deleted"+x.within("e"))
 	switch len(x.q.Kinds) {
 	case 0:
 		if len(x.q.IDs) == 0 {
@@ -151,6 +158,19 @@ func (x *selection) kinds() {
 	default:
 		x.where = append(x.where, x.d.anyOf("e.kind", x.arg(x.d.list(x.q.Kinds))))
 	}
+}
+
+// within restricts a table of entities to the query's reach. What is there of an index is
+// said too, for SQLite to see that it serves.
+func (x *selection) within(table string) string {
+	if x.q == nil || len(x.q.Reach) == 0 {
+		return ""
+	}
+	names := make([]string, len(x.q.Reach))
+	for i, r := range x.q.Reach {
+		names[i] = x.arg([]byte(kept(r)))
+	}
+	return " AND length(" + table + ".reach) > 0 AND " + table + ".reach IN (" + strings.Join(names, ", ") + ")"
 }
 
 // without leaves out what has one of some values in a column.
@@ -347,7 +367,7 @@ func (x *selection) page() {
 func (x *selection) statement() statement {
 	sql := `WITH ` + x.with + ` SELECT page.rank, ` + rowEntity + `, ` + entityColumns("e") + ` FROM page JOIN entities e ON e.seq = page.seq
 		UNION ALL SELECT page.rank, ` + rowLink + `, ` + entityColumns("l") + ` FROM page JOIN entities e ON e.seq = page.seq
-			JOIN entities l ON l.source = e.id AND NOT l.deleted`
+			JOIN entities l ON l.source = e.id AND NOT l.deleted` + x.within("l")
 	if x.counted {
 		sql += ` UNION ALL SELECT 0, ` + rowTotal + `, (SELECT count(*) FROM hits), 0, 0, 0, 0, NULL`
 	}
@@ -355,7 +375,7 @@ func (x *selection) statement() statement {
 		sql += ` UNION ALL SELECT 0, ` + rowBefore + `, (` + x.before + `), 0, 0, 0, 0, NULL`
 	}
 	if x.q.LinkedTo != uuid.Nil {
-		sql += ` UNION ALL SELECT 0, ` + rowLinked + `, ` + entityColumns("t") + ` FROM entities t WHERE t.id = ` + x.arg(x.q.LinkedTo) + ` AND NOT t.deleted`
+		sql += ` UNION ALL SELECT 0, ` + rowLinked + `, ` + entityColumns("t") + ` FROM entities t WHERE t.id = ` + x.arg(x.q.LinkedTo) + ` AND NOT t.deleted` + x.within("t")
 	}
 	return statement{sql, x.args}
 }

@@ -40,9 +40,10 @@ type Store struct {
 	notes   notes
 	follows follows
 
-	// entities and counters are what the database holds, where no other server
+	// entities, counters and tallies are what the database holds, where no other server
 	// writes it; nil otherwise.
 	entities []*cache[uuid.UUID, *occi.Entity]
+	tallies  *cache[string, map[string]counter]
 	counters atomic.Pointer[map[string]counter]
 	pages    *cache[string, *occi.Page]
 	// mixins is the revision of users' mixins as it was last read.
@@ -90,6 +91,7 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 		o(s)
 	}
 	if !db.shared {
+		s.tallies = newCache[string, map[string]counter](tallyBudget)
 		for range entityShards {
 			s.entities = append(s.entities, newCache[uuid.UUID, *occi.Entity](entityBudget/entityShards))
 		}

@@ -15,11 +15,11 @@ type table struct {
 
 var (
 	entityRowColumns = []string{"seq bigint", "id uuid", "kind text", "serial bigint", "revision bigint", "created bigint", "updated bigint",
-		"deleted boolean", "host bytea", "source uuid", "target uuid", "words bytea", "doc bytea"}
+		"deleted boolean", "host bytea", "source uuid", "target uuid", "words bytea", "doc bytea", "reach bytea"}
 	attributeColumns = []string{"entity bigint", "name bytea", "key bytea"}
 	taskRowColumns   = []string{"seq bigint", "id uuid", "entity uuid", "lane uuid", "host bytea", "state text", "finished bigint",
 		"over boolean", "progress bigint", "attempts bigint", "started bigint", "not_before bigint", "worker bytea", "lease bigint",
-		"until bigint", "doc bytea"}
+		"until bigint", "doc bytea", "reach bytea"}
 
 	entitiesTable   = newTable("entities", "", entityRowColumns...)
 	attributesTable = newTable("attributes", "", attributeColumns...)
@@ -29,7 +29,7 @@ var (
 	// and all with one statement where that costs least.
 	changedEntities = newTable("entities", `ON CONFLICT (seq) DO UPDATE SET revision = excluded.revision, updated = excluded.updated,
 		deleted = excluded.deleted, host = excluded.host, source = excluded.source, target = excluded.target,
-		words = excluded.words, doc = excluded.doc`, entityRowColumns...)
+		words = excluded.words, doc = excluded.doc, reach = excluded.reach`, entityRowColumns...)
 	changedAttributes = newTable("attributes", "ON CONFLICT (entity, name) DO UPDATE SET key = excluded.key", attributeColumns...)
 	// While a task runs its claim is kept and its lease renewed.
 	changedTasks = newTable("tasks", `ON CONFLICT (seq) DO UPDATE SET state = excluded.state, over = excluded.over,
@@ -53,6 +53,12 @@ var (
 	toldEvents = newTable("events", "RETURNING pg_notify('"+eventChannel+"', seq::text)", eventColumns...)
 	loadsTable = newTable("loads", "ON CONFLICT (host, what) DO UPDATE SET amount = loads.amount + excluded.amount",
 		"host bytea", "what bytea", "amount bigint")
+	talliesTable = newTable("tallies", `ON CONFLICT (reach, kind) DO UPDATE SET revision = tallies.revision + excluded.revision,
+		members = tallies.members + excluded.members,
+		updated = CASE WHEN excluded.updated > tallies.updated THEN excluded.updated ELSE tallies.updated END`,
+		"reach bytea", "kind text", "revision bigint", "members bigint", "updated bigint")
+	secretsTable = newTable("secrets", "ON CONFLICT (entity) DO UPDATE SET name = excluded.name, owner = excluded.owner, hash = excluded.hash",
+		"entity uuid", "name bytea", "owner uuid", "hash bytea")
 	kindsTable = newTable("kinds", `ON CONFLICT (kind) DO UPDATE SET serial = excluded.serial, revision = excluded.revision,
 		members = excluded.members, updated = excluded.updated`,
 		"kind text", "serial bigint", "revision bigint", "members bigint", "updated bigint")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,6 +24,7 @@ type taskDocument struct {
 	Attributes []attribute `json:"attributes,omitempty"`
 	Error      string      `json:"error,omitempty"`
 	Who        string      `json:"who,omitempty"`
+	Project    string      `json:"project,omitempty"`
 	Created    int64       `json:"created"`
 	Cancel     bool        `json:"cancel,omitempty"`
 	Trace      string      `json:"trace,omitempty"`
@@ -31,7 +33,7 @@ type taskDocument struct {
 func encodeTask(t *occi.Task) ([]byte, error) {
 	return json.Marshal(taskDocument{
 		ID: t.ID, Entity: t.Entity, Kind: t.Kind, Lane: t.Lane, After: t.After, Host: t.Host, Verb: t.Verb,
-		Attributes: toAttributes(t.Attributes), Error: t.Error, Who: t.Who, Created: micros(t.Created), Cancel: t.Cancel, Trace: t.Trace,
+		Attributes: toAttributes(t.Attributes), Error: t.Error, Who: t.Who, Project: t.Project, Created: micros(t.Created), Cancel: t.Cancel, Trace: t.Trace,
 	})
 }
 
@@ -43,7 +45,7 @@ func decodeTask(data []byte) (*occi.Task, error) {
 	}
 	return &occi.Task{
 		ID: d.ID, Entity: d.Entity, Kind: d.Kind, Lane: d.Lane, After: d.After, Host: d.Host, Verb: d.Verb,
-		Attributes: fromAttributes(d.Attributes), Error: d.Error, Who: d.Who, Created: fromMicros(d.Created), Cancel: d.Cancel, Trace: d.Trace,
+		Attributes: fromAttributes(d.Attributes), Error: d.Error, Who: d.Who, Project: d.Project, Created: fromMicros(d.Created), Cancel: d.Cancel, Trace: d.Trace,
 	}, nil
 }
 
@@ -96,14 +98,18 @@ func (s *Store) Tasks(ctx context.Context, entity uuid.UUID) ([]*occi.Task, erro
 }
 
 // Unfinished gives the tasks of some lanes that are not over, in order; no lanes
-// means all.
-func (s *Store) Unfinished(ctx context.Context, lanes []uuid.UUID) ([]*occi.Task, error) {
+// means all. With reach, only tasks of those projects are given.
+func (s *Store) Unfinished(ctx context.Context, lanes []uuid.UUID, reach ...string) ([]*occi.Task, error) {
 	var found []*occi.Task
 	sql := `SELECT ` + taskColumns + ` FROM tasks WHERE NOT over`
 	var args []any
 	if len(lanes) > 0 {
 		sql += ` AND ` + s.db.anyOf("lane", "$1")
 		args = append(args, s.db.list(lanes))
+	}
+	if len(reach) > 0 {
+		args = append(args, s.db.bytes(reach))
+		sql += ` AND ` + s.db.anyOfBytes("reach", "$"+strconv.Itoa(len(args)))
 	}
 	err := s.run(ctx, tasksInto(&found, sql+` ORDER BY seq`, args...))
 	return found, err

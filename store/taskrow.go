@@ -73,7 +73,7 @@ func (x *taskRow) values() []any {
 		until = x.at
 	}
 	return []any{x.seq, t.ID, t.Entity, t.Lane, indexed(t.Host), string(t.State), micros(t.Finished), x.over, t.Progress, t.Attempts,
-		micros(t.Started), micros(t.NotBefore), []byte{}, 0, until, x.content.doc}
+		micros(t.Started), micros(t.NotBefore), []byte{}, 0, until, x.content.doc, []byte(kept(t.Project))}
 }
 
 // after gives the rows of task_after of a new row.

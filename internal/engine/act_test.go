@@ -18,9 +18,9 @@ type lateStore struct {
 	before func()
 }
 
-func (s *lateStore) Unfinished(ctx context.Context, lanes []uuid.UUID) ([]*occi.Task, error) {
+func (s *lateStore) Unfinished(ctx context.Context, lanes []uuid.UUID, reach ...string) ([]*occi.Task, error) {
 	s.once.Do(s.before)
-	return s.Store.Unfinished(ctx, lanes)
+	return s.Store.Unfinished(ctx, lanes, reach...)
 }
 
 // TestAnActionIsJudgedByOneState has a task end between the reading of a machine
