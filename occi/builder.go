@@ -186,7 +186,10 @@ func (b *builder) attribute(a *DraftAttr) {
 		if b.k.States != nil && a.Name == b.k.States.Attribute && b.k.States.Canonical(a.Value.String()) != "" {
 			a.Value = Str(b.k.States.Canonical(a.Value.String()))
 		}
-		if v, err = def.Check(a.Value); err != nil {
+		if v, err = def.Check(a.Value); err != nil && def.Secret {
+			b.bad(a.Name, a.Line, "is not as it must be: %s", def.Description)
+			return
+		} else if err != nil {
 			b.bad(a.Name, a.Line, "%s", err)
 			return
 		}
@@ -206,6 +209,10 @@ func (b *builder) attribute(a *DraftAttr) {
 		return
 	case !b.creating && !def.Mutable && !def.Once:
 		b.forbid(a, "it is fixed at creation")
+		return
+	}
+	if def.Secret {
+		b.e.Secrets.Set(a.Name, v)
 		return
 	}
 	b.e.Attributes.Set(a.Name, v)

@@ -79,6 +79,9 @@ type Attribute struct {
 	// Observed ones are Internal, and change by themselves: what a client sends of one
 	// is out of date already, and ignored.
 	Observed bool
+	// Secret ones are given and never shown: what a draft gives is among an entity's
+	// Secrets, which nothing keeps.
+	Secret   bool
 	Once     bool // may be set once, at creation or later, then never changed
 	Default  Value
 	Enum     []string

@@ -24,6 +24,9 @@ type Entity struct {
 	Title, Summary   string
 	Mixins           []string // identifiers, in order of association
 	Attributes       Attrs
+	// Secrets are what the draft that it was made of gives for Secret attributes. They are
+	// neither stored nor shown.
+	Secrets Attrs
 	// Source and Target are set on links only.
 	Source, Target Ref
 	// Host names the host that represents it; empty before placement.
@@ -53,6 +56,7 @@ func (e *Entity) Clone() *Entity {
 	c := *e
 	c.Mixins = append([]string(nil), e.Mixins...)
 	c.Attributes = e.Attributes.Clone()
+	c.Secrets = e.Secrets.Clone()
 	c.Takes = append([]Take(nil), e.Takes...)
 	c.Tasks = append([]uuid.UUID(nil), e.Tasks...)
 	return &c

@@ -25,6 +25,7 @@ const (
 	Precondition Class = "precondition"  // If-Match or its like does not hold
 	TooLarge     Class = "too large"     // the request or the page is over a limit
 	Media        Class = "unknown media" // the request's media type is not read
+	TooMany      Class = "too many"      // too much was asked for in too short a time
 	Unsupported  Class = "unsupported"   // not implemented, as a higher OCCI version
 	Unavailable  Class = "unavailable"   // a host or the store does not answer now
 	Full         Class = "full"          // there is no room to store it

@@ -255,6 +255,27 @@ func (m *Model) With(users []*Mixin, revision int64) (with *Model, hidden []*Mix
 	return &c, hidden
 }
 
+// For gives the registry as a project has it: what users of other projects define is not
+// there.
+func (m *Model) For(project string) *Model {
+	foreign := func(x *Mixin) bool { return x.User && x.Project != "" && x.Project != project }
+	if !slices.ContainsFunc(m.Mixins, foreign) {
+		return m
+	}
+	c := *m
+	c.Mixins = nil
+	c.mixins, c.locations = maps.Clone(m.mixins), maps.Clone(m.locations)
+	for _, x := range m.Mixins {
+		if foreign(x) {
+			delete(c.mixins, x.ID())
+			delete(c.locations, x.Location)
+			continue
+		}
+		c.Mixins = append(c.Mixins, x)
+	}
+	return &c
+}
+
 // defined gives a user's mixin with the definitions that the provider has of its
 // attributes; itself if it has them.
 func (m *Model) defined(x *Mixin) *Mixin {

@@ -115,7 +115,7 @@ func entityOf(t *rapid.T, m *occi.Model, k *occi.Kind) *occi.Entity {
 		}
 	}
 	for _, a := range defs {
-		if strings.HasPrefix(a.Name, "occi.core.") || !e.Attributes.Get(a.Name).IsZero() {
+		if strings.HasPrefix(a.Name, "occi.core.") || a.Secret || !e.Attributes.Get(a.Name).IsZero() {
 			continue
 		}
 		mustHave := a.Required || !a.Default.IsZero() || a.Format == "state"

@@ -59,6 +59,7 @@ type attrDef struct {
 	Required    bool     `yaml:"required"`
 	Internal    bool     `yaml:"internal"`
 	Observed    bool     `yaml:"observed"`
+	Secret      bool     `yaml:"secret"`
 	Once        bool     `yaml:"once"`
 	Enum        []string `yaml:"enum"`
 	Min         *float64 `yaml:"min"`

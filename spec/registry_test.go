@@ -93,6 +93,12 @@ var standard = map[string][]string{
 		"occid.host.memory number ro", "occid.host.cores.allocated integer ro", "occid.host.memory.allocated number ro",
 		"occid.host.computes integer ro", "occid.host.cores.overcommit number ro", "occid.host.memory.overcommit number ro",
 		"occid.host.labels string ro"},
+	occi.UserKind: {"occid.user.name string req", "occid.user.secret string rw", "occid.user.administrator boolean rw",
+		"occid.user.disabled boolean rw", "occid.user.secret.changed string ro"},
+	occi.ProjectKind:    nil,
+	occi.MembershipKind: {"occid.membership.role string rw =member"},
+	occi.TokenKind:      {"occid.token.project string init", "occid.token.expires string init", "occid.token.secret string ro"},
+	occi.SharedMixin:    nil,
 	"http://schemas.occid.org/occi/placement#host_labels":   {"occid.placement.labels string init"},
 	"http://schemas.occid.org/occi/placement#affinity":      {"occid.placement.affinity string init"},
 	"http://schemas.occid.org/occi/placement#anti_affinity": {"occid.placement.anti_affinity string init"},
@@ -200,6 +206,10 @@ func TestKinds(t *testing.T) {
 		"task /task/ <resource",
 		"tasklink /tasklink/ link >task <link",
 		"host /host/ node <resource",
+		"user /user/ user <resource",
+		"project /project/ project <resource",
+		"membership /membership/ link membership >project <link",
+		"token /token/ token <resource",
 	} {
 		k := m.KindNamed(strings.Fields(want)[0])
 		got := k.Term + " " + k.Location
@@ -299,7 +309,7 @@ func TestStates(t *testing.T) {
 func TestMixins(t *testing.T) {
 	m := builtinModel(t)
 	for _, x := range m.Mixins {
-		if len(x.Applies) != 1 && x.Term != "security_group" {
+		if len(x.Applies) != 1 && x.Term != "security_group" && x.Term != "shared" {
 			t.Errorf("%s applies to %v", x.ID(), x.Applies)
 		}
 		wantDeps := 0

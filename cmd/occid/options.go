@@ -36,6 +36,9 @@ type options struct {
 	LogFormat     string        `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
 	Dev           bool          `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
 
+	Auth            []string `sep:"," default:"basic,token" env:"OCCID_AUTH" placeholder:"HOW" help:"Ways to log in, the first in front: basic and token."`
+	AdminSecretFile string   `env:"OCCID_ADMIN_SECRET_FILE" placeholder:"FILE" help:"File with the secret of the administrator that is made if there is no user; without it one is made up and shown."`
+
 	GuestBridges []string `sep:"," default:"auto" env:"OCCID_GUEST_BRIDGES" placeholder:"NAME" help:"Interfaces of this host at which machines ask about themselves: auto for the networks' own bridges, and names of others; or none."`
 	GuestListen  string   `env:"OCCID_GUEST_LISTEN" placeholder:"ADDR" help:"Address at which occid guest-proxy of other hosts is answered, ADDR or unix:PATH."`
 	GuestKeyFile string   `env:"OCCID_GUEST_KEY_FILE" placeholder:"FILE" help:"File with the key that proxies share (default: guest.key in --data, made if it is missing)."`

@@ -38,6 +38,7 @@ type service struct {
 	options  *options
 	seams    seams
 	log      *slog.Logger
+	people   io.Writer // gets what people must read beside the log
 	registry *registry
 	engine   *engine.Engine
 	server   *server.Server
@@ -51,7 +52,7 @@ type service struct {
 
 // build opens what the options name. The hosts need not answer yet.
 func build(ctx context.Context, o *options, log io.Writer, between seams) (*service, error) {
-	s := &service{options: o, seams: between, log: logger(o, log)}
+	s := &service{options: o, seams: between, log: logger(o, log), people: log}
 	if err := s.open(ctx); err != nil {
 		s.close()
 		return nil, err
@@ -107,7 +108,15 @@ func (s *service) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("images: %w", err)
 	}
-	eng := engine.New(engine.Config{Store: kept, Model: s.registry.model, Hosts: hosts, Worker: worker,
+	login, err := s.authenticator(st)
+	if err != nil {
+		return err
+	}
+	identities := func() {}
+	if login != nil {
+		identities = login.Changed
+	}
+	eng := engine.New(engine.Config{Store: kept, Identities: identities, Model: s.registry.model, Hosts: hosts, Worker: worker,
 		Images: images, KeepUploads: o.KeepUploads, Seed: drive, Bridges: bridges,
 		KeepStopped: o.KeepStopped, Pack: o.Placement == "pack", KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys, KeepEvents: o.KeepEvents,
 		Observe: o.Observe, ObserveAll: o.Statistics == "all", Observer: s.monitoring.tasks(), Tracer: s.monitoring.traces(), Logger: s.log})
@@ -116,7 +125,10 @@ func (s *service) open(ctx context.Context) error {
 	}
 	s.closers = append(s.closers, func() error { eng.Stop(); return nil })
 	s.engine = eng
-	c := server.Config{Engine: eng, Version: version, Logger: s.log, Schemas: spec.Schemas()}
+	if err := s.admit(ctx, eng, s.people); err != nil {
+		return err
+	}
+	c := server.Config{Engine: eng, Version: version, Auth: login, Logger: s.log, Schemas: spec.Schemas()}
 	if c.Proxies, err = o.Web.proxies(); err != nil {
 		return err
 	}

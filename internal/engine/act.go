@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/occi"
 )
 
@@ -128,7 +129,7 @@ func (a *acts) refused(ctx context.Context) error {
 }
 
 func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
-	if err := a.c.mayOperate(a.m, x); err != nil {
+	if err := may(a.c, a.m, auth.Action(term(d.Action)), x); err != nil {
 		return err
 	}
 	k := a.m.Kind(x.Kind)
@@ -189,12 +190,17 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 	return nil
 }
 
+// term is that of an action's name, which may be its identifier.
+func term(name string) string {
+	if _, t, ok := occi.SplitID(name); ok {
+		return t
+	}
+	return name
+}
+
 // action finds the action a request means.
 func (a *acts) action(k *occi.Kind, x *occi.Entity, name string) (*occi.Action, error) {
-	term := name
-	if _, t, ok := occi.SplitID(name); ok {
-		term = t
-	}
+	term := term(name)
 	action := a.m.ActionOf(k, x.Mixins, term)
 	if action == nil || term != name && action.ID() != name {
 		return nil, occi.E(occi.Invalid, "%s: a %s has no action %q%s", a.m.Path(x), k.Term, name, a.offer(x))

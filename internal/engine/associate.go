@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/occi"
 )
 
@@ -92,12 +93,20 @@ func (b *creation) named(ctx context.Context, lists ...[]occi.Ref) error {
 	var ps []occi.Problem
 	for _, refs := range lists {
 		for _, r := range refs {
-			if x := b.known[r.ID]; x == nil || r.Kind != "" && x.Kind != r.Kind {
+			if x := b.known[r.ID]; x == nil || r.Kind != "" && x.Kind != r.Kind || !sees(b.c, b.m, x) {
 				ps = append(ps, occi.Problem{What: b.m.RefPath(occi.Ref{ID: r.ID, Kind: r.Kind}), Text: "there is no such entity"})
 			}
 		}
 	}
-	return occi.Problems(occi.Invalid, "the list names what does not exist", ps)
+	if err := occi.Problems(occi.Invalid, "the list names what does not exist", ps); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := may(b.c, b.m, auth.Update, b.known[id]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dropped lists the entities that lose a mixin.
@@ -105,7 +114,7 @@ func (b *creation) dropped(ctx context.Context, mixin string, members Members) (
 	if !members.Only {
 		return members.Drop, nil
 	}
-	page, err := b.e.store.List(ctx, &occi.Query{Mixins: []string{mixin}})
+	page, err := b.e.store.List(ctx, &occi.Query{Mixins: []string{mixin}, Reach: within(b.c, true)})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/occi"
@@ -204,7 +205,7 @@ func TestGroupsOfMachines(t *testing.T) {
 	// Another project's group of the name is another.
 	d := apart()
 	d.Mixins = []string{antiAffinity}
-	if _, err := c.Create(c.ctx, engine.Caller{Project: "other"}, compute, []*occi.Draft{d}, engine.Options{}); err != nil {
+	if _, err := c.Create(c.ctx, engine.Caller{Name: "ann", Project: "other", Roles: auth.Member}, compute, []*occi.Draft{d}, engine.Options{}); err != nil {
 		t.Error(err)
 	}
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/occi"
 )
 
@@ -62,7 +63,7 @@ type Uploaded struct {
 // is told with an error too. When all has arrived a task puts it into the volume.
 func (e *Engine) Upload(ctx context.Context, c Caller, id uuid.UUID, u Upload, o Options) (*Uploaded, error) {
 	up := &Uploaded{Total: u.Total}
-	x, under, err := e.uploadable(ctx, id)
+	x, under, err := e.uploadable(ctx, c, id)
 	if err != nil {
 		return up, err
 	}
@@ -98,8 +99,8 @@ func (e *Engine) Upload(ctx context.Context, c Caller, id uuid.UUID, u Upload, o
 
 // Uploaded tells how far an upload is. One that has arrived and is being taken in
 // has an Outcome.
-func (e *Engine) Uploaded(ctx context.Context, _ Caller, id uuid.UUID) (*Uploaded, error) {
-	x, err := e.volume(ctx, id)
+func (e *Engine) Uploaded(ctx context.Context, c Caller, id uuid.UUID) (*Uploaded, error) {
+	x, err := e.volume(ctx, c, auth.Read, id)
 	if err != nil {
 		return nil, err
 	}
@@ -115,8 +116,8 @@ func (e *Engine) Uploaded(ctx context.Context, _ Caller, id uuid.UUID) (*Uploade
 }
 
 // DropUpload forgets what has arrived of an upload that has not come to its end.
-func (e *Engine) DropUpload(ctx context.Context, _ Caller, id uuid.UUID) error {
-	x, err := e.volume(ctx, id)
+func (e *Engine) DropUpload(ctx context.Context, c Caller, id uuid.UUID) error {
+	x, err := e.volume(ctx, c, auth.Update, id)
 	if err != nil {
 		return err
 	}
@@ -131,8 +132,8 @@ func (e *Engine) DropUpload(ctx context.Context, _ Caller, id uuid.UUID) error {
 }
 
 // Content gives w the file of a volume that nothing may write to.
-func (e *Engine) Content(ctx context.Context, _ Caller, id uuid.UUID, w io.Writer) error {
-	x, err := e.volume(ctx, id)
+func (e *Engine) Content(ctx context.Context, c Caller, id uuid.UUID, w io.Writer) error {
+	x, err := e.volume(ctx, c, auth.Read, id)
 	if err != nil {
 		return err
 	}
@@ -166,13 +167,16 @@ func (e *Engine) Content(ctx context.Context, _ Caller, id uuid.UUID, w io.Write
 	return err
 }
 
-// volume gives an entity that can hold content.
-func (e *Engine) volume(ctx context.Context, id uuid.UUID) (*occi.Entity, error) {
+// volume gives an entity that can hold content, and that the caller may do something with.
+func (e *Engine) volume(ctx context.Context, c Caller, do auth.Verb, id uuid.UUID) (*occi.Entity, error) {
 	x, err := e.store.Entity(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	m := e.Model()
+	if err := may(c, m, do, x); err != nil {
+		return nil, err
+	}
 	if k := m.Kind(x.Kind); k == nil || k.Host != "volume" {
 		return nil, occi.E(occi.NotFound, "%s has no content", m.Path(x))
 	}
@@ -198,8 +202,8 @@ func (e *Engine) taking(ctx context.Context, x *occi.Entity) (*occi.Task, error)
 
 // uploadable gives a volume that content can be written to, or under, the task that
 // takes some in already; it is a Conflict if somebody may use the volume.
-func (e *Engine) uploadable(ctx context.Context, id uuid.UUID) (x *occi.Entity, under *occi.Task, err error) {
-	if x, err = e.volume(ctx, id); err != nil {
+func (e *Engine) uploadable(ctx context.Context, c Caller, id uuid.UUID) (x *occi.Entity, under *occi.Task, err error) {
+	if x, err = e.volume(ctx, c, auth.Update, id); err != nil {
 		return nil, nil, err
 	}
 	if under, err = e.taking(ctx, x); under != nil || err != nil {
@@ -226,7 +230,7 @@ func (e *Engine) uploadable(ctx context.Context, id uuid.UUID) (x *occi.Entity, 
 // hold leaves the task that has a volume hold what has arrived.
 func (e *Engine) hold(ctx context.Context, c Caller, id uuid.UUID) (*Outcome, error) {
 	return retry(ctx, func() (*Outcome, error) {
-		x, under, err := e.uploadable(ctx, id)
+		x, under, err := e.uploadable(ctx, c, id)
 		if err != nil {
 			return nil, err
 		}

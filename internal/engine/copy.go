@@ -55,7 +55,7 @@ func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs, th
 	}
 	a.set(made, roleCopyOf, a.m.Path(x))
 	a.set(made, roleCopyTaken, a.now.Format(time.RFC3339))
-	made.Owner, made.Project, made.Host = a.c.Name, a.c.Project, x.Host
+	made.Owner, made.Project, made.Host = a.c.Name, x.Project, x.Host
 	if h := a.e.host(x.Host); h != nil && h.defaultPool() != "" {
 		a.set(made, roleVolumePool, h.poolOf(a.m, x))
 	}

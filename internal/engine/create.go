@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/occi"
 )
 
@@ -25,7 +26,7 @@ func (e *Engine) Create(ctx context.Context, c Caller, kind string, drafts []*oc
 		p.created = true
 		b := creation{plan: p}
 		for _, d := range drafts {
-			if err := b.draft(kind, d, uuid.Nil); err != nil {
+			if err := b.draft(ctx, kind, d, uuid.Nil); err != nil {
 				return nil, err
 			}
 		}
@@ -44,6 +45,9 @@ func (e *Engine) Put(ctx context.Context, c Caller, kind string, id uuid.UUID, d
 	return retry(ctx, func() (*Outcome, error) {
 		old, err := e.store.Entity(ctx, id)
 		if err == nil {
+			if err := may(c, e.Model(), auth.Update, old); err != nil {
+				return nil, err
+			}
 			if kind != "" && old.Kind != kind {
 				return nil, occi.E(occi.Conflict, "%s is not a %s, it is a %s", id, kind, old.Kind)
 			}
@@ -60,12 +64,12 @@ func (e *Engine) Put(ctx context.Context, c Caller, kind string, id uuid.UUID, d
 		p := e.plan(c)
 		p.created = true
 		b := creation{plan: p}
-		if err := b.draft(kind, d, id); err != nil {
+		if err := b.draft(ctx, kind, d, id); err != nil {
 			return nil, err
 		}
 		out, err := b.finish(ctx, o)
 		if errors.Is(err, occi.Conflict) {
-			if x, e2 := e.store.EntityAny(ctx, id); e2 == nil && x.Deleted {
+			if x, e2 := e.store.EntityAny(ctx, id); e2 == nil && x.Deleted && sees(c, e.Model(), x) {
 				return nil, conflict("%s is still being deleted", id)
 			}
 		}
@@ -90,7 +94,7 @@ type creation struct {
 
 // draft builds an entity and its inline links. id is the UUID it must have, nil
 // for whichever.
-func (b *creation) draft(kind string, d *occi.Draft, id uuid.UUID) error {
+func (b *creation) draft(ctx context.Context, kind string, d *occi.Draft, id uuid.UUID) error {
 	if kind != "" {
 		if d.Kind != "" && d.Kind != kind {
 			return occi.E(occi.Invalid, "a %s cannot be created in the collection of %s", d.Kind, kind)
@@ -102,6 +106,9 @@ func (b *creation) draft(kind string, d *occi.Draft, id uuid.UUID) error {
 	}
 	if k := b.m.Kind(d.Kind); k != nil && parts[k.Host] != nil && parts[k.Host].own {
 		return occi.E(occi.Forbidden, "a %s comes of the server's configuration; it cannot be created", k.Term)
+	}
+	if err := b.new(d.Kind); err != nil {
+		return err
 	}
 	if err := b.imported(d); err != nil {
 		return err
@@ -120,11 +127,11 @@ func (b *creation) draft(kind string, d *occi.Draft, id uuid.UUID) error {
 	if err := occi.Problems(occi.Invalid, "it is not possible", b.check(nil, x)); err != nil {
 		return err
 	}
-	if err := b.add(x, own); err != nil {
+	if err := b.add(ctx, x, own); err != nil {
 		return err
 	}
 	b.result = append(b.result, x.ID)
-	return b.inline(x, d, false)
+	return b.inline(ctx, x, d, false)
 }
 
 // check looks for what no host could do; old is nil for a new entity.
@@ -142,7 +149,7 @@ func (p *plan) check(old, x *occi.Entity) (ps []occi.Problem) {
 // add takes in a new entity; own is the UUID it has unless the client chose one.
 // A collection shows a link both with its source and as a member: it is taken in
 // once.
-func (b *creation) add(x *occi.Entity, own uuid.UUID) error {
+func (b *creation) add(ctx context.Context, x *occi.Entity, own uuid.UUID) error {
 	if have := b.puts[x.ID]; have != nil {
 		if x.Source.ID != uuid.Nil && have.Kind == x.Kind && have.Source.ID == x.Source.ID && have.Target == x.Target && same(have, x) {
 			return nil
@@ -156,6 +163,12 @@ func (b *creation) add(x *occi.Entity, own uuid.UUID) error {
 		b.chosen = append(b.chosen, x.ID)
 	}
 	x.Owner, x.Project = b.c.Name, b.c.Project
+	if err := b.sharing(nil, x); err != nil {
+		return err
+	}
+	if err := b.identify(ctx, nil, x); err != nil {
+		return err
+	}
 	b.put(x)
 	if x.Source.ID != uuid.Nil {
 		b.links = append(b.links, x)
@@ -166,7 +179,7 @@ func (b *creation) add(x *occi.Entity, own uuid.UUID) error {
 }
 
 // inline builds the links that a draft of x carries.
-func (b *creation) inline(x *occi.Entity, d *occi.Draft, replaced bool) error {
+func (b *creation) inline(ctx context.Context, x *occi.Entity, d *occi.Draft, replaced bool) error {
 	drafts, err := b.m.LinkDrafts(x, d, replaced)
 	if err != nil {
 		return err
@@ -177,12 +190,15 @@ func (b *creation) inline(x *occi.Entity, d *occi.Draft, replaced bool) error {
 		if err != nil {
 			return err
 		}
+		if err := b.new(l.Kind); err != nil {
+			return err
+		}
 		if check := part(b.m, l).check; check != nil {
 			if err := occi.Problems(occi.Invalid, "a link is not possible", check(b.m, nil, l)); err != nil {
 				return err
 			}
 		}
-		if err := b.add(l, own); err != nil {
+		if err := b.add(ctx, l, own); err != nil {
 			return err
 		}
 		if a := ld.Attr(occi.AttrTarget); a != nil && a.Line > 0 {
@@ -214,6 +230,9 @@ func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
 	}
 	defer release()
 	b.leaveTasks()
+	if o.Key != "" && len(b.change.Secrets) > 0 {
+		return nil, occi.E(occi.Invalid, "Idempotency-Key: a request with a secret is not remembered, and cannot be repeated")
+	}
 	b.key(o)
 	out, err := b.commit(ctx)
 	if errors.Is(err, occi.Conflict) {
@@ -237,6 +256,8 @@ func (b *creation) taken(ctx context.Context) error {
 	for _, id := range b.chosen {
 		switch x, err := b.e.store.EntityAny(ctx, id); {
 		case err != nil:
+		case !sees(b.c, b.m, x):
+			return conflict("%s: %s is taken", occi.AttrID, id)
 		case x.Deleted:
 			return conflict("%s: %s is still being deleted", occi.AttrID, b.m.Path(x))
 		default:
@@ -258,6 +279,10 @@ func (b *creation) resolve(ctx context.Context) error {
 	var ps []occi.Problem
 	for _, l := range b.links {
 		k := b.m.Kind(l.Kind)
+		if src := b.entity(l.Source.ID); src != nil {
+			// A link is a part of its source.
+			l.Project = src.Project
+		}
 		ps = append(ps, b.end(l, occi.AttrSource, &l.Source, "")...)
 		ps = append(ps, b.end(l, occi.AttrTarget, &l.Target, k.TargetKind)...)
 	}
@@ -278,8 +303,10 @@ func (b *creation) end(l *occi.Entity, name string, r *occi.Ref, want string) []
 	case x == nil && r.URI != "" && name == occi.AttrTarget && want == "":
 		r.ID = uuid.Nil
 		return nil
-	case x == nil || r.Kind != "" && x.Kind != r.Kind:
+	case x == nil || r.Kind != "" && x.Kind != r.Kind || !sees(b.c, b.m, x):
 		return bad("there is no " + shown)
+	case name == occi.AttrSource && b.c.May(auth.Update, thing(b.m, x)) != auth.Allowed:
+		return bad(shown + " is only shared with you; links from it are others'")
 	case x.Source.ID != uuid.Nil:
 		return bad(shown + " is a link; links connect resources")
 	case want != "" && x.Kind != want:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/occi"
 )
 
@@ -14,6 +15,9 @@ import (
 // Key is not looked at.
 func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCategory, o Options) (*Outcome, error) {
 	out, err := retry(ctx, func() (*Outcome, error) {
+		if c.May(auth.Create, auth.Thing{Project: c.Project}) != auth.Allowed {
+			return nil, refusal(c)
+		}
 		if err := e.Renew(ctx, true); err != nil {
 			return nil, err
 		}
@@ -33,13 +37,14 @@ func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCatego
 			if have := m.Mixin(x.ID()); have == x {
 				continue
 			} else if have != nil {
+				x.Owner, x.Project = have.Owner, have.Project
 				if err := p.redefined(x); err != nil {
 					return nil, err
 				}
 				m = m.Redefined(x)
 				continue
 			}
-			x.Owner = c.Name
+			x.Owner, x.Project = c.Name, c.Project
 			p.change.Define = append(p.change.Define, x)
 			m, _ = m.With([]*occi.Mixin{x}, m.Revision)
 		}
@@ -88,7 +93,7 @@ func (p *plan) imported(d *occi.Draft) error {
 		if have != nil {
 			return final{occi.E(occi.Conflict, "%s is defined already with other defaults", c.ID)}
 		}
-		x.Owner = p.c.Name
+		x.Owner, x.Project = p.c.Name, p.c.Project
 		p.change.Define = append(p.change.Define, x)
 		p.m, _ = p.m.With([]*occi.Mixin{x}, p.m.Revision)
 	}
@@ -100,6 +105,9 @@ func (p *plan) imported(d *occi.Draft) error {
 // provider defines, and NotFound what nobody does.
 func (e *Engine) Undefine(ctx context.Context, c Caller, ids []string, o Options) (*Outcome, error) {
 	out, err := retry(ctx, func() (*Outcome, error) {
+		if c.May(auth.Create, auth.Thing{Project: c.Project}) != auth.Allowed {
+			return nil, refusal(c)
+		}
 		if err := e.Renew(ctx, true); err != nil {
 			return nil, err
 		}
@@ -132,6 +140,8 @@ func (b *creation) undefined(ids []string) error {
 			return occi.E(occi.NotFound, "there is no mixin %s", id)
 		case x == nil || !x.User:
 			return occi.E(occi.Forbidden, "%s is the provider's; users can remove the mixins that users defined", id)
+		case !b.c.Operates() && x.Project != b.c.Project:
+			return occi.E(occi.Forbidden, "%s is everybody's; only administrators remove it", id)
 		case !seen[id]:
 			seen[id] = true
 			b.change.Undefine = append(b.change.Undefine, id)

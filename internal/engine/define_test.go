@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/occi"
 )
@@ -14,7 +15,7 @@ const tags = "http://example.com/u/ann/tags#"
 
 func (c *cloud) define(ds ...occi.DraftCategory) {
 	c.t.Helper()
-	if _, err := c.Define(c.ctx, engine.Caller{Name: "ann"}, ds, engine.Options{}); err != nil {
+	if _, err := c.Define(c.ctx, engine.Caller{Name: "ann", Project: "lab", Roles: auth.Member}, ds, engine.Options{}); err != nil {
 		c.t.Fatal(err)
 	}
 }

@@ -126,6 +126,8 @@ type Config struct {
 	// carry a mixin for that; 0 means never. ObserveAll gives it to every machine.
 	Observe    time.Duration
 	ObserveAll bool
+	// Identities, if set, is called when something has changed that says who may do what.
+	Identities func()
 	// Observer, if set, is told of tasks.
 	Observer Observer
 	// Tracer, if set, follows requests through their tasks.
@@ -172,6 +174,9 @@ func New(c Config) *Engine {
 	}
 	if c.Tracer == nil {
 		c.Tracer = untraced{}
+	}
+	if c.Identities == nil {
+		c.Identities = func() {}
 	}
 	if c.Worker == "" {
 		c.Worker = "occid"

@@ -116,11 +116,11 @@ func (b *creation) regroup(old, x *occi.Entity, next *occi.Model) {
 	b.say(x, throughUpdate)
 }
 
-// redefined notes a user's mixin that is there and is to be as x is. Only who defined
-// it may change it.
+// redefined notes a user's mixin that is there and is to be as x is. Only the project
+// whose it is may change it.
 func (p *plan) redefined(x *occi.Mixin) error {
-	if x.Owner != p.c.Name {
-		return final{occi.E(occi.Forbidden, "%s was defined by somebody else, who alone may change it", x.ID())}
+	if !p.c.Operates() && x.Project != p.c.Project {
+		return final{occi.E(occi.Forbidden, "%s is everybody's; only administrators change it", x.ID())}
 	}
 	p.change.Redefine = slices.DeleteFunc(p.change.Redefine, func(o *occi.Mixin) bool { return o.ID() == x.ID() })
 	p.change.Redefine = append(p.change.Redefine, x)

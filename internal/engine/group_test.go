@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/occi"
 )
@@ -28,7 +29,7 @@ func group(term, rules string, depends ...string) occi.DraftCategory {
 // regroup defines a group, as ann, and waits until all that have it follow.
 func (c *cloud) regroup(d occi.DraftCategory) *engine.Outcome {
 	c.t.Helper()
-	out, err := c.Define(c.ctx, engine.Caller{Name: "ann"}, []occi.DraftCategory{d}, engine.Options{})
+	out, err := c.Define(c.ctx, engine.Caller{Name: "ann", Project: "lab", Roles: auth.Member}, []occi.DraftCategory{d}, engine.Options{})
 	if err == nil {
 		err = c.Wait(c.ctx, out.IDs())
 	}
@@ -165,16 +166,20 @@ func TestGroupsThatAreRefused(t *testing.T) {
 	c := newCloud(t)
 	vm := c.create(draft(compute))
 	define := func(who string, d occi.DraftCategory) error {
-		_, err := c.Define(c.ctx, engine.Caller{Name: who}, []occi.DraftCategory{d}, engine.Options{})
+		_, err := c.Define(c.ctx, engine.Caller{Name: who, Project: map[string]string{"ann": "lab", "bob": "other"}[who], Roles: auth.Member}, []occi.DraftCategory{d}, engine.Options{})
 		return err
 	}
 	c.regroup(group("ssh", "tcp 22"))
 	wantClass(t, define("ann", group("ssh", "tcp 22; banana")), occi.Invalid, groupRules, "rule 2", "banana")
-	wantClass(t, define("bob", group("ssh", "tcp 23")), occi.Forbidden, "ssh", "somebody else")
+	wantClass(t, define("bob", group("ssh", "tcp 23")), occi.Conflict, "ssh")
+	if _, err := c.Define(c.ctx, engine.Caller{}, []occi.DraftCategory{group("all", "tcp 22")}, engine.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	wantClass(t, define("bob", group("all", "tcp 23")), occi.Forbidden, "all", "everybody's")
 	other := group("ssh", "tcp 23")
 	other.Title = "SSH"
 	wantClass(t, define("ann", other), occi.Conflict, "ssh")
-	if err := define("bob", occi.DraftCategory{ID: tags + "ssh", Depends: []string{securityGroup}}); err != nil {
+	if err := define("ann", occi.DraftCategory{ID: tags + "ssh", Depends: []string{securityGroup}}); err != nil {
 		t.Errorf("to tell of a group without its rules gives %v", err)
 	}
 	if got := c.Model().Mixin(tags + "ssh").Attributes[0].Default.Text; got != "tcp 22" {

@@ -121,7 +121,7 @@ func (b *creation) images(ctx context.Context) error {
 		}
 		a := roleAttr(b.m, x, roleImage)
 		switch image := b.entity(ids[i]); {
-		case image == nil:
+		case image == nil || !b.usable(x, image):
 			ps = append(ps, occi.Problem{What: a.Name, Text: "the template's image " + x.Attributes.Get(a.Name).Text + " is gone"})
 		case failed(b.m, image):
 			ps = append(ps, occi.Problem{What: a.Name, Text: "the template's image " + b.m.Path(image) + " is in the state " + b.m.State(image)})
@@ -217,7 +217,7 @@ func (a *acts) template(base string, t template) {
 	}
 	mixin := &occi.Mixin{Category: occi.Category{Scheme: templateScheme, Term: term,
 		Title: strings.NewReplacer(",", " ", ";", " ", `"`, "'").Replace(t.title)},
-		Depends: []string{base}, Applies: []string{t.of.Kind}, Location: templatePath(term), User: true, Owner: a.c.Name}
+		Depends: []string{base}, Applies: []string{t.of.Kind}, Location: templatePath(term), User: true, Owner: a.c.Name, Project: t.of.Project}
 	if attr := roleAttr(a.m, t.of, roleImage); attr != nil && t.image != nil {
 		mixin.Attributes = []*occi.Attribute{{Name: attr.Name, Type: attr.Type, Description: attr.Description,
 			Default: occi.Str(a.m.Path(t.image))}}

@@ -143,7 +143,7 @@ func (a *acts) imported(ctx context.Context, i importer, name, stamp string, dis
 	a.set(x, roleFile, name)
 	a.set(x, roleStamp, stamp)
 	b := creation{plan: a.plan, anyhow: true}
-	if err := b.add(x, x.ID); err != nil {
+	if err := b.add(ctx, x, x.ID); err != nil {
 		return err
 	}
 	if err := b.place(ctx); err != nil {

@@ -284,9 +284,6 @@ func (r *removal) dispensable(ctx context.Context, x *occi.Entity) error {
 	if !part(r.m, x).own {
 		return nil
 	}
-	if err := r.c.mayOperate(r.m, x); err != nil {
-		return err
-	}
 	if r.e.host(x.Host) != nil {
 		return occi.E(occi.Forbidden, "%s is in the server's configuration; it can be deleted once it is not", r.m.Path(x))
 	}

@@ -46,9 +46,12 @@ type partOps struct {
 	device  bool // is one
 	holds   bool // what it leads to is not deleted before it
 	own     bool // stands for the host itself: only the server makes it
-	define  func(context.Context, *job) error
-	update  func(context.Context, *job) error
-	remove  func(context.Context, *job) error
+	// ready, of what says who may do what, makes an entity ready to be written; old is
+	// nil for a new one.
+	ready  func(ctx context.Context, b *creation, old, x *occi.Entity) error
+	define func(context.Context, *job) error
+	update func(context.Context, *job) error
+	remove func(context.Context, *job) error
 	// check refuses a change that no host could follow; old is nil for a new
 	// entity.
 	check func(m *occi.Model, old, x *occi.Entity) []occi.Problem
@@ -64,6 +67,11 @@ var parts = map[string]*partOps{
 	"nic":     {device: true, define: attachNIC, update: updateNIC, remove: detachNIC, check: checkGroups},
 	"disk":    {device: true, holds: true, define: attachDisk, update: reattachDisk, remove: detachDisk},
 	"node":    {own: true},
+
+	"user":       {ready: readyUser},
+	"project":    {ready: readyProject},
+	"membership": {ready: readyMembership},
+	"token":      {ready: readyToken},
 }
 
 // part gives what a host does for an entity; never nil.

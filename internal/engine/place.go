@@ -199,7 +199,7 @@ func (b *creation) find(ctx context.Context, among []*host, n *need) (*host, err
 // Place tells on which host a new entity would be placed now, and leaves it at that.
 func (e *Engine) Place(ctx context.Context, c Caller, kind string, d *occi.Draft) (host string, err error) {
 	b := creation{plan: e.plan(c)}
-	if err := b.draft(kind, d, uuid.Nil); err != nil {
+	if err := b.draft(ctx, kind, d, uuid.Nil); err != nil {
 		return "", err
 	}
 	defer func() { e.ledger.settle(b.plan) }()

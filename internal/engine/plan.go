@@ -30,11 +30,14 @@ type plan struct {
 	// storing is when the plan was handed to the store, stored whether that has it.
 	storing time.Time
 	stored  bool
+	// identities tells that the plan changes who may do what.
+	identities bool
+	token      string // of a new token
 }
 
 func (e *Engine) plan(c Caller) *plan {
 	now := e.now()
-	return &plan{e: e, m: e.Model(), c: c, now: now, change: occi.Change{At: now},
+	return &plan{e: e, m: e.ModelOf(c), c: c, now: now, change: occi.Change{At: now},
 		puts: map[uuid.UUID]*occi.Entity{}, known: map[uuid.UUID]*occi.Entity{}}
 }
 
@@ -44,14 +47,18 @@ func (e *Engine) begin(ctx context.Context, c Caller, o Options) (*plan, error) 
 	if o.Collection == nil {
 		return p, nil
 	}
-	now, err := e.store.Count(ctx, o.Collection.Kinds)
+	reach := within(c, false)
+	if slices.Equal(o.Collection.Kinds, []string{occi.UserMixins}) {
+		reach = nil // the registry is counted as a whole
+	}
+	now, err := e.store.Count(ctx, o.Collection.Kinds, reach...)
 	if err != nil {
 		return nil, err
 	}
 	if err := o.Collection.Match(now); err != nil {
 		return nil, final{err}
 	}
-	p.change.Based = []occi.Based{{Kinds: o.Collection.Kinds, Revision: now.Revision}}
+	p.change.Based = []occi.Based{{Kinds: o.Collection.Kinds, Reach: reach, Revision: now.Revision}}
 	return p, nil
 }
 
@@ -97,7 +104,7 @@ func (p *plan) put(x *occi.Entity) *occi.Entity {
 // task leaves a task about x on its lane and shows it on the entity.
 func (p *plan) task(x *occi.Entity, host, verb string, params occi.Attrs, after []uuid.UUID) *occi.Task {
 	t := &occi.Task{ID: uuid.New(), Entity: x.ID, Kind: x.Kind, Lane: lane(x), After: after, Host: host, Verb: verb,
-		Attributes: params, State: occi.TaskPending, Progress: -1, Who: p.c.Name, Created: p.now}
+		Attributes: params, State: occi.TaskPending, Progress: -1, Who: p.c.Name, Project: x.Project, Created: p.now}
 	p.change.Tasks = append(p.change.Tasks, t)
 	x.Tasks = append(x.Tasks, t.ID)
 	return t
@@ -115,7 +122,7 @@ func lane(x *occi.Entity) uuid.UUID {
 // key remembers the request, so that its repetition is harmless.
 func (p *plan) key(o Options) {
 	if o.Key != "" {
-		p.change.Key = &occi.Key{Who: p.c.Name, Name: o.Key, Hash: o.Hash, Entities: p.result, Created: p.now}
+		p.change.Key = &occi.Key{Who: p.c.Who(), Name: o.Key, Hash: o.Hash, Entities: p.result, Created: p.now}
 	}
 }
 
@@ -142,6 +149,9 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, p.e.stale(ctx, &p.change, err)
 	}
+	if p.identities {
+		p.e.cfg.Identities()
+	}
 	p.e.seen(p.m, p.change.Puts)
 	p.e.ledger.changed(p)
 	for _, t := range p.change.Tasks {
@@ -152,7 +162,7 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 
 // outcome gives the entities as they were committed, with their links.
 func (p *plan) outcome() *Outcome {
-	out := &Outcome{Tasks: p.change.Tasks, Created: p.created}
+	out := &Outcome{Tasks: p.change.Tasks, Created: p.created, Token: p.token}
 	gone := map[uuid.UUID]bool{}
 	for _, r := range p.change.Removes {
 		gone[r.ID] = true
@@ -223,7 +233,7 @@ func (e *Engine) repeated(ctx context.Context, c Caller, o Options) (*Outcome, e
 	if o.Key == "" {
 		return nil, nil
 	}
-	k, err := e.store.Key(ctx, c.Name, o.Key)
+	k, err := e.store.Key(ctx, c.Who(), o.Key)
 	if errors.Is(err, occi.NotFound) {
 		return nil, nil
 	}

@@ -28,6 +28,7 @@ func (e *Engine) purge(ctx context.Context) {
 		{"tasks", e.cfg.KeepTasks, e.store.PurgeTasks},
 		{"idempotency keys", e.cfg.KeepKeys, e.store.PurgeKeys},
 		{"events", e.cfg.KeepEvents, e.store.PurgeEvents},
+		{"tokens", tokenGrace, e.purgeTokens},
 	} {
 		if k.age > 0 {
 			all = append(all, k)

@@ -22,6 +22,9 @@ type joined struct {
 	mixins   []*occi.Mixin
 	revision int64
 	model    *occi.Model
+	// views are what projects see of model, by project.
+	views  sync.Map
+	viewed atomic.Int64 // how many are kept
 }
 
 // Model is the registry in force.
@@ -45,7 +48,7 @@ func (e *Engine) join(provider *occi.Model, mixins []*occi.Mixin, revision int64
 	for _, x := range hidden {
 		e.log.Warn("a user's mixin is hidden by what the registry has come to define", "mixin", x.ID(), "location", x.Location)
 	}
-	e.registry.current.Store(&joined{provider, mixins, revision, model})
+	e.registry.current.Store(&joined{provider: provider, mixins: mixins, revision: revision, model: model})
 	return model
 }
 

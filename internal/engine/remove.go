@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/occi"
 )
 
@@ -73,6 +74,12 @@ func (r *removal) find(ctx context.Context, ids []uuid.UUID, o Options) error {
 		if r.doomed[id] {
 			continue
 		}
+		if err := may(r.c, r.m, auth.Delete, x); err != nil {
+			return err
+		}
+		if err := r.dismissed(ctx, x); err != nil {
+			return err
+		}
 		if err := r.dispensable(ctx, x); err != nil {
 			return err
 		}
@@ -133,6 +140,7 @@ func (r *removal) link(l *occi.Entity) {
 	if r.puts[l.ID] != nil || r.removed(l.ID) {
 		return
 	}
+	r.identities = r.identities || part(r.m, l).ready != nil
 	doomed := r.doomed[l.Source.ID]
 	if doomed && r.known[l.Source.ID].Host != "" {
 		r.put(l).Deleted = true

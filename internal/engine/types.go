@@ -3,26 +3,13 @@ package engine
 import (
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/occi"
 )
 
-// Caller is who is asking. The zero Caller is the anonymous operator of a server
-// without authentication.
-type Caller struct {
-	Name, Project string
-}
-
-// operates reports whether the caller runs the provider's equipment. As long as nobody
-// is authenticated everybody does.
-func (Caller) operates() bool { return true }
-
-// mayOperate refuses what only operators may see and do.
-func (c Caller) mayOperate(m *occi.Model, x *occi.Entity) error {
-	if k := m.Kind(x.Kind); k != nil && k.Own && !c.operates() {
-		return occi.E(occi.NotFound, "there is no entity %s", x.ID)
-	}
-	return nil
-}
+// Caller is who is asking. The zero Caller is the engine itself, and whoever asks a
+// server without authentication.
+type Caller = auth.Caller
 
 // Options adjust a write.
 type Options struct {
@@ -59,6 +46,8 @@ type Outcome struct {
 	Made []*occi.Entity
 	// Defined are mixins that an action added to the registry.
 	Defined []*occi.Mixin
+	// Token is what a new token is to be presented as. It is shown only now.
+	Token string
 	// Created tells that an entity did not exist before.
 	Created bool
 	// Repeated tells that an earlier request under the same key had done it.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/occi"
 )
 
@@ -21,14 +22,14 @@ func (e *Engine) Update(ctx context.Context, c Caller, id uuid.UUID, d *occi.Dra
 }
 
 func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi.Draft, replace bool, o Options) (*Outcome, error) {
+	p := e.plan(c)
+	if err := may(c, p.m, auth.Update, old); err != nil {
+		return nil, err
+	}
 	if o.Match != nil {
 		if err := o.Match(old); err != nil {
 			return nil, final{err}
 		}
-	}
-	p := e.plan(c)
-	if err := c.mayOperate(p.m, old); err != nil {
-		return nil, err
 	}
 	if err := p.imported(d); err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 	}
 	p.result = []uuid.UUID{old.ID}
 	b := creation{plan: p}
-	if err := b.inline(next, d, replace); err != nil {
+	if err := b.inline(ctx, next, d, replace); err != nil {
 		return nil, err
 	}
 	if err := b.become(ctx, old, next); err != nil {
@@ -58,6 +59,12 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 // become writes next over old if it is another, and has the host follow.
 func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 	next.Links = old.Links
+	if err := b.sharing(old, next); err != nil {
+		return err
+	}
+	if err := b.identify(ctx, old, next); err != nil {
+		return err
+	}
 	b.keepMade(old, next)
 	b.keepAddress(old, next)
 	if err := b.shared(ctx, old, next); err != nil {

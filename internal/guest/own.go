@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
@@ -164,7 +165,12 @@ func (o *own) unchanged(name string, a occi.DraftAttr) bool {
 	return err == nil && v == have
 }
 
-// caller is the guest as one who changes things.
+// caller is the guest as one who changes things, of which it was found out already what
+// it may change.
 func (o *own) caller() engine.Caller {
-	return engine.Caller{Name: "guest " + o.entity.ID.String(), Project: o.entity.Project}
+	c := engine.Caller{Name: "guest " + o.entity.ID.String(), Project: o.entity.Project, Roles: auth.Member}
+	if c.Project == "" {
+		c.Roles = auth.Administrator
+	}
+	return c
 }

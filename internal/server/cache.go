@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/render"
 )
 
@@ -20,9 +21,10 @@ const (
 // bodyKey names a rendered body. What is rendered never changes under a key, so
 // nothing is ever removed from a cache because it is out of date.
 type bodyKey struct {
-	id       uuid.UUID // of an entity, zero otherwise
-	path     string    // of a collection with its query, empty otherwise
-	filter   string    // in header fields
+	id       uuid.UUID     // of an entity, zero otherwise
+	caller   engine.Caller // zero for who sees everything
+	path     string        // of a collection with its query, empty otherwise
+	filter   string        // in header fields
 	revision int64
 	registry *registry
 	format   *render.Format

@@ -69,11 +69,11 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.routes.ServeHTTP(w, r) }
 
 // handle makes a handler of what a path means: it answers, whatever happens, and
-// logs that it did.
-func (s *Server) handle(find finder) http.HandlerFunc {
+// logs that it did. Who asks is found out first, unless the path is open to all.
+func (s *Server) handle(find finder, open bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		c := &call{s: s, r: r, rec: recorder{ResponseWriter: w}, id: s.requestID(r), secure: s.secure(r), reg: s.registry()}
+		c := &call{s: s, r: r, rec: recorder{ResponseWriter: w}, id: s.requestID(r), secure: s.secure(r), reg: s.registry(engine.Caller{})}
 		c.commonFields()
 		s.watch.Begun()
 		defer c.traced()()
@@ -82,7 +82,11 @@ func (s *Server) handle(find finder) http.HandlerFunc {
 		if c.shared() {
 			return
 		}
-		if err := c.judged(find); err != nil {
+		err := c.authenticated(open)
+		if err == nil {
+			err = c.judged(find)
+		}
+		if err != nil {
 			c.fail(err)
 		}
 	}
@@ -108,7 +112,7 @@ func (c *call) judged(find finder) error {
 // renew brings the registry up to date.
 func (c *call) renew(surely bool) error {
 	err := c.s.engine.Renew(c.r.Context(), surely)
-	c.reg = c.s.registry()
+	c.reg = c.s.registry(c.caller)
 	return err
 }
 
@@ -126,6 +130,9 @@ func (c *call) do(find finder) error {
 		return c.notAllowed()
 	}
 	if c.params, err = parseParams(c.r.URL.RawQuery); err != nil {
+		return err
+	}
+	if err := c.permitted(); err != nil {
 		return err
 	}
 	if !c.to.verbs.plain {
@@ -234,7 +241,7 @@ func (c *call) logged(start time.Time) {
 		slog.Int("status", c.rec.status),
 		slog.Int64("bytes", c.rec.bytes),
 		slog.Duration("duration", took),
-		slog.String("caller", c.caller.Name),
+		slog.String("caller", c.caller.Login),
 		slog.String("remote", c.r.RemoteAddr))
 }
 

@@ -3,6 +3,7 @@ package server_test
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestReadsTakeFewStatementsAndNoHost(t *testing.T) {
@@ -33,6 +34,37 @@ func TestReadsTakeFewStatementsAndNoHost(t *testing.T) {
 				if sql := c.statements.take(); len(sql) > most {
 					t.Errorf("GET %s as %s: %d statements, want %d at most:\n%s", path, media, len(sql), most, strings.Join(sql, "\n"))
 				}
+			}
+		}
+	})
+}
+
+// TestTenantsReadsTakeAsFewStatements: who asks is remembered, and what is theirs is
+// selected with the rest.
+func TestTenantsReadsTakeAsFewStatements(t *testing.T) {
+	t.Parallel()
+	onTenants(t, func(t *testing.T, w *tenants) {
+		member := w.people["member"]
+		compute, network, task := w.things["compute"][own], w.things["network"][own], w.things["task"][own]
+		w.engine.Stop()
+		at := time.Now()
+		w.still.Store(&at)
+		// A look at who asks is taken as often as the clock says, at first for each login.
+		for _, more := range []int{3, 0} {
+			w.statements.take()
+			member.do("GET", compute, "").want(t, 200)
+			if sql := w.statements.take(); len(sql) > 1+more {
+				t.Errorf("%d statements, want %d at most:\n%s", len(sql), 1+more, strings.Join(sql, "\n"))
+			}
+		}
+		for path, most := range map[string]int{
+			compute: 1, network: 1, task: 1, w.things["network"][shared]: 1, "/": 2, "/compute/": 2, "/compute/?cores=1&sort=-memory&page=1&number=2": 2, "/?q=a": 2,
+			"/resource/": 2, "/mixin/": 2, network + "/compute/": 2, compute + "/tasks/": 2, "/task/": 2, "/-/": 1, "/user/": 2, "/token/": 2,
+		} {
+			w.statements.take()
+			member.do("GET", path, "").want(t, 200)
+			if sql := w.statements.take(); len(sql) > most {
+				t.Errorf("GET %s: %d statements, want %d at most:\n%s", path, len(sql), most, strings.Join(sql, "\n"))
 			}
 		}
 	})

@@ -27,7 +27,7 @@ func (c *call) defineMixins() error {
 	if !c.waited(w, out) {
 		return c.accepted(out)
 	}
-	c.reg = c.s.registry()
+	c.reg = c.s.registry(c.caller)
 	if c.sayOK() {
 		return nil
 	}
@@ -151,7 +151,10 @@ func (s *Server) placed(described []occi.DraftCategory) error {
 
 // fixedAt gives what the server itself has at or below a location, "" if nothing.
 func (s *Server) fixedAt(location string) string {
-	for _, path := range append([]string{"/.well-known"}, s.fixed...) {
+	if strings.HasPrefix(location, "/.well-known/") {
+		return "/.well-known"
+	}
+	for path := range s.fixed {
 		if strings.HasPrefix(location, path+"/") {
 			return path
 		}

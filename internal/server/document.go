@@ -46,7 +46,7 @@ func files(from fs.FS) map[string][]byte {
 
 // fileVerbs answer with a file.
 func fileVerbs(name string, text []byte) *verbs {
-	return &verbs{plain: true, get: func(c *call) error {
+	return &verbs{name: "schema", plain: true, get: func(c *call) error {
 		if err := c.params.only(); err != nil {
 			return err
 		}

@@ -2,7 +2,9 @@ package server
 
 import (
 	"net/http"
+	"strconv"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/web"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
@@ -38,6 +40,12 @@ func (c *call) fail(err error) {
 	}
 	if e.Class == occi.Unavailable && h["Retry-After"] == nil {
 		h["Retry-After"] = []string{"1"}
+	}
+	if e.Class == occi.TooMany {
+		h["Retry-After"] = []string{strconv.Itoa(auth.RetryAfter(err))}
+	}
+	if e.Class == occi.Unauthorized {
+		c.challenge(h)
 	}
 	f := c.fault(e)
 	format := c.faultFormat()

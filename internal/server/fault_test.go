@@ -27,7 +27,7 @@ type failing struct {
 	get   func() (*occi.Entity, error)
 }
 
-func (f *failing) Model() *occi.Model { return f.model }
+func (f *failing) ModelOf(engine.Caller) *occi.Model { return f.model }
 
 func (f *failing) Renew(context.Context, bool) error { return nil }
 

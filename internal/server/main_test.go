@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/image"
 	"github.com/occid/occid/internal/pgtest"
@@ -89,6 +90,9 @@ type cloud struct {
 	host   *host
 	url    string
 	log    *record
+	auth   *auth.Authenticator // nil for none
+	// still, when set, is when the clock that logins are watched by stands.
+	still atomic.Pointer[time.Time]
 	// statements are the SQL statements run.
 	statements *counter
 	// later is how far the server's clock is ahead, in nanoseconds.
@@ -117,6 +121,21 @@ func newCloudOn(t testing.TB, dsn string) *cloud {
 // adjust.
 func newCloudOf(t testing.TB, dsn string, m *occi.Model, more ...func(*engine.Config)) *cloud {
 	t.Helper()
+	return newCloudWith(t, dsn, m, false, more...)
+}
+
+func builtin(t testing.TB) *occi.Model {
+	t.Helper()
+	m, err := spec.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// newCloudWith is newCloudOf, at which people log in if it is guarded.
+func newCloudWith(t testing.TB, dsn string, m *occi.Model, guarded bool, more ...func(*engine.Config)) *cloud {
+	t.Helper()
 	c := &cloud{t: t, log: &record{}, statements: &counter{}, judge: &schematest.Judge{}}
 	ctx := context.Background()
 	st, err := store.Open(ctx, dsn, store.WithTrace(c.statements.count), store.WithModel(func() *occi.Model { return m }))
@@ -137,6 +156,12 @@ func newCloudOf(t testing.TB, dsn string, m *occi.Model, more ...func(*engine.Co
 	}
 	config := engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
 		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Images: images, Describe: time.Hour, Logger: quiet}
+	if guarded {
+		if c.auth, err = auth.New(auth.Config{Mechanisms: []string{"basic", "token"}, Accounts: st, Model: config.Model, Now: c.watch}); err != nil {
+			t.Fatal(err)
+		}
+		config.Identities = c.auth.Changed
+	}
 	for _, adjust := range more {
 		adjust(&config)
 	}
@@ -149,7 +174,7 @@ func newCloudOf(t testing.TB, dsn string, m *occi.Model, more ...func(*engine.Co
 	if _, ok := t.(*testing.B); ok {
 		log = io.Discard
 	}
-	c.server = server.New(server.Config{Engine: c.engine, Version: "test", Schemas: spec.Schemas(),
+	c.server = server.New(server.Config{Engine: c.engine, Version: "test", Auth: c.auth, Schemas: spec.Schemas(),
 		Now: func() time.Time { return time.Now().Add(time.Duration(c.later.Load())) }, Logger: slog.New(slog.NewJSONHandler(log, nil))})
 	web := httptest.NewServer(c.server)
 	t.Cleanup(web.Close)
@@ -160,6 +185,14 @@ func newCloudOf(t testing.TB, dsn string, m *occi.Model, more ...func(*engine.Co
 		}
 	})
 	return c
+}
+
+// watch is the time by which logins are watched.
+func (c *cloud) watch() time.Time {
+	if at := c.still.Load(); at != nil {
+		return *at
+	}
+	return time.Now()
 }
 
 // ownHost is the URI of a test host that no other cloud shares, unlike that of the

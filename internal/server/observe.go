@@ -43,7 +43,7 @@ const metricsPath = "/metrics"
 
 // passedTo answers GET with a handler.
 func passedTo(h http.Handler) *verbs {
-	return &verbs{plain: true, get: func(c *call) error {
+	return &verbs{name: "metrics", plain: true, get: func(c *call) error {
 		h.ServeHTTP(&c.rec, c.r)
 		return nil
 	}}

@@ -58,3 +58,10 @@ func (c *counter) take() []string {
 	c.sql = nil
 	return sql
 }
+
+// String gives all that was logged.
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}

@@ -12,12 +12,14 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/web"
 	"github.com/occid/occid/occi"
@@ -30,7 +32,8 @@ type Engine interface {
 	writer
 	contents
 	events
-	Model() *occi.Model
+	ModelOf(c engine.Caller) *occi.Model
+	Permit(ctx context.Context, c engine.Caller, do auth.Verb, kind string, id uuid.UUID) error
 	Renew(ctx context.Context, surely bool) error
 	Ready(ctx context.Context) error
 }
@@ -75,6 +78,9 @@ type events interface {
 // Config is what a Server is made of. Engine is required.
 type Config struct {
 	Engine Engine
+	// Auth finds out who asks; without it nobody is asked, and everybody may do
+	// everything.
+	Auth *auth.Authenticator
 	// Version is the program's; every answer shows it.
 	Version string
 	// Logger gets one record for each request, and the text of internal faults;
@@ -108,13 +114,14 @@ type Config struct {
 // Server answers requests. It is safe for concurrent use.
 type Server struct {
 	engine  Engine
+	auth    *auth.Authenticator // nil for none
 	log     *slog.Logger
 	now     func() time.Time
 	watch   Observer
 	tracer  Tracer // nil for none
 	version string
 	routes  http.Handler
-	fixed   []string // paths that are the server's own
+	fixed   map[string]*verbs // of paths that are the server's own
 	// heartbeat is Config.Heartbeat.
 	heartbeat time.Duration
 	origins   *Origins
@@ -146,7 +153,7 @@ type commonFields struct {
 
 // New makes a Server.
 func New(c Config) *Server {
-	s := &Server{engine: c.Engine, log: c.Logger, tracer: c.Tracer, now: c.Now, version: c.Version, bodies: newBodies(), proxies: c.Proxies, heartbeat: cmp.Or(c.Heartbeat, heartbeat),
+	s := &Server{engine: c.Engine, auth: c.Auth, log: c.Logger, tracer: c.Tracer, now: c.Now, version: c.Version, bodies: newBodies(), proxies: c.Proxies, heartbeat: cmp.Or(c.Heartbeat, heartbeat),
 		origins: c.Origins}
 	if s.origins == nil {
 		s.origins = &Origins{}
@@ -191,8 +198,9 @@ func readable(without string) string {
 // registry in force.
 func (s *Server) router(config Config) http.Handler {
 	r := chi.NewRouter()
-	r.NotFound(s.handle(inRegistry))
-	r.MethodNotAllowed(s.handle(inRegistry))
+	s.fixed = map[string]*verbs{}
+	r.NotFound(s.handle(inRegistry, false))
+	r.MethodNotAllowed(s.handle(inRegistry, false))
 	for path, v := range map[string]*verbs{
 		"/-":                          categoryVerbs,
 		"/.well-known/org/ogf/occi/-": categoryVerbs,
@@ -202,21 +210,36 @@ func (s *Server) router(config Config) http.Handler {
 		"/healthz":                    healthVerbs,
 		"/readyz":                     readyVerbs,
 	} {
-		s.fixed = append(s.fixed, path)
-		h := s.handle(fixed(path, v))
+		s.fixed[path] = v
+		h := s.handle(fixed(path, v), isOpen(v))
 		r.Handle(path, h)
 		r.Handle(path+"/", h)
 		r.Handle(path+`{suffix:\.[a-z]+}`, h)
 		r.Handle(path+`/{suffix:\.[a-z]+}`, h)
 	}
-	s.fixed = append(s.fixed, strings.TrimSuffix(schemaPath, "/"), metricsPath)
+	// There is nothing at these without files and metrics, and nothing of others either.
+	s.fixed[strings.TrimSuffix(schemaPath, "/")], s.fixed[metricsPath] = fileVerbs("", nil), passedTo(http.NotFoundHandler())
 	for name, text := range files(config.Schemas) {
-		r.Handle(schemaPath+name, s.handle(fixed(schemaPath+name, fileVerbs(name, text))))
+		s.fixed[schemaPath+name] = fileVerbs(name, text)
+		r.Handle(schemaPath+name, s.handle(fixed(schemaPath+name, s.fixed[schemaPath+name]), false))
 	}
 	if config.Metrics != nil {
-		r.Handle(metricsPath, s.handle(fixed(metricsPath, passedTo(config.Metrics))))
+		s.fixed[metricsPath] = passedTo(config.Metrics)
+		r.Handle(metricsPath, s.handle(fixed(metricsPath, s.fixed[metricsPath]), false))
+	}
+	if s.auth != nil && s.auth.Offers("token") {
+		s.fixed[exchangePath] = exchangeVerbs
+		h := s.handle(fixed(exchangePath, exchangeVerbs), isOpen(exchangeVerbs))
+		r.Handle(exchangePath, h)
+		r.Handle(exchangePath+"/", h)
 	}
 	return r
+}
+
+// isOpen reports whether routes are for everybody.
+func isOpen(v *verbs) bool {
+	need, ok := auth.NeedOf(v.name, http.MethodGet)
+	return ok && need.Open
 }
 
 // finder tells what a request's path means.
@@ -250,15 +273,44 @@ type registry struct {
 	model *occi.Model
 	// tag is the part of entity tags that changes with the model and the program.
 	tag string
+	// views are those of projects that know less, by their model.
+	views  sync.Map
+	viewed atomic.Int64 // how many are kept
 }
 
-// registry gives the one in force.
-func (s *Server) registry() *registry {
-	m := s.engine.Model()
+// registry gives the one in force for a caller.
+func (s *Server) registry(caller engine.Caller) *registry {
+	m := s.engine.ModelOf(caller)
 	if r := s.current.Load(); r != nil && r.model == m {
 		return r
 	}
-	r := &registry{model: m, tag: tagOf(s.version, m.Version)}
+	if !caller.Operates() {
+		return s.view(m)
+	}
+	r := newRegistry(s.version, m)
 	s.current.Store(r)
 	return r
 }
+
+func newRegistry(version string, m *occi.Model) *registry {
+	return &registry{model: m, tag: tagOf(version, m.Version)}
+}
+
+// view gives the registry of a project. Those of a registry in force are kept.
+func (s *Server) view(m *occi.Model) *registry {
+	base := s.current.Load()
+	if base == nil {
+		return newRegistry(s.version, m)
+	}
+	if v, ok := base.views.Load(m); ok {
+		return v.(*registry)
+	}
+	r := newRegistry(s.version, m)
+	if base.viewed.Add(1) <= maxViews {
+		base.views.Store(m, r)
+	}
+	return r
+}
+
+// maxViews bounds the projects' registries that are kept.
+const maxViews = 1000

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/web"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
@@ -54,7 +55,15 @@ func (c *call) entityKey(e *occi.Entity) bodyKey {
 	if c.fields != nil {
 		filter += "?" + strings.Join(c.fields, ",")
 	}
-	return bodyKey{id: e.ID, filter: filter, revision: e.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
+	return bodyKey{id: e.ID, caller: c.who(), filter: filter, revision: e.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
+}
+
+// who tells apart those who see different things: everybody but operators.
+func (c *call) who() engine.Caller {
+	if c.caller.Operates() {
+		return engine.Caller{}
+	}
+	return c.caller
 }
 
 // show answers a GET with what key names: with nothing if the client has it
@@ -205,7 +214,7 @@ func (c *call) pageKey(s *selection, now occi.Count) bodyKey {
 		// What the same URL shows changes with time.
 		filter += "\n" + s.query.Since.String() + strconv.FormatBool(s.archive.Closed) + s.archive.Next
 	}
-	return bodyKey{path: path, filter: filter, revision: now.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
+	return bodyKey{path: path, caller: c.who(), filter: filter, revision: now.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
 }
 
 // page renders a page of a selection, and notes the links to those around it.
@@ -248,6 +257,7 @@ func (c *call) title() string {
 
 // ids lists the entities that a request on a collection is about.
 func (c *call) ids(s *selection) ([]uuid.UUID, error) {
+	s.query.Mine = true
 	page, err := c.list(s)
 	if err != nil {
 		return nil, err

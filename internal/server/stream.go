@@ -85,6 +85,10 @@ func (s *stream) run(ctx context.Context) error {
 			}
 			s.send(es)
 		case <-tick.C:
+			if s.c.authenticated(false) != nil {
+				return nil // not any more
+			}
+			s.filter.caller = s.c.caller
 			s.beat()
 		case <-ctx.Done():
 			return nil
@@ -116,7 +120,7 @@ func (s *stream) catchUp(ctx context.Context, to int64) error {
 
 // send writes those of events that are new and selected.
 func (s *stream) send(es []*occi.Event) {
-	s.c.reg = s.c.s.registry()
+	s.c.reg = s.c.s.registry(s.c.caller)
 	v := s.c.view()
 	for _, e := range es {
 		if e.Seq <= s.at {

@@ -11,31 +11,36 @@ import (
 // get, and OPTIONS is always answered.
 type verbs struct {
 	get, post, put, del func(*call) error
+	// name is what rules call routes with these verbs; see internal/auth.
+	name string
+	// writes tells that all but get writes to the target's entity.
+	writes bool
 	// plain resources have one rendering, whatever is accepted.
 	plain bool
 }
 
 var (
-	rootVerbs       = &verbs{get: (*call).getCollection, post: (*call).postCollection, del: (*call).deleteCollection}
-	unionVerbs      = &verbs{get: (*call).getCollection, post: (*call).actOnCollection, del: (*call).deleteCollection}
-	collectionVerbs = &verbs{get: (*call).getCollection, post: (*call).postCollection, del: (*call).deleteCollection}
-	prefixVerbs     = &verbs{get: (*call).getCollection}
-	reverseVerbs    = &verbs{get: (*call).getReverse}
-	mixinVerbs      = &verbs{get: (*call).getCollection, post: (*call).postMixin, put: (*call).putMixin, del: (*call).deleteMixin}
-	entityVerbs     = &verbs{get: (*call).getEntity, post: (*call).postEntity, put: (*call).putEntity, del: (*call).deleteEntity}
-	contentVerbs    = &verbs{get: (*call).getContent, put: (*call).putContent, del: (*call).deleteContent, plain: true}
-	actuatorVerbs   = &verbs{post: (*call).actuate}
-	tasksVerbs      = &verbs{get: (*call).getTasks, post: (*call).postTask}
-	allTasksVerbs   = &verbs{get: (*call).getUnfinished}
-	taskVerbs       = &verbs{get: (*call).getTask, del: (*call).cancelTask}
-	taskLinkVerbs   = &verbs{get: (*call).getTaskLink}
-	categoryVerbs   = &verbs{get: (*call).getCategories, post: (*call).defineMixins, del: (*call).removeMixins}
-	stateVerbs      = &verbs{get: (*call).getStates}
-	foundVerbs      = &verbs{get: (*call).getCollection}
-	eventVerbs      = &verbs{get: (*call).getEvents, plain: true}
-	searchVerbs     = &verbs{get: (*call).getSearch, plain: true}
-	healthVerbs     = &verbs{get: (*call).getHealth, plain: true}
-	readyVerbs      = &verbs{get: (*call).getReady, plain: true}
+	rootVerbs       = &verbs{name: "all", get: (*call).getCollection, post: (*call).postCollection, del: (*call).deleteCollection}
+	unionVerbs      = &verbs{name: "union", get: (*call).getCollection, post: (*call).actOnCollection, del: (*call).deleteCollection}
+	collectionVerbs = &verbs{name: "collection", get: (*call).getCollection, post: (*call).postCollection, del: (*call).deleteCollection}
+	prefixVerbs     = &verbs{name: "prefix", get: (*call).getCollection}
+	reverseVerbs    = &verbs{name: "reverse", get: (*call).getReverse}
+	mixinVerbs      = &verbs{name: "mixin", get: (*call).getCollection, post: (*call).postMixin, put: (*call).putMixin, del: (*call).deleteMixin}
+	entityVerbs     = &verbs{name: "entity", writes: true, get: (*call).getEntity, post: (*call).postEntity, put: (*call).putEntity, del: (*call).deleteEntity}
+	contentVerbs    = &verbs{name: "content", writes: true, get: (*call).getContent, put: (*call).putContent, del: (*call).deleteContent, plain: true}
+	actuatorVerbs   = &verbs{name: "actuator", writes: true, post: (*call).actuate}
+	tasksVerbs      = &verbs{name: "tasks", writes: true, get: (*call).getTasks, post: (*call).postTask}
+	allTasksVerbs   = &verbs{name: "unfinished", get: (*call).getUnfinished}
+	taskVerbs       = &verbs{name: "task", get: (*call).getTask, del: (*call).cancelTask}
+	taskLinkVerbs   = &verbs{name: "tasklink", get: (*call).getTaskLink}
+	categoryVerbs   = &verbs{name: "categories", get: (*call).getCategories, post: (*call).defineMixins, del: (*call).removeMixins}
+	stateVerbs      = &verbs{name: "states", get: (*call).getStates}
+	foundVerbs      = &verbs{name: "search", get: (*call).getCollection}
+	eventVerbs      = &verbs{name: "events", get: (*call).getEvents, plain: true}
+	searchVerbs     = &verbs{name: "opensearch", get: (*call).getSearch, plain: true}
+	healthVerbs     = &verbs{name: "health", get: (*call).getHealth, plain: true}
+	exchangeVerbs   = &verbs{name: "exchange", get: (*call).exchange, plain: true}
+	readyVerbs      = &verbs{name: "ready", get: (*call).getReady, plain: true}
 )
 
 // of gives the function for a method, nil if the resource has none.

@@ -90,7 +90,7 @@ func (c *call) postCollection() error {
 }
 
 func (c *call) created(w write, out *engine.Outcome) error {
-	c.reg = c.s.registry()
+	c.reg = c.s.registry(c.caller)
 	es, done := c.settled(w, out)
 	if !done {
 		return c.accepted(out)
@@ -99,6 +99,7 @@ func (c *call) created(w write, out *engine.Outcome) error {
 	if len(es) == 1 {
 		es[0] = c.showLinked(es[0])
 		c.identify(es[0])
+		c.hand(out.Token, es)
 	}
 	c.answer(http.StatusCreated, func(f *render.Format, v *render.View) ([]byte, error) {
 		if len(es) == 1 {
@@ -187,7 +188,7 @@ func (c *call) actOnEntity(term string) error {
 
 // changed answers a write on one entity with the entity.
 func (c *call) changed(w write, out *engine.Outcome) error {
-	c.reg = c.s.registry()
+	c.reg = c.s.registry(c.caller)
 	es, done := c.settled(w, out)
 	if !done {
 		return c.accepted(out)
@@ -257,7 +258,7 @@ func (c *call) several(w write, out *engine.Outcome) error {
 	if !done {
 		return c.accepted(out)
 	}
-	if c.reg = c.s.registry(); len(out.Defined) > 0 {
+	if c.reg = c.s.registry(c.caller); len(out.Defined) > 0 {
 		return c.showDefined(out.Defined)
 	}
 	return c.showSeveral(es)

@@ -24,6 +24,7 @@ var statuses = map[occi.Class]int{
 	occi.Precondition: http.StatusPreconditionFailed,
 	occi.TooLarge:     http.StatusRequestEntityTooLarge,
 	occi.Media:        http.StatusUnsupportedMediaType,
+	occi.TooMany:      http.StatusTooManyRequests,
 	occi.Unsupported:  http.StatusNotImplemented,
 	occi.Unavailable:  http.StatusServiceUnavailable,
 	occi.Full:         http.StatusInsufficientStorage,

@@ -1,0 +1,223 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/occi"
+)
+
+const (
+	// checkEvery is how long an identity counts without a look at what is stored: what
+	// another server changes counts here after that.
+	checkEvery = 5 * time.Second
+	// verifyEvery is how long a secret counts as verified while its hash stays the same.
+	verifyEvery = 15 * time.Minute
+	// maxKnown bounds the identities that are kept.
+	maxKnown = 4096
+)
+
+// Accounts is what is read of users and tokens; the store package has the contracts.
+type Accounts interface {
+	Secret(ctx context.Context, name string) (*occi.Secret, error)
+	Entity(ctx context.Context, id uuid.UUID) (*occi.Entity, error)
+	Linked(ctx context.Context, id uuid.UUID) (*occi.Entity, []*occi.Entity, error)
+}
+
+// Config is what an Authenticator is made of.
+type Config struct {
+	// Mechanisms are the names of those that are on, the first in front.
+	Mechanisms []string
+	Accounts   Accounts
+	Model      func() *occi.Model
+	Now        func() time.Time // nil means time.Now
+}
+
+// Authenticator tells who makes a request. It is safe for concurrent use.
+type Authenticator struct {
+	names      []string
+	mechanisms []*mechanism
+	challenges []string
+	accounts   Accounts
+	model      func() *occi.Model
+	now        func() time.Time
+	limits     limiter
+
+	// key keeps what was presented from being read off the memory it is found by.
+	key   [32]byte
+	epoch atomic.Uint64 // counts the changes of users and tokens
+	mu    sync.RWMutex
+	known map[[32]byte]*identity
+}
+
+// identity is what presented something proved to be.
+type identity struct {
+	caller   Caller
+	epoch    uint64
+	hash     string // that it was verified against
+	verified time.Time
+	until    time.Time // it counts without a look
+}
+
+// New makes an Authenticator, or tells which mechanism there is not.
+func New(c Config) (*Authenticator, error) {
+	a := &Authenticator{accounts: c.Accounts, model: c.Model, now: c.Now, known: map[[32]byte]*identity{}}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	rand.Read(a.key[:])
+	for _, name := range c.Mechanisms {
+		m := mechanisms[name]
+		if m == nil || slices.Contains(a.names, name) {
+			return nil, fmt.Errorf("there is no mechanism %q, or it is named twice; there are basic and token", name)
+		}
+		a.names = append(a.names, name)
+		a.mechanisms = append(a.mechanisms, m)
+		a.challenges = append(a.challenges, m.challenge)
+	}
+	if len(a.mechanisms) == 0 {
+		return nil, errors.New("no mechanism is on, so that nobody could log in")
+	}
+	return a, nil
+}
+
+// Offers reports whether a mechanism is on.
+func (a *Authenticator) Offers(name string) bool { return slices.Contains(a.names, name) }
+
+// Challenges are the values of WWW-Authenticate: one for each mechanism on offer.
+func (a *Authenticator) Challenges() []string { return a.challenges }
+
+// Changed is to be called when users, tokens or roles have changed.
+func (a *Authenticator) Changed() { a.epoch.Add(1) }
+
+// ProjectField is the header field that names the project a request is about.
+const ProjectField = "X-Project"
+
+// Authenticate tells who makes a request. The error is Unauthorized if nobody is
+// recognised, TooMany if there were too many attempts, and Forbidden if the project that
+// the request names is not the caller's.
+func (a *Authenticator) Authenticate(r *http.Request) (Caller, error) {
+	project := ""
+	if f := r.Header[ProjectField]; len(f) > 0 {
+		project = f[0]
+	}
+	for _, m := range a.mechanisms {
+		if p, ok := m.read(r.Header); ok {
+			return a.recognise(r.Context(), m, p, project, r.RemoteAddr)
+		}
+	}
+	return Caller{}, occi.E(occi.Unauthorized, "this needs a login")
+}
+
+// Login tells who a login and a secret are, whatever mechanisms are on, for a project or
+// without one.
+func (a *Authenticator) Login(ctx context.Context, login, secret, project, remote string) (Caller, error) {
+	return a.recognise(ctx, mechanisms["basic"], presented{name: UserName(login), secret: secret}, project, remote)
+}
+
+// recognise finds who presents something.
+func (a *Authenticator) recognise(ctx context.Context, m *mechanism, p presented, project, remote string) (Caller, error) {
+	key, now, epoch := a.keyOf(m, p, project), a.now(), a.epoch.Load()
+	a.mu.RLock()
+	have := a.known[key]
+	a.mu.RUnlock()
+	if have != nil && have.epoch == epoch && now.Before(have.until) {
+		return have.caller, nil
+	}
+	// Who was verified a while ago is not kept out by others' failures.
+	renewed := have != nil && now.Sub(have.verified) < verifyEvery
+	from := origin(remote)
+	watched := p.name
+	if m == mechanisms["token"] {
+		watched = "" // of no account
+	}
+	if wait := a.limits.locked(from, watched, now); wait > 0 && !renewed {
+		return Caller{}, tooMany(wait)
+	}
+	f, err := a.account(ctx, p.name)
+	if err != nil && !errors.Is(err, occi.NotFound) {
+		return Caller{}, err
+	}
+	if renewed = renewed && f != nil && f.secret.Hash == have.hash; !renewed {
+		ok, err := m.verify(ctx, p, f)
+		if err != nil {
+			return Caller{}, err
+		}
+		if !ok {
+			a.forget(key)
+			a.limits.failed(from, watched, now)
+			return Caller{}, occi.E(occi.Unauthorized, "the login is not known, or its secret is another")
+		}
+		a.limits.succeeded(from, watched)
+	}
+	c, err := a.caller(ctx, f, project)
+	if err != nil {
+		return Caller{}, err
+	}
+	next := &identity{caller: c, epoch: epoch, hash: f.secret.Hash, verified: now, until: now.Add(checkEvery)}
+	if renewed {
+		next.verified = have.verified
+	}
+	if ends := f.ends(a.model()); ends.Before(next.until) {
+		next.until = ends
+	}
+	a.keep(key, next)
+	return c, nil
+}
+
+// keyOf is what an identity is found by: a hash, so that what was presented is not kept.
+func (a *Authenticator) keyOf(m *mechanism, p presented, project string) [32]byte {
+	text := make([]byte, 0, 256)
+	text = append(text, a.key[:]...)
+	for _, part := range []string{m.challenge, p.name, project} {
+		text = append(append(text, part...), 0)
+	}
+	return sha256.Sum256(append(text, p.secret...))
+}
+
+func (a *Authenticator) keep(key [32]byte, i *identity) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for k := range a.known {
+		if len(a.known) < maxKnown {
+			break
+		}
+		delete(a.known, k)
+	}
+	a.known[key] = i
+}
+
+func (a *Authenticator) forget(key [32]byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.known, key)
+}
+
+// later is how long to wait, as the cause of a TooMany.
+type later time.Duration
+
+func (l later) Error() string { return "locked for " + time.Duration(l).String() }
+
+func tooMany(wait time.Duration) error {
+	return &occi.Error{Class: occi.TooMany, Message: "too many attempts have failed; try again later", Err: later(wait)}
+}
+
+// RetryAfter gives after how many seconds a request may be made again that an error
+// refused as TooMany.
+func RetryAfter(err error) int {
+	var l later
+	if !errors.As(err, &l) {
+		return 1
+	}
+	return int((time.Duration(l) + time.Second - 1) / time.Second)
+}

@@ -1,0 +1,82 @@
+package auth
+
+import "strings"
+
+// Roles are what a caller may be: an administrator of everything, the others in its
+// project.
+type Roles uint8
+
+// The roles.
+const (
+	Administrator Roles = 1 << iota
+	Manager
+	Member
+	Reader
+	Recovery
+)
+
+// roleNames are the roles as people write them.
+var roleNames = []struct {
+	role Roles
+	name string
+}{
+	{Administrator, "administrator"}, {Manager, "manager"}, {Member, "member"}, {Reader, "reader"}, {Recovery, "recovery"},
+}
+
+// RoleNamed gives the role of a name, none if there is no such.
+func RoleNamed(name string) Roles {
+	for _, r := range roleNames {
+		if r.name == name {
+			return r.role
+		}
+	}
+	return 0
+}
+
+// String lists the names of roles.
+func (r Roles) String() string {
+	var names []string
+	for _, known := range roleNames {
+		if r&known.role != 0 {
+			names = append(names, known.name)
+		}
+	}
+	if names == nil {
+		return "none"
+	}
+	return strings.Join(names, ",")
+}
+
+// Caller is who is asking. The zero Caller is the server itself, and whoever asks a
+// server without authentication: it may do everything.
+type Caller struct {
+	// Name is the UUID of the user, Login what the user is called.
+	Name, Login string
+	// Project is the UUID of the project that the request is about, empty for none. What
+	// the caller makes is of it.
+	Project string
+	// Roles are those in Project, and Administrator whatever that is.
+	Roles Roles
+	// Scoped callers presented a token, which is for one project.
+	Scoped bool
+}
+
+// Operates reports whether the caller runs the provider's equipment.
+func (c Caller) Operates() bool { return c.Roles&Administrator != 0 || c == Caller{} }
+
+// Owns lists whose the things are that are the caller's: its project's and its own.
+func (c Caller) Owns() []string {
+	if c.Project == "" {
+		return []string{c.Name}
+	}
+	return []string{c.Project, c.Name}
+}
+
+// Who names the caller where the same word of another, or about another project, means
+// something else.
+func (c Caller) Who() string {
+	if c.Project == "" {
+		return c.Name
+	}
+	return c.Name + " " + c.Project
+}

@@ -1,0 +1,265 @@
+package server_test
+
+import (
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/occi"
+)
+
+// relation is what something is to who asks.
+type relation string
+
+const (
+	own     relation = "own"
+	shared  relation = "shared"
+	foreign relation = "foreign"
+	none    relation = "" // about nothing in particular
+)
+
+// request is a cell of the matrix, but for who makes it.
+type request struct {
+	method, path string
+	kind         *occi.Kind // nil for none
+	action       string
+	relation     relation
+}
+
+// expected derives the status of an answer from the rules: 0 for any that lets the
+// request through.
+func (q *request) expected(c auth.Caller, anonymous bool, need auth.Need) int {
+	switch {
+	case need.Open:
+		return 0
+	case anonymous:
+		return 401
+	case c.Operates(), q.method == "OPTIONS": // which says the same of what is not there
+		return 0
+	case need.Operating:
+		return 403
+	}
+	do := need.Verb
+	if q.action != "" {
+		do = auth.Action(q.action)
+	}
+	t := auth.Thing{Project: c.Project}
+	if q.kind != nil {
+		t.Kind = q.kind.ID()
+		if t.Own = q.kind.Own; t.Own {
+			t.Project = c.Name
+		}
+	}
+	if do != auth.Read && c.May(do, t) != auth.Allowed {
+		return 403
+	}
+	switch q.relation {
+	case none:
+		return 0
+	case foreign:
+		t.Project = "another"
+	case shared:
+		t.Project, t.Shared = "", true
+	}
+	switch c.May(do, t) {
+	case auth.Hidden:
+		return 404
+	case auth.Forbidden:
+		return 403
+	}
+	return 0
+}
+
+// refusedByRole is what tells a refusal of the rules from others with the same status.
+var refusedByRole = regexp.MustCompile(`role|administrators|nobody`)
+
+// TestTenantMatrix makes every request of every role on every route about what is its
+// own, shared and another's. The routes are those of the router and of the registry; the
+// answers follow from the rules. What would be changed fails for its precondition.
+func TestTenantMatrix(t *testing.T) {
+	t.Parallel()
+	w := newTenants(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	requests := w.requests()
+	if len(requests) < 500 {
+		t.Fatalf("%d requests are no matrix", len(requests))
+	}
+	cells := 0
+	for _, q := range requests {
+		route, allow := w.server.Rule(q.path)
+		if route == "" {
+			t.Errorf("there is nothing at %s", q.path)
+			continue
+		}
+		need, ok := auth.NeedOf(route, q.method)
+		if allowed := strings.Contains(allow, q.method); allowed && !ok {
+			t.Errorf("%s of the route %q (%s) has no rule", q.method, route, q.path)
+			continue
+		} else if !allowed {
+			continue
+		}
+		for name, p := range w.people {
+			cells++
+			w.cell(name, p, q, need)
+		}
+	}
+	t.Logf("%d answers to %d requests", cells, len(requests))
+}
+
+func (w *tenants) cell(name string, p *person, q request, need auth.Need) {
+	w.t.Helper()
+	url := q.path
+	header := append([]string{`If-Match: "0.none"`, "Accept: application/json"}, p.header...)
+	body := ""
+	switch q.method {
+	case "POST", "PUT":
+		body, header = `{"title":"x"}`, append(header, "Content-Type: application/json")
+	}
+	if q.path == "/v1.0" {
+		header = append(header, "X-Auth-User: admin", "X-Auth-Key: "+adminSecret)
+	}
+	if q.action != "" && !strings.Contains(q.path, "/state/") {
+		url += "?action=" + q.action
+		body = ""
+	}
+	caller, err := auth.Caller{}, error(nil)
+	if p.header != nil {
+		caller, err = w.auth.Authenticate(&http.Request{Header: fields(p.header), RemoteAddr: "127.0.0.1:1"})
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	want := q.expected(caller, p.header == nil, need)
+	r := w.asked(q.method, url, body, header)
+	refused := r.StatusCode == 401 || r.StatusCode == 404 || r.StatusCode == 403 && (refusedByRole.MatchString(r.text) || q.method == "HEAD")
+	if want != 0 && r.StatusCode != want || want == 0 && refused || r.StatusCode >= 500 && r.StatusCode != 501 {
+		w.t.Errorf("%s: %s %s (%s): %d, want %d: %s", name, q.method, url, q.relation, r.StatusCode, want, r.text)
+	}
+}
+
+func fields(lines []string) http.Header {
+	h := http.Header{}
+	for _, l := range lines {
+		name, value, _ := strings.Cut(l, ": ")
+		h.Add(name, value)
+	}
+	return h
+}
+
+// asked sends a request, and does not wait for what never ends.
+func (w *tenants) asked(method, url, body string, header []string) reply {
+	w.t.Helper()
+	if strings.HasPrefix(url, "/events") {
+		url = "/events.json"
+	}
+	return w.do(method, url, body, header...)
+}
+
+// tenants are two projects, the people of one, and what there is of both.
+type tenants struct {
+	*cloud
+	people map[string]*person
+	// things are paths by kind and relation.
+	things map[string]map[relation]string
+}
+
+func newTenants(t testing.TB, dsn string) *tenants {
+	t.Helper()
+	w := &tenants{cloud: newGuarded(t, dsn), people: map[string]*person{}, things: map[string]map[relation]string{}}
+	admin := w.admin()
+	mine, other := admin.made("/project/", `{"title":"mine"}`), admin.made("/project/", `{"title":"other"}`)
+	w.people["nobody"], w.people["administrator"] = &person{cloud: w.cloud}, admin
+	stranger := admin.user("stranger", other, "member")
+	for _, role := range []string{"manager", "member", "reader", "recovery"} {
+		w.people[role] = admin.user(role, mine, role)
+	}
+	w.thing("host", none, strings.TrimPrefix(strings.TrimSpace(admin.do("GET", "/host/.uri", "").text), w.url))
+	w.thing("host", foreign, w.things["host"][none])
+	delete(w.things["host"], none)
+	w.thing("project", foreign, other)
+	w.thing("user", foreign, "/user/"+stranger.id)
+	w.thing("membership", foreign, strings.TrimPrefix(strings.TrimSpace(stranger.do("GET", "/membership/.uri", "").text), w.url))
+	w.thing("token", foreign, stranger.made("/token/", `{"title":"t"}`))
+	for relation, p := range map[relation]*person{own: w.people["member"], foreign: stranger} {
+		vm := p.made("/compute/", `{"title":"a"}`)
+		net := p.made("/network/", `{"title":"n"}`)
+		disk := p.made("/storage/", `{"title":"d","size":"1 GiB"}`)
+		w.thing("compute", relation, vm)
+		w.thing("network", relation, net)
+		w.thing("storage", relation, disk)
+		w.thing("networkinterface", relation, p.made("/networkinterface/", `{"source":"`+vm+`","target":"`+net+`"}`))
+		w.thing("storagelink", relation, p.made("/storagelink/", `{"source":"`+vm+`","target":"`+disk+`"}`))
+		w.thing("link", relation, p.made("/link/", `{"source":"`+vm+`","target":"http://example.com/`+string(relation)+`"}`))
+		task := strings.TrimSpace(p.do("GET", vm+"/tasks/.uri", "").text)
+		w.thing("task", relation, strings.TrimPrefix(strings.Fields(task)[0], w.url))
+	}
+	for kind, descriptor := range map[string]string{"network": `{"title":"s","mixins":["http://schemas.occid.org/occi/identity#shared"]}`,
+		"storage": `{"title":"s","size":"1 GiB","mixins":["http://schemas.occid.org/occi/identity#shared"]}`} {
+		w.thing(kind, shared, admin.made("/"+kind+"/", descriptor))
+	}
+	return w
+}
+
+func (w *tenants) thing(kind string, r relation, path string) {
+	if w.things[kind] == nil {
+		w.things[kind] = map[relation]string{}
+	}
+	w.things[kind][r] = path
+}
+
+var suffixed = regexp.MustCompile(`/?\{suffix:.*\}$`)
+
+// requests are all that the router and the registry have routes for.
+func (w *tenants) requests() []request {
+	w.t.Helper()
+	var all []request
+	add := func(path string, k *occi.Kind, action string, r relation) {
+		for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"} {
+			if action != "" && method != "POST" {
+				continue
+			}
+			all = append(all, request{method, path, k, action, r})
+		}
+	}
+	patterns, err := w.server.Fixed()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, pattern := range patterns {
+		if path := strings.TrimSuffix(suffixed.ReplaceAllString(pattern, ""), "/"); path != "" && !strings.Contains(path, "*") {
+			add(path, nil, "", none)
+		}
+	}
+	m := w.engine.Model()
+	for _, x := range m.Mixins {
+		add(x.Location, nil, "", none)
+	}
+	add("/mixin/", nil, "", none)
+	add("/-/compute", nil, "", none)
+	for _, k := range m.Kinds {
+		if k.Location != "" {
+			add(k.Location, k, "", none)
+		}
+		for r, path := range w.things[k.Term] {
+			add(path, k, "", r)
+			if k.ID() == occi.TaskKind {
+				continue
+			}
+			add(path+"/tasks/", k, "", r)
+			add(path+"/tasks/", k, "start", r)
+			for _, to := range []string{"/compute/", "/network/", "/host/"} {
+				add(path+to, k, "", r)
+			}
+			for _, a := range k.Actions {
+				add(path, k, a.Term, r)
+				add(path+"/state/"+a.Term, k, a.Term, r)
+			}
+			if k.Host == "volume" {
+				add(path+"/content", k, "", r)
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,171 @@
+package server_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/occid/occid/occi"
+)
+
+// onTenants runs a test with two projects on either database.
+func onTenants(t *testing.T, f func(t *testing.T, w *tenants)) {
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		f(t, newTenants(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db")))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		f(t, newTenants(t, emptyPostgres(t)))
+	})
+}
+
+// foreign lists what no member may read anywhere.
+func (w *tenants) foreign() []string {
+	var ids []string
+	for _, of := range w.things {
+		if path := of[foreign]; path != "" {
+			ids = append(ids, path[strings.LastIndexByte(path, '/')+1:])
+		}
+	}
+	return ids
+}
+
+func TestTenantsReadTheirsAlone(t *testing.T) {
+	t.Parallel()
+	onTenants(t, func(t *testing.T, w *tenants) {
+		member := w.people["member"]
+		of := func(kind string, r relation) string { return w.things[kind][r] }
+		paths := []string{"/", "/resource/", "/link/", "/compute/", "/network/", "/storage/", "/networkinterface/", "/task/", "/tasklink/", "/events",
+			"/mixin/shared/", "/mixin/", "/-/compute", "/?sort=-title", "/?q=a", "/compute/?page=1&number=1", "/user/", "/project/", "/membership/", "/token/", "/host/",
+			of("network", shared) + "/compute/", of("network", shared), of("storage", shared), of("compute", own), of("compute", own) + "/tasks/"}
+		for _, path := range paths {
+			for _, suffix := range []string{"application/json", "application/atom+xml", "application/xml"} {
+				r := member.do("GET", path, "", "Accept: "+suffix)
+				if path == "/events" && suffix == "application/xml" {
+					continue
+				}
+				r.want(t, 200)
+				for _, id := range w.foreign() {
+					if strings.Contains(r.text, id) {
+						t.Errorf("%s as %s tells of %s", path, suffix, id)
+					}
+				}
+			}
+		}
+		for kind, want := range map[string]int{"compute": 1, "network": 2, "storage": 2, "networkinterface": 1, "user": 1, "project": 1, "membership": 1, "token": 0, "host": 0} {
+			for _, path := range []string{"/" + kind + "/", "/" + kind + "/?sort=-id"} {
+				var got struct{ Resources []any }
+				if err := json.Unmarshal([]byte(member.do("GET", path, "", "Accept: application/json").want(t, 200).text), &got); err != nil || len(got.Resources) != want {
+					t.Errorf("%s lists %d, want %d: %v", path, len(got.Resources), want, err)
+				}
+			}
+		}
+		feed := member.do("GET", "/compute/.atom?page=1&number=1", "").want(t, 200).text
+		if strings.Contains(feed, `rel="next"`) {
+			t.Errorf("the page of all there is has a next one: %s", feed)
+		}
+	})
+}
+
+func TestTenantsAreNotToldOfOthersChanges(t *testing.T) {
+	t.Parallel()
+	onTenants(t, func(t *testing.T, w *tenants) {
+		member, admin := w.people["member"], w.people["administrator"]
+		paths := []string{"/", "/compute/", "/network/", "/compute/?q=a", w.things["network"][own] + "/compute/", w.things["compute"][own]}
+		tags := map[string]string{}
+		for _, path := range paths {
+			tags[path] = member.do("GET", path, "").want(t, 200).Header.Get("ETag")
+		}
+		admin.do("POST", w.things["compute"][foreign], `{"title":"other"}`, "Content-Type: application/json", "Prefer: wait=20").want(t, 200)
+		admin.do("DELETE", w.things["networkinterface"][foreign], "", "Prefer: wait=20").want(t, 200)
+		for _, path := range paths {
+			member.do("GET", path, "", "If-None-Match: "+tags[path]).want(t, 304)
+		}
+		member.do("DELETE", "/compute/?q=nothing", "", "If-Match: "+tags["/compute/"]).want(t, 200)
+		member.do("POST", w.things["compute"][own], `{"title":"mine"}`, "Content-Type: application/json", "Prefer: wait=20").want(t, 200)
+		for _, path := range []string{"/", "/compute/", w.things["compute"][own]} {
+			member.do("GET", path, "", "If-None-Match: "+tags[path]).want(t, 200)
+		}
+		member.do("DELETE", "/compute/?q=nothing", "", "If-Match: "+tags["/compute/"]).want(t, 412)
+	})
+}
+
+func TestTenantsWriteTheirsAlone(t *testing.T) {
+	t.Parallel()
+	onTenants(t, func(t *testing.T, w *tenants) {
+		member, admin := w.people["member"], w.people["administrator"]
+		json := "Content-Type: application/json"
+		vm, net := w.things["compute"][own], w.things["network"]
+		link := func(target string) string { return `{"source":"` + vm + `","target":"` + target + `"}` }
+		member.do("POST", "/networkinterface/", link(net[foreign]), json).want(t, 400, "there is no "+net[foreign])
+		member.do("POST", "/networkinterface/", link(net[shared]), json, "Prefer: wait=20").want(t, 201)
+		member.do("POST", "/link/", `{"source":"`+net[shared]+`","target":"`+vm+`"}`, json).want(t, 400, "only shared")
+		member.do("POST", "/link/", `{"source":"`+w.things["compute"][foreign]+`","target":"`+vm+`"}`, json).want(t, 400, "there is no")
+		member.do("POST", "/compute/", `{"title":"b","links":[{"target":"`+net[foreign]+`"}]}`, json).want(t, 400, "there is no")
+		member.do("POST", "/mixin/shared/", w.things["network"][own], "Content-Type: text/uri-list").want(t, 403, "administrators")
+		member.do("POST", "/network/", `{"mixins":["`+occi.SharedMixin+`"]}`, json).want(t, 403, "administrators")
+		id := strings.TrimPrefix(w.things["compute"][foreign], "/compute/")
+		taken := member.do("POST", "/compute/", `{"id":"`+id+`"}`, json).want(t, 409, "taken").text
+		if strings.Contains(taken, "/compute/"+id) {
+			t.Errorf("%q tells what has the identifier", taken)
+		}
+		member.do("POST", "/host/", `{"title":"x"}`, json).want(t, 403)
+
+		// Sharing begins and ends with the administrator.
+		admin.do("POST", "/mixin/shared/", net[foreign], "Content-Type: text/uri-list").want(t, 200)
+		member.do("GET", net[foreign], "").want(t, 200)
+		member.do("DELETE", net[foreign], "").want(t, 403)
+		admin.do("DELETE", "/mixin/shared/", net[foreign], "Content-Type: text/uri-list").want(t, 200)
+		member.do("GET", net[foreign], "").want(t, 404)
+
+		// All that a member may delete at once is the project's.
+		member.do("DELETE", "/", "", "Prefer: wait=20").want(t, 200)
+		for kind, of := range w.things {
+			for r, path := range of {
+				if r != own && kind != "task" {
+					admin.do("GET", path, "").want(t, 200)
+				}
+			}
+		}
+		member.do("GET", vm, "").want(t, 404)
+	})
+}
+
+func TestTenantsHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	onTenants(t, func(t *testing.T, w *tenants) {
+		member, manager := w.people["member"], w.people["manager"]
+		stranger := &person{cloud: w.cloud, header: []string{basic("stranger", "secret of stranger")}}
+		tag := `Category: web; scheme="http://example.com/tags#"; class="mixin"; location="/tags/web/"` + "\n"
+		stranger.do("POST", "/-/", tag, "Content-Type: text/plain").want(t, 200)
+		member.do("GET", "/tags/web/", "").want(t, 404)
+		if text := member.do("GET", "/-/", "").text; strings.Contains(text, "example.com/tags") {
+			t.Error("/-/ tells of others' mixins")
+		}
+		member.do("DELETE", "/-/", tag, "Content-Type: text/plain").want(t, 404)
+		member.do("POST", "/-/", tag, "Content-Type: text/plain").want(t, 409)
+		mine := strings.ReplaceAll(tag, "web", "db")
+		member.do("POST", "/-/", mine, "Content-Type: text/plain").want(t, 200)
+		manager.do("POST", "/tags/db/", w.things["compute"][own], "Content-Type: text/uri-list").want(t, 200)
+		manager.do("POST", "/tags/db/", w.things["compute"][foreign], "Content-Type: text/uri-list").want(t, 400, "no such entity")
+		manager.do("GET", "/tags/db/", "").want(t, 200, w.things["compute"][own])
+		manager.do("DELETE", "/-/", mine, "Content-Type: text/plain", "Prefer: wait=20").want(t, 200)
+
+		// A key is its user's.
+		made := func(p *person) string {
+			return p.do("POST", "/storage/", `{"title":"k","size":"1 GiB"}`, "Content-Type: application/json", "Idempotency-Key: one").want(t, 201).Header.Get("Location")
+		}
+		if first, again, others := made(member), made(member), made(stranger); first != again || first == others {
+			t.Errorf("one key made %s, %s and of another user %s", first, again, others)
+		}
+
+		// A template's image is not another project's.
+		image := w.things["storage"][foreign]
+		steal := `{"title":"thief","mixins":["http://schemas.ogf.org/occi/infrastructure#os_tpl"],"image":"` + image + `"}`
+		if r := member.do("POST", "/compute/", steal, "Content-Type: application/json"); r.StatusCode < 400 {
+			t.Errorf("a machine has a disk of another project's image: %s", r.text)
+		}
+	})
+}
