@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -26,7 +27,9 @@ const answerTime = 30 * time.Second
 type client struct {
 	http   http.Client
 	server string // without a slash at its end
-	wait   int    // for the outcome of a change, in seconds
+	// login adds to a request what the user is recognised by.
+	login  func(*http.Request)
+	wait   int // for the outcome of a change, in seconds
 	std    streams
 	format *render.Format
 	tables bool // lists are shown as tables
@@ -34,7 +37,7 @@ type client struct {
 }
 
 func newClient(o *command, std streams) *client {
-	c := &client{server: strings.TrimRight(o.Server, "/"), wait: int(o.Wait), std: std, format: formatNamed(o.Output)}
+	c := &client{server: strings.TrimRight(o.Server, "/"), login: o.login(), wait: int(o.Wait), std: std, format: formatNamed(o.Output)}
 	if c.format == nil {
 		c.format, c.tables = textFormat, std.terminal
 	}
@@ -87,6 +90,9 @@ func (c *client) ask(ctx context.Context, r request) (*answer, error) {
 	if c.wait > 0 && r.method != http.MethodGet {
 		req.Header.Set("Prefer", "wait="+strconv.Itoa(c.wait))
 	}
+	if c.isServer(req.URL) {
+		c.login(req)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, err
@@ -96,6 +102,31 @@ func (c *client) ask(ctx context.Context, r request) (*answer, error) {
 		return nil, fault(resp)
 	}
 	return &answer{resp}, nil
+}
+
+// login gives what adds to requests what the user is recognised by.
+func (c *command) login() func(*http.Request) {
+	name, secret, given := strings.Cut(c.User, ":")
+	if !given {
+		secret = os.Getenv("OCCI_SECRET")
+	}
+	return func(r *http.Request) {
+		switch {
+		case c.Token != "":
+			r.Header.Set("Authorization", "Bearer "+c.Token)
+		case c.User != "":
+			r.SetBasicAuth(name, secret)
+		}
+		if c.Project != "" {
+			r.Header.Set("X-Project", c.Project)
+		}
+	}
+}
+
+// isServer reports whether a URL is of the server: nobody else is told a secret.
+func (c *client) isServer(u *url.URL) bool {
+	s, err := url.Parse(c.server)
+	return err == nil && s.Scheme == u.Scheme && s.Host == u.Host
 }
 
 // read passes the body on and closes it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,10 @@ import (
 type command struct {
 	Server string `env:"OCCI_SERVER" default:"http://127.0.0.1:8787" placeholder:"URL" help:"Server to talk to (default: ${default})."`
 	Output string `short:"o" enum:"auto,${formats}" default:"auto" placeholder:"FORMAT" help:"Show things as one of ${enum}; auto is a table for lists in a terminal and text for all else."`
+
+	User    string `env:"OCCI_USER" placeholder:"NAME:SECRET" help:"Log in as a user; without :SECRET that is $$OCCI_SECRET."`
+	Token   string `env:"OCCI_TOKEN" placeholder:"TOKEN" help:"Log in with a token."`
+	Project string `env:"OCCI_PROJECT" placeholder:"PROJECT" help:"Project to work in, of several; its title or UUID."`
 
 	Wait uint16 `placeholder:"SECONDS" help:"Wait for the outcome of a change and fail if it is not reached; a server may wait less."`
 
@@ -38,6 +43,9 @@ func (c *command) Validate() error {
 	u, err := url.Parse(c.Server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
 		return fmt.Errorf("--server: %q is not the URL of a server", c.Server)
+	}
+	if c.User != "" && c.Token != "" {
+		return errors.New("--user and --token exclude each other")
 	}
 	return nil
 }

@@ -17,6 +17,11 @@ const compute = "http://schemas.ogf.org/occi/infrastructure#compute"
 // fill puts n computes into a database, on no host, and gives one of them.
 // Compute i has the hostname "vm-i" with six digits.
 func fill(ctx context.Context, dsn string, n int) (one uuid.UUID, err error) {
+	return fillFor(ctx, dsn, n, "")
+}
+
+// fillFor is fill with computes of a project.
+func fillFor(ctx context.Context, dsn string, n int, project string) (one uuid.UUID, err error) {
 	m, err := spec.Builtin()
 	if err != nil {
 		return one, err
@@ -43,6 +48,7 @@ func fill(ctx context.Context, dsn string, n int) (one uuid.UUID, err error) {
 			if err != nil {
 				return one, err
 			}
+			x.Project = project
 			c.Puts = append(c.Puts, x)
 			if j == n/2 {
 				one = x.ID

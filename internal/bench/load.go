@@ -92,7 +92,11 @@ func (b *bench) compare(t target, ours, bare *process) (load, load, error) {
 	}
 	var mine, best []load
 	for range b.rounds {
-		l, err := b.wrkGet(ours.url+t.path, header...)
+		own := header
+		if t.login != "" {
+			own = append(slices.Clone(header), t.login)
+		}
+		l, err := b.wrkGet(ours.url+t.path, own...)
 		if err != nil {
 			return load{}, load{}, err
 		}

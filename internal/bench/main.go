@@ -82,7 +82,7 @@ func run(ctx context.Context, b *bench, only string) error {
 	for _, part := range []struct {
 		name string
 		do   func() error
-	}{{"reads", b.reads}, {"creates on SQLite", b.createsSQLite}, {"creates on PostgreSQL", b.createsPostgres},
+	}{{"reads", b.reads}, {"logins", b.logins}, {"creates on SQLite", b.createsSQLite}, {"creates on PostgreSQL", b.createsPostgres},
 		{"machines", b.machines}, {"guests", b.guests}, {"100,000 computes", b.large}, {"placement", b.placement}, {"sizes", b.sizes}} {
 		if !strings.Contains(part.name, only) {
 			continue

@@ -28,8 +28,13 @@ func (b *bench) occid(dsn string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.launch("/readyz", exec.Command(b.binary, "--dev", "--listen", "127.0.0.1:0", "--db", dsn,
-		"--libvirt", "test:///default", "--data", data))
+	return b.serve(dsn, data, "--dev")
+}
+
+// serve is occid with a directory and further options of choice.
+func (b *bench) serve(dsn, data string, options ...string) (*process, error) {
+	args := append([]string{"--listen", "127.0.0.1:0", "--db", dsn, "--libvirt", "test:///default", "--data", data}, options...)
+	return b.launch("/readyz", exec.Command(b.binary, args...))
 }
 
 // launch starts a process that prints the URL it listens at, and waits until a
@@ -120,6 +125,8 @@ type target struct {
 	least              float64
 	// conditional asks with the ETag that is current.
 	conditional bool
+	// login is a header field that only the server is sent, which is measured.
+	login string
 }
 
 func get(ctx context.Context, url string, t target) (*http.Response, error) {

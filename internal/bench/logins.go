@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// benchSecret is that of the users of the server that is measured.
+const benchSecret = "correct horse battery staple"
+
+// logins measures what it costs to ask who is asking: the same GETs of a member of a
+// project at a server where people log in, and at one where nobody does.
+func (b *bench) logins() error {
+	many, thousand := filepath.Join(b.dir, "members.db"), filepath.Join(b.dir, "members1000.db")
+	project := uuid.New()
+	one, err := fillFor(b.ctx, "sqlite:"+many, 10000, project.String())
+	if err != nil {
+		return err
+	}
+	if _, err := fillFor(b.ctx, "sqlite:"+thousand, 1000, project.String()); err != nil {
+		return err
+	}
+	path, all := "/compute/"+one.String(), "/compute/?number=1000"
+	if err := b.loggedIn(many, project, func(basic, token string) []target {
+		return []target{
+			{name: "GET one of 10,000, with Basic", path: path, accept: "text/plain", least: 0.8, login: basic},
+			{name: "GET one of 10,000, with a token", path: path, accept: "text/plain", least: 0.8, login: token},
+		}
+	}); err != nil {
+		return err
+	}
+	return b.loggedIn(thousand, project, func(basic, token string) []target {
+		return []target{
+			{name: "GET 1,000, with Basic", path: all, accept: "application/occi+json", least: 0.91, login: basic},
+			{name: "GET 1,000, with a token", path: all, accept: "application/occi+json", least: 0.91, login: token},
+		}
+	})
+}
+
+// loggedIn compares targets at two servers with one content.
+func (b *bench) loggedIn(file string, project uuid.UUID, targets func(basic, token string) []target) error {
+	copied := file + ".open"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(copied, text, 0o600); err != nil {
+		return err
+	}
+	open, err := b.occid("sqlite:" + copied)
+	if err != nil {
+		return err
+	}
+	defer open.stop()
+	data, err := os.MkdirTemp(b.dir, "data-")
+	if err != nil {
+		return err
+	}
+	secret := filepath.Join(data, "secret")
+	if err := os.WriteFile(secret, []byte(benchSecret), 0o600); err != nil {
+		return err
+	}
+	guarded, err := b.serve("sqlite:"+file, data, "--admin-secret-file", secret)
+	if err != nil {
+		return err
+	}
+	defer guarded.stop()
+	token, err := b.member(guarded.url, project)
+	if err != nil {
+		return err
+	}
+	basic := &http.Request{Header: http.Header{}}
+	basic.SetBasicAuth("member", benchSecret)
+	for _, t := range targets("Authorization: "+basic.Header.Get("Authorization"), "Authorization: Bearer "+token) {
+		mine, best, err := b.compare(t, guarded, open)
+		if err != nil {
+			return err
+		}
+		b.ratio(t.name, describe(mine), describe(best), mine.rate, best.rate, t.least)
+	}
+	return nil
+}
+
+// member makes a project and a member, and gives a token of the member.
+func (b *bench) member(url string, project uuid.UUID) (token string, err error) {
+	send := func(login, method, path, body string) (*http.Response, error) {
+		req, err := http.NewRequestWithContext(b.ctx, method, url+path, strings.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.SetBasicAuth(login, benchSecret)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusCreated {
+			return nil, fmt.Errorf("%s %s: %s", method, path, resp.Status)
+		}
+		return resp, nil
+	}
+	if _, err := send("admin", http.MethodPut, "/project/"+project.String(), `{"title":"bench"}`); err != nil {
+		return "", err
+	}
+	user := fmt.Sprintf(`{"name":"member","secret":%q,"links":[{"type":"membership","target":"/project/%s","role":"member"}]}`, benchSecret, project)
+	if _, err := send("admin", http.MethodPost, "/user/", user); err != nil {
+		return "", err
+	}
+	resp, err := send("member", http.MethodPost, "/token/", `{"title":"bench"}`)
+	if err != nil {
+		return "", err
+	}
+	return resp.Header.Get("X-Auth-Token"), nil
+}
