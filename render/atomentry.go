@@ -94,10 +94,7 @@ func (w *entryWriter) links(dst []byte, k *kindIndex, e *occi.Entity) []byte {
 
 // actions lists what can be done with an entity by whoever it is shown to.
 func (w *entryWriter) actions(k *kindIndex, e *occi.Entity) []actionIndex {
-	if w.v.Passive {
-		return nil
-	}
-	return w.d.x.actions(k, e)
+	return w.v.offered(w.d.x, k, e)
 }
 
 // link adds a link to a resource; its relation is the resource's kind.

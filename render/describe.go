@@ -138,7 +138,7 @@ func (d *describer) links(k *kindIndex, e *occi.Entity) {
 func (d *describer) actions(k *kindIndex, e *occi.Entity) {
 	t := &d.t
 	i := t.open("actions", dictShape)
-	for _, a := range d.x.actions(k, e) {
+	for _, a := range d.v.offered(d.x, k, e) {
 		if t.close(i); t.find(i, a.action.Term) >= 0 {
 			continue
 		}

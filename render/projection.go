@@ -43,8 +43,26 @@ func (v *View) project(e *occi.Entity) *occi.Entity {
 
 // actions lists what is shown of what can be invoked on an entity, which is whole.
 func (v *View) actions(x *index, e *occi.Entity) []actionIndex {
-	if v.Passive || !v.shows(FieldActions) {
+	if !v.shows(FieldActions) {
 		return nil
 	}
-	return x.actions(x.kind(e.Kind), e)
+	return v.offered(x, x.kind(e.Kind), e)
+}
+
+// offered lists what whoever is shown an entity can invoke on it now.
+func (v *View) offered(x *index, k *kindIndex, e *occi.Entity) []actionIndex {
+	if v.Passive {
+		return nil
+	}
+	all := x.actions(k, e)
+	if v.Offers == nil {
+		return all
+	}
+	var some []actionIndex
+	for _, a := range all {
+		if v.Offers(e, a.action.Term) {
+			some = append(some, a)
+		}
+	}
+	return some
 }

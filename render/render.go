@@ -62,6 +62,8 @@ type View struct {
 	Targets map[uuid.UUID]*occi.Entity
 	// Passive leaves out the actions: whoever is shown an entity may not invoke any.
 	Passive bool
+	// Offers, if set, tells which actions are shown of an entity, by their terms.
+	Offers func(e *occi.Entity, term string) bool
 	// Fields names the attributes that are shown of entities, by their full names,
 	// and of FieldLinks, FieldMixins and FieldActions those that are; nil shows all.
 	// Kind, identifier and a link's ends are always shown. What an Atom entry has

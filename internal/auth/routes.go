@@ -34,7 +34,7 @@ var routes = map[string]needs{
 	"tasks":    {http.MethodGet: {Verb: Read}, http.MethodPost: {Verb: Start | Act}},
 	"task":     {http.MethodGet: {Verb: Read}, http.MethodDelete: {Verb: Act}},
 	"tasklink": reading, "unfinished": reading, "reverse": reading, "prefix": reading, "search": reading,
-	"states": reading, "events": reading, "opensearch": reading, "schema": reading,
+	"states": reading, "permissions": reading, "events": reading, "opensearch": reading, "schema": reading,
 	"metrics": operating,
 	"health":  open, "ready": open, "exchange": open,
 }

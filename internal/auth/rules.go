@@ -39,6 +39,12 @@ type Thing struct {
 	Shared bool
 }
 
+// ThingOf is an entity as it is asked about.
+func ThingOf(m *occi.Model, x *occi.Entity) Thing {
+	k := m.Kind(x.Kind)
+	return Thing{Kind: x.Kind, Own: k != nil && k.Own, Project: x.Project, Shared: x.HasMixin(occi.SharedMixin)}
+}
+
 // rules say what a role may do with what is of the caller's project, and with what is
 // shared. Of all else only administrators know, who may do everything.
 var rules = []struct {

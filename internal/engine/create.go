@@ -305,7 +305,7 @@ func (b *creation) end(l *occi.Entity, name string, r *occi.Ref, want string) []
 		return nil
 	case x == nil || r.Kind != "" && x.Kind != r.Kind || !sees(b.c, b.m, x):
 		return bad("there is no " + shown)
-	case name == occi.AttrSource && b.c.May(auth.Update, thing(b.m, x)) != auth.Allowed:
+	case name == occi.AttrSource && b.c.May(auth.Update, auth.ThingOf(b.m, x)) != auth.Allowed:
 		return bad(shown + " is only shared with you; links from it are others'")
 	case x.Source.ID != uuid.Nil:
 		return bad(shown + " is a link; links connect resources")

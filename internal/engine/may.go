@@ -10,16 +10,10 @@ import (
 	"github.com/occid/occid/occi"
 )
 
-// thing is an entity as rules speak of it.
-func thing(m *occi.Model, x *occi.Entity) auth.Thing {
-	k := m.Kind(x.Kind)
-	return auth.Thing{Kind: x.Kind, Own: k != nil && k.Own, Project: x.Project, Shared: x.HasMixin(occi.SharedMixin)}
-}
-
 // may refuses what a caller may not do with an entity: as NotFound if it may not see it
 // either.
 func may(c Caller, m *occi.Model, do auth.Verb, x *occi.Entity) error {
-	switch c.May(do, thing(m, x)) {
+	switch c.May(do, auth.ThingOf(m, x)) {
 	case auth.Hidden:
 		return occi.E(occi.NotFound, "there is no entity %s", x.ID)
 	case auth.Forbidden:
@@ -34,7 +28,7 @@ func refusal(c Caller) error {
 
 // sees reports whether a caller may know of an entity.
 func sees(c Caller, m *occi.Model, x *occi.Entity) bool {
-	return c.May(auth.Read, thing(m, x)) == auth.Allowed
+	return c.May(auth.Read, auth.ThingOf(m, x)) == auth.Allowed
 }
 
 // within is the reach of what a caller asks for; nil for everything.

@@ -198,7 +198,7 @@ var (
 )
 
 func (c *call) view() *render.View {
-	return &render.View{Model: c.reg.model, Base: c.base(), Content: c.content, Fields: c.fields, Targets: c.linked.targets}
+	return &render.View{Model: c.reg.model, Base: c.base(), Content: c.content, Fields: c.fields, Targets: c.linked.targets, Offers: c.offers()}
 }
 
 // send writes an answer whose content is a body.

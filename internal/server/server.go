@@ -205,6 +205,7 @@ func (s *Server) router(config Config) http.Handler {
 		"/-":                          categoryVerbs,
 		"/.well-known/org/ogf/occi/-": categoryVerbs,
 		"/-/states":                   stateVerbs,
+		"/-/permissions":              permissionVerbs,
 		"/-/opensearch":               searchVerbs,
 		eventsPath:                    eventVerbs,
 		"/healthz":                    healthVerbs,

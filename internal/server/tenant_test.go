@@ -169,3 +169,40 @@ func TestTenantsHaveNamesOfTheirOwn(t *testing.T) {
 		}
 	})
 }
+
+func TestPermissions(t *testing.T) {
+	t.Parallel()
+	w := newTenants(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	vm, net := w.things["compute"], w.things["network"]
+	for _, c := range []struct {
+		role, entity string
+		want         string
+	}{
+		{"member", vm[own], "read update delete ?action=start ?action=save"},
+		{"reader", vm[own], "read"},
+		{"recovery", vm[own], "read ?action=start"},
+		{"member", net[shared], "read"},
+		{"administrator", vm[foreign], "read update delete ?action=start ?action=save"},
+	} {
+		p := w.people[c.role]
+		for _, named := range []string{c.entity, w.url + c.entity} {
+			text := p.do("GET", "/-/permissions?entity="+named, "").want(t, 200).text
+			if got := strings.Join(strings.Fields(text), " "); got != c.want {
+				t.Errorf("%s may %q with %s, want %q", c.role, got, c.entity, c.want)
+			}
+		}
+		// What is shown leads to what may be done.
+		for _, media := range []string{"text/plain", "application/json", "application/xml", "application/atom+xml", "application/occi+json", "application/occi+text"} {
+			shown := p.do("GET", c.entity, "", "Accept: "+media).want(t, 200)
+			for _, term := range []string{"start", "save"} {
+				links := shown.text + strings.Join(shown.Header.Values("Link"), " ")
+				if got, want := strings.Contains(links, "action="+term) || strings.Contains(links, "action#"+term), strings.Contains(c.want, term); got != want && media != "application/json" {
+					t.Errorf("%s as %s is shown that %s is possible: %t, want %t\n%s", c.role, media, term, got, want, links)
+				}
+			}
+		}
+	}
+	w.people["member"].do("GET", "/-/permissions?entity="+vm[foreign], "").want(t, 404)
+	w.people["reader"].do("GET", "/-/permissions.json", "").want(t, 200, `"user":"reader"`, `"roles":["reader"]`, `"permitted":["create /token/"]`)
+	w.people["member"].do("GET", "/-/permissions", "").want(t, 200, "create /compute/")
+}

@@ -39,6 +39,7 @@ var (
 	eventVerbs      = &verbs{name: "events", get: (*call).getEvents, plain: true}
 	searchVerbs     = &verbs{name: "opensearch", get: (*call).getSearch, plain: true}
 	healthVerbs     = &verbs{name: "health", get: (*call).getHealth, plain: true}
+	permissionVerbs = &verbs{name: "permissions", get: (*call).getPermissions, plain: true}
 	exchangeVerbs   = &verbs{name: "exchange", get: (*call).exchange, plain: true}
 	readyVerbs      = &verbs{name: "ready", get: (*call).getReady, plain: true}
 )
