@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,11 +19,11 @@ import (
 // accounts are users by name, whose secrets have the hashes given.
 type accounts struct {
 	hashes map[string]string
-	reads  int
+	reads  atomic.Int64
 }
 
 func (a *accounts) Secret(_ context.Context, name string) (*occi.Secret, error) {
-	a.reads++
+	a.reads.Add(1)
 	hash, ok := a.hashes[name]
 	if !ok {
 		return nil, occi.E(occi.NotFound, "none")
@@ -119,6 +121,34 @@ func TestGuessesAreSlowedAndLocked(t *testing.T) {
 	}
 }
 
+// TestManyAtOnce: guesses that are made at once are no way around, and who logs in by many
+// connections at once is let in by all.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, "ann")
+	all := func(address string, secret func(i int) string) map[occi.Class]int {
+		var mu sync.Mutex
+		got := map[occi.Class]int{}
+		var group sync.WaitGroup
+		for i := range 40 {
+			group.Go(func() {
+				class := w.from(t, address, "ann", secret(i))
+				mu.Lock()
+				defer mu.Unlock()
+				got[class]++
+			})
+		}
+		group.Wait()
+		return got
+	}
+	if got := all("198.51.100.7:1", func(i int) string { return "guess " + strconv.Itoa(i) }); got[occi.Unauthorized] != 5 || got[occi.TooMany] != 35 {
+		t.Errorf("40 guesses at once: %v", got)
+	}
+	if got := all("198.51.100.8:1", func(int) string { return "secret of ann" }); got[""] != 40 {
+		t.Errorf("40 logins at once: %v", got)
+	}
+}
+
 func TestAddressesThatGuessNamesAreLocked(t *testing.T) {
 	t.Parallel()
 	w := newWatch(t, "ann")
@@ -138,11 +168,12 @@ func TestAddressesThatGuessNamesAreLocked(t *testing.T) {
 func TestVerifiedLoginsAreRemembered(t *testing.T) {
 	t.Parallel()
 	w := newWatch(t, "ann")
-	login := func(secret string, want occi.Class, reads int) {
+	login := func(secret string, want occi.Class, reads int64) {
 		t.Helper()
-		w.accounts.reads = 0
-		if got := w.from(t, "198.51.100.7:1", "ann", secret); got != want || w.accounts.reads != reads {
-			t.Errorf("%q after %d reads, want %q after %d", got, w.accounts.reads, want, reads)
+		before := w.accounts.reads.Load()
+		got := w.from(t, "198.51.100.7:1", "ann", secret)
+		if read := w.accounts.reads.Load() - before; got != want || read != reads {
+			t.Errorf("%q after %d reads, want %q after %d", got, read, want, reads)
 		}
 	}
 	login("secret of ann", "", 1)

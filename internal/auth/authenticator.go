@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/occid/occid/occi"
 )
@@ -23,6 +25,8 @@ const (
 	checkEvery = 5 * time.Second
 	// verifyEvery is how long a secret counts as verified while its hash stays the same.
 	verifyEvery = 15 * time.Minute
+	// lookTime bounds a look at what is stored, and a hash.
+	lookTime = 15 * time.Second
 	// maxKnown bounds the identities that are kept.
 	maxKnown = 4096
 )
@@ -54,10 +58,11 @@ type Authenticator struct {
 	limits     limiter
 
 	// key keeps what was presented from being read off the memory it is found by.
-	key   [32]byte
-	epoch atomic.Uint64 // counts the changes of users and tokens
-	mu    sync.RWMutex
-	known map[[32]byte]*identity
+	key     [32]byte
+	flights singleflight.Group // of what is being looked up
+	epoch   atomic.Uint64      // counts the changes of users and tokens
+	mu      sync.RWMutex
+	known   map[[32]byte]*identity
 }
 
 // identity is what presented something proved to be.
@@ -125,54 +130,116 @@ func (a *Authenticator) Login(ctx context.Context, login, secret, project, remot
 	return a.recognise(ctx, mechanisms["basic"], presented{name: UserName(login), secret: secret}, project, remote)
 }
 
-// recognise finds who presents something.
+// recognise finds who presents something. Who presents the same at once is looked up
+// once.
 func (a *Authenticator) recognise(ctx context.Context, m *mechanism, p presented, project, remote string) (Caller, error) {
-	key, now, epoch := a.keyOf(m, p, project), a.now(), a.epoch.Load()
-	a.mu.RLock()
-	have := a.known[key]
-	a.mu.RUnlock()
-	if have != nil && have.epoch == epoch && now.Before(have.until) {
+	key := a.keyOf(m, p, project)
+	if have := a.remembered(key); have != nil {
 		return have.caller, nil
 	}
-	// Who was verified a while ago is not kept out by others' failures.
-	renewed := have != nil && now.Sub(have.verified) < verifyEvery
-	from := origin(remote)
-	watched := p.name
-	if m == mechanisms["token"] {
-		watched = "" // of no account
-	}
-	if wait := a.limits.locked(from, watched, now); wait > 0 && !renewed {
-		return Caller{}, tooMany(wait)
-	}
-	f, err := a.account(ctx, p.name)
-	if err != nil && !errors.Is(err, occi.NotFound) {
-		return Caller{}, err
-	}
-	if renewed = renewed && f != nil && f.secret.Hash == have.hash; !renewed {
-		ok, err := m.verify(ctx, p, f)
-		if err != nil {
-			return Caller{}, err
+	found, err, _ := a.flights.Do(string(key[:]), func() (any, error) {
+		if have := a.remembered(key); have != nil {
+			return have.caller, nil
 		}
-		if !ok {
-			a.forget(key)
-			a.limits.failed(from, watched, now)
-			return Caller{}, occi.E(occi.Unauthorized, "the login is not known, or its secret is another")
-		}
-		a.limits.succeeded(from, watched)
-	}
-	c, err := a.caller(ctx, f, project)
+		// It is for all who wait, of whom the first may go.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+		defer cancel()
+		return a.look(ctx, key, m, p, project, origin(remote))
+	})
 	if err != nil {
 		return Caller{}, err
 	}
-	next := &identity{caller: c, epoch: epoch, hash: f.secret.Hash, verified: now, until: now.Add(checkEvery)}
-	if renewed {
-		next.verified = have.verified
+	return found.(Caller), nil
+}
+
+// remembered gives what was presented before and counts still; nil if there is nothing.
+func (a *Authenticator) remembered(key [32]byte) *identity {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if have := a.known[key]; have != nil && have.epoch == a.epoch.Load() && a.now().Before(have.until) {
+		return have
 	}
+	return nil
+}
+
+// look finds who presents something in what is stored.
+func (a *Authenticator) look(ctx context.Context, key [32]byte, m *mechanism, p presented, project string, from netip.Prefix) (Caller, error) {
+	now, epoch := a.now(), a.epoch.Load()
+	a.mu.RLock()
+	have := a.known[key]
+	a.mu.RUnlock()
+	try := &attempt{limits: &a.limits, from: from, account: p.name}
+	if m == mechanisms["token"] {
+		try.account = "" // of no account
+	}
+	// Who was verified a while ago is not kept out by others' failures.
+	known := have != nil && now.Sub(have.verified) < verifyEvery
+	if !known {
+		if err := try.begin(now); err != nil {
+			return Caller{}, err
+		}
+	}
+	f, err := a.account(ctx, p.name)
+	if err != nil && !errors.Is(err, occi.NotFound) {
+		try.end()
+		return Caller{}, err
+	}
+	next := &identity{epoch: epoch, verified: now, until: now.Add(checkEvery)}
+	if known = known && f != nil && f.secret.Hash == have.hash; known {
+		next.verified = have.verified
+	} else if err := a.verified(ctx, m, p, f, try, now); err != nil {
+		a.forget(key)
+		return Caller{}, err
+	}
+	if next.caller, err = a.caller(ctx, f, project); err != nil {
+		return Caller{}, err
+	}
+	next.hash = f.secret.Hash
 	if ends := f.ends(a.model()); ends.Before(next.until) {
 		next.until = ends
 	}
 	a.keep(key, next)
-	return c, nil
+	return next.caller, nil
+}
+
+// verified compares what is presented with an account, nil for none.
+func (a *Authenticator) verified(ctx context.Context, m *mechanism, p presented, f *account, try *attempt, now time.Time) error {
+	if err := try.begin(now); err != nil {
+		return err
+	}
+	ok, err := m.verify(ctx, p, f)
+	if err != nil || ok {
+		try.end()
+		return err
+	}
+	return occi.E(occi.Unauthorized, "the login is not known, or its secret is another")
+}
+
+// attempt is one to log in, which counts as failed from its beginning until its end.
+type attempt struct {
+	limits  *limiter
+	from    netip.Prefix
+	account string
+	begun   bool
+}
+
+// begin counts the attempt, once, or tells that there were too many.
+func (t *attempt) begin(now time.Time) error {
+	if t.begun {
+		return nil
+	}
+	if wait := t.limits.attempt(t.from, t.account, now); wait > 0 {
+		return tooMany(wait)
+	}
+	t.begun = true
+	return nil
+}
+
+// end takes the attempt back: it has not failed.
+func (t *attempt) end() {
+	if t.begun {
+		t.limits.succeeded(t.from, t.account)
+	}
 }
 
 // keyOf is what an identity is found by: a hash, so that what was presented is not kept.

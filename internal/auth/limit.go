@@ -58,27 +58,25 @@ func (s *strikes) over(now time.Time) bool {
 	return now.Sub(s.last) > forgetAfter && now.Sub(s.until) > forgetAfter
 }
 
-// locked gives for how long an attempt is refused, 0 if it may be made.
-func (l *limiter) locked(address netip.Prefix, account string, now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var most time.Duration
-	for _, k := range watches(address, account) {
-		if s := l.watched[k.watchKey]; s != nil {
-			most = max(most, s.until.Sub(now))
-		}
-	}
-	return most
-}
-
-// failed counts a failure.
-func (l *limiter) failed(address netip.Prefix, account string, now time.Time) {
+// attempt counts an attempt as failed until it has succeeded, so that many at once are no
+// way around. It gives for how long the attempt is refused, 0 if it may be made.
+func (l *limiter) attempt(address netip.Prefix, account string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.watched == nil {
 		l.watched = map[watchKey]*strikes{}
 	}
-	for _, k := range watches(address, account) {
+	all := watches(address, account)
+	var wait time.Duration
+	for _, k := range all {
+		if s := l.watched[k.watchKey]; s != nil {
+			wait = max(wait, s.until.Sub(now))
+		}
+	}
+	if wait > 0 {
+		return wait
+	}
+	for _, k := range all {
 		s := l.watched[k.watchKey]
 		if s == nil || s.over(now) {
 			l.room(now)
@@ -91,13 +89,26 @@ func (l *limiter) failed(address netip.Prefix, account string, now time.Time) {
 			s.until = now.Add(min(lockFirst<<min(over-1, 20), lockMost))
 		}
 	}
+	return 0
 }
 
-// succeeded forgets the failures of an account from an address.
+// succeeded takes back what attempt has counted, and forgets the failures of an account
+// from an address.
 func (l *limiter) succeeded(address netip.Prefix, account string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.watched, watchKey{address, account})
+	for _, k := range watches(address, account) {
+		s := l.watched[k.watchKey]
+		if s == nil {
+			continue
+		}
+		if s.failures--; s.failures <= k.free {
+			s.until = time.Time{}
+		}
+	}
+	if account != "" {
+		delete(l.watched, watchKey{address, account})
+	}
 }
 
 // room forgets what is long over, or anything, if too much is remembered.

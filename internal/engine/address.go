@@ -419,7 +419,7 @@ func (a *addressing) clashes(ctx context.Context) error {
 				continue
 			}
 			a.taken = append(a.taken, occi.Problem{What: a.nameOf(n, address), Line: a.lines[n.next.ID],
-				Text: fmt.Sprintf("%s is that of %s already", address, a.m.RefPath(occi.Ref{ID: holder, Kind: n.next.Kind}))})
+				Text: fmt.Sprintf("%s is that of %s already", address, a.called(a.entity(holder), occi.Ref{ID: holder, Kind: n.next.Kind}))})
 		}
 	}
 	if err := occi.Problems(occi.Conflict, "the addresses are not free", a.taken); err != nil {

@@ -93,6 +93,9 @@ func readyToken(ctx context.Context, b *creation, old, x *occi.Entity) error {
 	if !ok {
 		return occi.E(occi.Forbidden, "a token is a user's, and nobody is authenticated here")
 	}
+	if b.token != "" {
+		return occi.E(occi.Invalid, "one request makes one token, which is shown in its answer")
+	}
 	project, err := b.tokenProject(ctx, owner, x)
 	if err != nil {
 		return err

@@ -101,6 +101,15 @@ func (p *plan) sharing(old, x *occi.Entity) error {
 	return occi.E(occi.Forbidden, "only administrators share with all projects")
 }
 
+// called names what is in a caller's way; x is it, or the link that has it, nil if it was
+// not read.
+func (p *plan) called(x *occi.Entity, r occi.Ref) string {
+	if p.c.Operates() || x != nil && sees(p.c, p.m, x) {
+		return p.m.RefPath(r)
+	}
+	return "something else"
+}
+
 // usable reports whether a machine may have a disk of an image: the caller sees that, or
 // the provider's template names it.
 func (p *plan) usable(x, image *occi.Entity) bool {

@@ -77,7 +77,7 @@ func (b *creation) readOnly(l, target *occi.Entity) []occi.Problem {
 // attached tells that what a link leads to is another machine's.
 func (b *creation) attached(l, o *occi.Entity) occi.Problem {
 	p := occi.Problem{What: occi.AttrTarget, Line: b.lines[l.ID],
-		Text: fmt.Sprintf("%s is attached to %s", b.m.RefPath(l.Target), b.m.RefPath(o.Source))}
+		Text: fmt.Sprintf("%s is attached to %s", b.m.RefPath(l.Target), b.called(o, o.Source))}
 	if a := roleAttr(b.m, l, roleReadOnly); a != nil {
 		p.Text += "; machines share what none of them can write to, by " + a.Name
 	}

@@ -88,11 +88,14 @@ func (c *call) challenge(h http.Header) {
 
 // hand gives a new token to its maker: it is shown this once.
 func (c *call) hand(token string, es []*occi.Entity) {
-	if token == "" || len(es) != 1 {
+	if token == "" {
 		return
 	}
 	c.rec.Header()["X-Auth-Token"] = []string{token}
 	c.rec.Header()["Cache-Control"] = []string{"no-store"}
+	if len(es) != 1 {
+		return
+	}
 	for _, a := range c.reg.model.KindAttributes(c.reg.model.Kind(es[0].Kind)) {
 		if a.Role == auth.RoleToken {
 			es[0] = es[0].Clone()

@@ -93,14 +93,15 @@ func (c *call) created(w write, out *engine.Outcome) error {
 	c.reg = c.s.registry(c.caller)
 	es, done := c.settled(w, out)
 	if !done {
+		c.hand(out.Token, nil)
 		return c.accepted(out)
 	}
 	c.locate(es[0])
 	if len(es) == 1 {
 		es[0] = c.showLinked(es[0])
 		c.identify(es[0])
-		c.hand(out.Token, es)
 	}
+	c.hand(out.Token, es)
 	c.answer(http.StatusCreated, func(f *render.Format, v *render.View) ([]byte, error) {
 		if len(es) == 1 {
 			c.link(f, v, es[0])
