@@ -35,22 +35,28 @@ func (o *options) checkWeb() error {
 	if err := o.Web.check(); err != nil {
 		return err
 	}
-	if err := o.Web.mayListen("--listen", o.Listen); err != nil {
+	if err := o.Web.mayListen("--listen", o.Listen, o.Dev); err != nil {
 		return err
 	}
 	if m := o.MetricsListen; m != "" && m != withoutMetrics && !strings.HasPrefix(m, "unix:") {
-		return o.Web.mayListen("--metrics-listen", m)
+		return o.Web.mayListen("--metrics-listen", m, false)
 	}
 	return nil
 }
 
-// mayListen refuses an address at which others would read along.
-func (o *webOptions) mayListen(option, address string) error {
+// mayListen refuses an address at which others would read along, or where anybody may do
+// everything.
+func (o *webOptions) mayListen(option, address string, anybody bool) error {
 	a, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return fmt.Errorf("%s: %w", option, err)
 	}
-	if a.IP.IsLoopback() || o.secure() || o.Insecure {
+	switch {
+	case a.IP.IsLoopback():
+		return nil
+	case anybody:
+		return fmt.Errorf("%s: %s is not a loopback address; with --dev, which asks nobody who they are, no other is served", option, address)
+	case o.secure() || o.Insecure:
 		return nil
 	}
 	return fmt.Errorf("%s: %s is not a loopback address; without TLS (--tls-cert and --tls-key, or --tls-self-signed) "+
