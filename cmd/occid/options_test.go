@@ -64,6 +64,9 @@ func TestOptions(t *testing.T) {
 		{"proxies", []string{"--trusted-proxies", "192.0.2.1,2001:db8::/32"}, nil, func(o *options) { o.Web.Proxies = []string{"192.0.2.1", "2001:db8::/32"} }},
 		{"origins", []string{"--cors-origin", "https://a,http://b:8080"}, nil, func(o *options) { o.Web.Origins = []string{"https://a", "http://b:8080"} }},
 		{"bounds", []string{"--max-connections", "5"}, map[string]string{"OCCID_MAX_STREAMS": "3"}, func(o *options) { o.Web.Connections, o.Web.Streams = 5, 3 }},
+		{"ACME", []string{"--tls-acme", "a.example,b.example", "--tls-acme-directory", "https://ca/dir", "--listen", ":443"}, map[string]string{"OCCID_TLS_ACME_CA": "x"}, func(o *options) {
+			o.Listen, o.Web.ACME, o.Web.ACMEDirectory, o.Web.ACMECA = ":443", []string{"a.example", "b.example"}, "https://ca/dir", "x"
+		}},
 		{"a secret", nil, map[string]string{"OCCID_DB_FILE": secret}, func(o *options) {
 			o.DB, o.DBFile = "postgres://occid:secret@db/occid", secret
 		}},
@@ -79,7 +82,7 @@ func TestOptions(t *testing.T) {
 			want := options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json",
 				Auth: []string{"basic", "token"}, GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, KeepEvents: day, BootDirs: []string{"/var/lib/libvirt/boot"},
 				Placement: "spread", Statistics: "asked", Observe: 15 * time.Second, MaxImage: 64 << 30, KeepUploads: day,
-				Web: webOptions{Connections: 4096, Streams: 1024}}
+				Web: webOptions{ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory", Connections: 4096, Streams: 1024}}
 			x.want(&want)
 			if d := cmp.Diff(want, *got); d != "" {
 				t.Error(d)
@@ -129,6 +132,11 @@ func TestBadOptions(t *testing.T) {
 		{nil, "cors-origin: [https://a, '*']\n", []string{"--cors-origin", `"*"`}},
 		{[]string{"--max-connections", "0"}, "", []string{"--max-connections", "0"}},
 		{[]string{"--max-streams=-1"}, "", []string{"--max-streams", "-1"}},
+		{[]string{"--tls-acme", "a.example", "--tls-self-signed"}, "", []string{"--tls-acme", "--tls-self-signed"}},
+		{[]string{"--tls-acme", "localhost"}, "", []string{"--tls-acme", "localhost"}},
+		{[]string{"--tls-acme", "192.0.2.1"}, "", []string{"--tls-acme", "192.0.2.1"}},
+		{[]string{"--tls-acme", "*.example.org"}, "", []string{"--tls-acme", "*.example.org"}},
+		{[]string{"--tls-acme-directory", "http://ca/dir"}, "", []string{"--tls-acme-directory", "http://ca/dir"}},
 		{nil, "keep-tasks: 7 days\n", []string{"keep-tasks", "7 days"}},
 		{[]string{"--nonsense"}, "", []string{"--nonsense"}},
 		{[]string{"surplus"}, "", []string{"surplus"}},

@@ -18,7 +18,6 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
-	"github.com/occid/occid/internal/cert"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/image"
 	"github.com/occid/occid/internal/server"
@@ -42,7 +41,7 @@ type service struct {
 	registry *registry
 	engine   *engine.Engine
 	server   *server.Server
-	cert     *cert.Keeper // nil without TLS
+	cert     certificates // nil without TLS
 	listener net.Listener
 	guests   guests
 	closers  []func() error

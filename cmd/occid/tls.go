@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,18 +18,21 @@ import (
 
 // webOptions say how clients reach the server.
 type webOptions struct {
-	Cert        string   `name:"tls-cert" env:"OCCID_TLS_CERT" placeholder:"FILE" help:"Certificate to serve --listen with, and those that lead to its authority, PEM."`
-	Key         string   `name:"tls-key" env:"OCCID_TLS_KEY" placeholder:"FILE" help:"Private key of --tls-cert, PEM."`
-	SelfSigned  bool     `name:"tls-self-signed" env:"OCCID_TLS_SELF_SIGNED" help:"Serve --listen with a certificate that the server makes and keeps in --data."`
-	Insecure    bool     `name:"insecure-http" env:"OCCID_INSECURE_HTTP" help:"Serve without TLS at addresses that others can reach, too."`
-	Proxies     []string `name:"trusted-proxies" sep:"," env:"OCCID_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses of proxies, or networks of them as 192.0.2.0/24, whose X-Forwarded-Proto is believed; none by default."`
-	Origins     []string `name:"cors-origin" sep:"," env:"OCCID_CORS_ORIGIN" placeholder:"ORIGIN" help:"Sites whose pages may use the server, as https://portal.example.org, or * for all without credentials; none by default."`
-	Connections int      `name:"max-connections" default:"4096" env:"OCCID_MAX_CONNECTIONS" placeholder:"N" help:"How many connections of clients may be open."`
-	Streams     int      `name:"max-streams" default:"1024" env:"OCCID_MAX_STREAMS" placeholder:"N" help:"How many streams of /events may be open."`
+	Cert          string   `name:"tls-cert" env:"OCCID_TLS_CERT" placeholder:"FILE" help:"Certificate to serve --listen with, and those that lead to its authority, PEM."`
+	Key           string   `name:"tls-key" env:"OCCID_TLS_KEY" placeholder:"FILE" help:"Private key of --tls-cert, PEM."`
+	SelfSigned    bool     `name:"tls-self-signed" env:"OCCID_TLS_SELF_SIGNED" help:"Serve --listen with a certificate that the server makes and keeps in --data."`
+	ACME          []string `name:"tls-acme" sep:"," env:"OCCID_TLS_ACME" placeholder:"DOMAIN" help:"Serve --listen, reached at port 443 of these names, with certificates of an ACME authority, whose terms are agreed to."`
+	ACMEDirectory string   `name:"tls-acme-directory" default:"https://acme-v02.api.letsencrypt.org/directory" env:"OCCID_TLS_ACME_DIRECTORY" placeholder:"URL" help:"Directory of the authority."`
+	ACMECA        string   `name:"tls-acme-ca" env:"OCCID_TLS_ACME_CA" placeholder:"FILE" help:"Certificates to trust beside the system's where the authority is asked."`
+	Insecure      bool     `name:"insecure-http" env:"OCCID_INSECURE_HTTP" help:"Serve without TLS at addresses that others can reach, too."`
+	Proxies       []string `name:"trusted-proxies" sep:"," env:"OCCID_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses of proxies, or networks of them as 192.0.2.0/24, whose X-Forwarded-Proto is believed; none by default."`
+	Origins       []string `name:"cors-origin" sep:"," env:"OCCID_CORS_ORIGIN" placeholder:"ORIGIN" help:"Sites whose pages may use the server, as https://portal.example.org, or * for all without credentials; none by default."`
+	Connections   int      `name:"max-connections" default:"4096" env:"OCCID_MAX_CONNECTIONS" placeholder:"N" help:"How many connections of clients may be open."`
+	Streams       int      `name:"max-streams" default:"1024" env:"OCCID_MAX_STREAMS" placeholder:"N" help:"How many streams of /events may be open."`
 }
 
 // secure reports whether the server has a certificate.
-func (o *webOptions) secure() bool { return o.Cert != "" || o.SelfSigned }
+func (o *webOptions) secure() bool { return o.Cert != "" || o.SelfSigned || len(o.ACME) > 0 }
 
 // checkWeb refuses what does not go together, and to be heard by others without TLS.
 func (o *options) checkWeb() error {
@@ -80,6 +84,16 @@ func (o *webOptions) check() error {
 		return errors.New("--tls-cert and --tls-key need each other")
 	case o.Cert != "" && o.SelfSigned:
 		return errors.New("--tls-cert and --tls-self-signed exclude each other")
+	case len(o.ACME) > 0 && (o.Cert != "" || o.SelfSigned):
+		return errors.New("--tls-acme excludes --tls-cert and --tls-self-signed")
+	}
+	for _, name := range o.ACME {
+		if _, err := netip.ParseAddr(name); err == nil || !strings.Contains(strings.Trim(name, "."), ".") || strings.ContainsAny(name, ":/*") {
+			return fmt.Errorf("--tls-acme: %q is no domain such as cloud.example.org", name)
+		}
+	}
+	if u, err := url.Parse(o.ACMEDirectory); err != nil || u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("--tls-acme-directory: %q is no https URL", o.ACMEDirectory)
 	}
 	return nil
 }
@@ -109,22 +123,39 @@ func (o *webOptions) origins() (*server.Origins, error) {
 	return origins, nil
 }
 
+// certificates are what a listener shows.
+type certificates interface {
+	Server() *tls.Config
+	Reload()
+}
+
 // openTLS reads the certificate, if there is to be one.
-func (s *service) openTLS() (err error) {
+func (s *service) openTLS() error {
 	o := s.options
-	switch c := (cert.Config{Cert: o.Web.Cert, Key: o.Web.Key, Logger: s.log}); {
-	case o.Web.SelfSigned:
-		c.Cert, c.Key = filepath.Join(o.Data, "tls.crt"), filepath.Join(o.Data, "tls.key")
-		if c.Names, err = certNames(o.Listen); err == nil {
-			s.cert, err = cert.Open(c)
+	switch {
+	case len(o.Web.ACME) > 0:
+		a, err := cert.OpenACME(cert.ACMEConfig{Domains: o.Web.ACME, Directory: o.Web.ACMEDirectory, CA: o.Web.ACMECA,
+			Dir: filepath.Join(o.Data, "acme"), Logger: s.log})
+		if err != nil {
+			return fmt.Errorf("--tls-acme-ca: %w", err)
 		}
+		s.cert = a
+	case o.Web.SelfSigned:
+		names, err := certNames(o.Listen)
+		if err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+		k, err := cert.Open(cert.Config{Cert: filepath.Join(o.Data, "tls.crt"), Key: filepath.Join(o.Data, "tls.key"), Names: names, Logger: s.log})
 		if err != nil {
 			return fmt.Errorf("--tls-self-signed: %w", err)
 		}
+		s.cert = k
 	case o.Web.Cert != "":
-		if s.cert, err = cert.Open(c); err != nil {
+		k, err := cert.Open(cert.Config{Cert: o.Web.Cert, Key: o.Web.Key, Logger: s.log})
+		if err != nil {
 			return fmt.Errorf("--tls-cert: %w", err)
 		}
+		s.cert = k
 	}
 	return nil
 }

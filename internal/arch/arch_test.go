@@ -45,8 +45,9 @@ var allowed = map[string][]string{
 // only names the packages that alone may import what begins with a path, so that
 // nothing else depends on it.
 var only = map[string]string{
-	"github.com/prometheus/": "internal/metrics",
-	"go.opentelemetry.io/":   "internal/trace",
+	"github.com/prometheus/":   "internal/metrics",
+	"go.opentelemetry.io/":     "internal/trace",
+	"golang.org/x/crypto/acme": "internal/cert",
 }
 
 // outside names the packages outside the standard library that a package may
