@@ -1,6 +1,9 @@
 package occi
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
 	"maps"
 	"net/url"
 	"regexp"
@@ -259,13 +262,17 @@ func (m *Model) With(users []*Mixin, revision int64) (with *Model, hidden []*Mix
 // there.
 func (m *Model) For(project string) *Model {
 	foreign := func(x *Mixin) bool { return x.User && x.Project != "" && x.Project != project }
-	if !slices.ContainsFunc(m.Mixins, foreign) {
-		return m
-	}
 	c := *m
 	c.Mixins = nil
 	c.mixins, c.locations = maps.Clone(m.mixins), maps.Clone(m.locations)
+	seen := sha256.New()
 	for _, x := range m.Mixins {
+		if x.User && !foreign(x) {
+			fmt.Fprintf(seen, "%q %q %q %q %q\n", x.ID(), x.Title, x.Location, x.Depends, x.Applies)
+			for _, a := range x.Attributes {
+				fmt.Fprintf(seen, "%q %q\n", a.Name, a.Default.String())
+			}
+		}
 		if foreign(x) {
 			delete(c.mixins, x.ID())
 			delete(c.locations, x.Location)
@@ -273,6 +280,8 @@ func (m *Model) For(project string) *Model {
 		}
 		c.Mixins = append(c.Mixins, x)
 	}
+	// It changes with what the project knows, and with nothing else.
+	c.Revision = int64(binary.BigEndian.Uint64(seen.Sum(nil)) >> 12)
 	return &c
 }
 

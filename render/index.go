@@ -2,6 +2,7 @@ package render
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/occid/occid/occi"
@@ -48,14 +49,32 @@ type actionIndex struct {
 }
 
 // latest is the index of the model that was rendered last: nearly always the
-// registry in force.
+// registry in force, as one project has it.
 var latest atomic.Pointer[index]
+
+// recent are the indexes of models that were rendered lately.
+var recent struct {
+	mu  sync.Mutex
+	all map[*occi.Model]*index
+}
+
+// maxRecent bounds them.
+const maxRecent = 64
 
 func indexOf(m *occi.Model) *index {
 	if x := latest.Load(); x != nil && x.model == m {
 		return x
 	}
-	x := newIndex(m)
+	recent.mu.Lock()
+	defer recent.mu.Unlock()
+	x := recent.all[m]
+	if x == nil {
+		if len(recent.all) >= maxRecent || recent.all == nil {
+			recent.all = map[*occi.Model]*index{}
+		}
+		x = newIndex(m)
+		recent.all[m] = x
+	}
 	latest.Store(x)
 	return x
 }

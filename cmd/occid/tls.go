@@ -25,7 +25,7 @@ type webOptions struct {
 	ACMEDirectory string   `name:"tls-acme-directory" default:"https://acme-v02.api.letsencrypt.org/directory" env:"OCCID_TLS_ACME_DIRECTORY" placeholder:"URL" help:"Directory of the authority."`
 	ACMECA        string   `name:"tls-acme-ca" env:"OCCID_TLS_ACME_CA" placeholder:"FILE" help:"Certificates to trust beside the system's where the authority is asked."`
 	Insecure      bool     `name:"insecure-http" env:"OCCID_INSECURE_HTTP" help:"Serve without TLS at addresses that others can reach, too."`
-	Proxies       []string `name:"trusted-proxies" sep:"," env:"OCCID_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses of proxies, or networks of them as 192.0.2.0/24, whose X-Forwarded-Proto is believed; none by default."`
+	Proxies       []string `name:"trusted-proxies" sep:"," env:"OCCID_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses of proxies, or networks of them as 192.0.2.0/24, whose X-Forwarded-Proto and X-Forwarded-For are believed; none by default."`
 	Origins       []string `name:"cors-origin" sep:"," env:"OCCID_CORS_ORIGIN" placeholder:"ORIGIN" help:"Sites whose pages may use the server, as https://portal.example.org, or * for all without credentials; none by default."`
 	Connections   int      `name:"max-connections" default:"4096" env:"OCCID_MAX_CONNECTIONS" placeholder:"N" help:"How many connections of clients may be open."`
 	Streams       int      `name:"max-streams" default:"1024" env:"OCCID_MAX_STREAMS" placeholder:"N" help:"How many streams of /events may be open."`

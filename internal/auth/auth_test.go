@@ -73,9 +73,9 @@ func newWatch(t *testing.T, logins ...string) *watch {
 // from logs in from an address, and gives the class of what refuses that.
 func (w *watch) from(t *testing.T, address, login, secret string) occi.Class {
 	t.Helper()
-	r := (&http.Request{Header: http.Header{}, RemoteAddr: address}).WithContext(t.Context())
+	r := (&http.Request{Header: http.Header{}}).WithContext(t.Context())
 	r.SetBasicAuth(login, secret)
-	_, err := w.Authenticate(r)
+	_, err := w.Authenticate(r, address)
 	if err == nil {
 		return ""
 	}

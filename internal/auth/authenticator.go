@@ -108,17 +108,18 @@ func (a *Authenticator) Changed() { a.epoch.Add(1) }
 // ProjectField is the header field that names the project a request is about.
 const ProjectField = "X-Project"
 
-// Authenticate tells who makes a request. The error is Unauthorized if nobody is
+// Authenticate tells who makes a request from an address, as http.Request.RemoteAddr has
+// it. The error is Unauthorized if nobody is
 // recognised, TooMany if there were too many attempts, and Forbidden if the project that
 // the request names is not the caller's.
-func (a *Authenticator) Authenticate(r *http.Request) (Caller, error) {
+func (a *Authenticator) Authenticate(r *http.Request, remote string) (Caller, error) {
 	project := ""
 	if f := r.Header[ProjectField]; len(f) > 0 {
 		project = f[0]
 	}
 	for _, m := range a.mechanisms {
 		if p, ok := m.read(r.Header); ok {
-			return a.recognise(r.Context(), m, p, project, r.RemoteAddr)
+			return a.recognise(r.Context(), m, p, project, remote)
 		}
 	}
 	return Caller{}, occi.E(occi.Unauthorized, "this needs a login")

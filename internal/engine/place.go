@@ -190,10 +190,24 @@ func (b *creation) find(ctx context.Context, among []*host, n *need) (*host, err
 	if h != nil {
 		return h, nil
 	}
+	if !b.c.Operates() {
+		ps = unnamed(ps)
+	}
 	if more := len(ps) - hostsShown; more > 0 {
 		ps = append(ps[:hostsShown], occi.Problem{Text: fmt.Sprintf("and %d more", more)})
 	}
 	return nil, final{occi.Problems(occi.Conflict, "no host can take it", ps)}
+}
+
+// unnamed gives the reasons of hosts without saying whose they are, each once.
+func unnamed(ps []occi.Problem) []occi.Problem {
+	var out []occi.Problem
+	for _, p := range ps {
+		if p.What = ""; !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // Place tells on which host a new entity would be placed now, and leaves it at that.

@@ -55,7 +55,13 @@ func (e *Engine) begin(ctx context.Context, c Caller, o Options) (*plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Collection.Match(now); err != nil {
+	if reach == nil && !c.Operates() {
+		shown := now
+		shown.Revision = p.m.Revision
+		if err := o.Collection.Match(shown); err != nil {
+			return nil, final{err}
+		}
+	} else if err := o.Collection.Match(now); err != nil {
 		return nil, final{err}
 	}
 	p.change.Based = []occi.Based{{Kinds: o.Collection.Kinds, Reach: reach, Revision: now.Revision}}

@@ -19,7 +19,7 @@ func (c *call) authenticated(open bool) error {
 		return nil
 	}
 	var err error
-	if c.caller, err = c.s.auth.Authenticate(c.r); err != nil {
+	if c.caller, err = c.s.auth.Authenticate(c.r, c.s.client(c.r)); err != nil {
 		path := c.r.URL.Path
 		_, c.to.suffix = cutSuffix(path[strings.LastIndexByte(path, '/')+1:])
 		return err
@@ -118,7 +118,7 @@ func (c *call) exchange() error {
 		project, login = "", user[0]
 	}
 	var err error
-	if c.caller, err = c.s.auth.Login(c.r.Context(), login, key[0], project, c.r.RemoteAddr); err != nil {
+	if c.caller, err = c.s.auth.Login(c.r.Context(), login, key[0], project, c.s.client(c.r)); err != nil {
 		return err
 	}
 	c.reg = c.s.registry(c.caller)

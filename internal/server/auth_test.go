@@ -3,10 +3,15 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/occid/occid/internal/server"
 )
 
 const adminSecret = "open sesame"
@@ -195,6 +200,39 @@ func TestGuessing(t *testing.T) {
 	caller, err := c.auth.Login(t.Context(), "ann", "secret of ann", "", "198.51.100.7:4711")
 	if err != nil || caller.Login != "ann" {
 		t.Errorf("from elsewhere: %+v, %v", caller, err)
+	}
+}
+
+// TestProxiesAreNotLockedOut: who guesses behind a proxy is told from others there by what
+// the proxy says, which is believed of no one else.
+func TestProxiesAreNotLockedOut(t *testing.T) {
+	t.Parallel()
+	c := newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db")
+	s := server.New(server.Config{Engine: c.engine, Version: "test", Auth: c.auth, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		Logger: slog.New(slog.DiscardHandler)})
+	ask := func(remote, forwarded, login, secret string) int {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = remote
+		r.Header.Set("X-Forwarded-For", forwarded)
+		r.SetBasicAuth(login, secret)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		return w.Code
+	}
+	guess := func(remote string, forwarded func(i int) string) (last int) {
+		for i := range 20 {
+			last = ask(remote, forwarded(i), "user"+strconv.Itoa(i), "guess")
+		}
+		return last
+	}
+	if got := guess("192.0.2.1:1", func(int) string { return "203.0.113.9, 198.51.100.7, 192.0.2.2" }); got != 429 {
+		t.Errorf("who guesses behind proxies gets %d", got)
+	}
+	if got := ask("192.0.2.1:1", "198.51.100.8", "admin", adminSecret); got != 200 {
+		t.Errorf("another one behind the proxy gets %d", got)
+	}
+	if got := guess("198.51.100.9:1", func(i int) string { return "203.0.113." + strconv.Itoa(i) }); got != 429 {
+		t.Errorf("who only says to be a proxy gets %d", got)
 	}
 }
 

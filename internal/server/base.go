@@ -74,6 +74,21 @@ func (s *Server) secure(r *http.Request) bool {
 	return len(proto) == 1 && strings.EqualFold(proto[0], "https") && s.trusts(r.RemoteAddr)
 }
 
+// client is the address that a request comes from: of a proxy that is believed, the last
+// one that it names and that is none.
+func (s *Server) client(r *http.Request) string {
+	remote := r.RemoteAddr
+	named := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for i := len(named) - 1; i >= 0 && s.trusts(remote); i-- {
+		a, err := netip.ParseAddr(strings.TrimSpace(named[i]))
+		if err != nil {
+			break
+		}
+		remote = netip.AddrPortFrom(a, 0).String()
+	}
+	return remote
+}
+
 // trusts reports whether an address is that of a proxy whose word counts.
 func (s *Server) trusts(remote string) bool {
 	a, err := netip.ParseAddrPort(remote)

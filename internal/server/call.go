@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/web"
 	"github.com/occid/occid/occi"
@@ -188,11 +190,16 @@ func (c *call) commonFields() {
 	if agent := c.r.Header["User-Agent"]; len(agent) > 0 && strings.HasPrefix(agent[0], "rOCCI-api/4") {
 		h["Accept"] = c.s.fields.acceptOld
 	}
+	if c.s.auth != nil {
+		h["Cache-Control"] = ownersAlone
+	}
 }
 
 var (
 	closes           = []string{"close"}
 	varyAccept       = []string{"Accept"}
+	ownersAlone      = []string{"private, no-cache"}
+	varyLogin        = "Authorization, X-Auth-Token, " + auth.ProjectField
 	varyFilter       = []string{"Category, X-OCCI-Attribute"}
 	varyAcceptFilter = []string{"Accept, Category, X-OCCI-Attribute"}
 )
@@ -221,11 +228,14 @@ func (c *call) vary(h http.Header) {
 		fields = varyAccept
 	case c.filtered:
 		fields = varyFilter
-	default:
+	case c.s.auth == nil:
 		return
 	}
-	if len(c.s.origins.named) > 0 {
-		fields = []string{varyNamed[0], fields[0]}
+	if c.s.auth != nil {
+		fields = append(slices.Clone(fields), varyLogin)
+	}
+	if len(c.s.origins.named) > 0 && len(fields) > 0 {
+		fields = append([]string{varyNamed[0]}, fields...)
 	}
 	h["Vary"] = fields
 }

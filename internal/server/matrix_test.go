@@ -126,7 +126,7 @@ func (w *tenants) cell(name string, p *person, q request, need auth.Need) {
 	}
 	caller, err := auth.Caller{}, error(nil)
 	if p.header != nil {
-		caller, err = w.auth.Authenticate(&http.Request{Header: fields(p.header), RemoteAddr: "127.0.0.1:1"})
+		caller, err = w.auth.Authenticate(&http.Request{Header: fields(p.header)}, "127.0.0.1:1")
 	}
 	if err != nil {
 		w.t.Fatal(err)

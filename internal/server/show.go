@@ -66,6 +66,15 @@ func (c *call) who() engine.Caller {
 	return c.caller
 }
 
+// tag is the part of entity tags that tells the registry, and those apart who see
+// different things at one URL.
+func (c *call) tag() string {
+	if c.caller.Operates() {
+		return c.reg.tag
+	}
+	return tagOf(c.reg.tag, c.caller.Who(), c.caller.Roles.String())
+}
+
 // show answers a GET with what key names: with nothing if the client has it
 // already, from the cache, or as encode makes it.
 func (c *call) show(key bodyKey, modified time.Time, encode func([]byte, *render.View) ([]byte, error)) error {
@@ -74,7 +83,7 @@ func (c *call) show(key bodyKey, modified time.Time, encode func([]byte, *render
 	if b != nil {
 		tag = b.etag[0]
 	} else {
-		tag = etag(key.revision, c.reg.tag, c.format.Media, key.filter)
+		tag = etag(key.revision, c.tag(), c.format.Media, key.filter)
 	}
 	unchanged, err := web.NotModified(c.r, tag, modified)
 	if err != nil {

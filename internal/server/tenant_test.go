@@ -92,6 +92,54 @@ func TestTenantsAreNotToldOfOthersChanges(t *testing.T) {
 	})
 }
 
+func TestTenantsFollowTheirsAlone(t *testing.T) {
+	t.Parallel()
+	onTenants(t, func(t *testing.T, w *tenants) {
+		member, stranger := w.people["member"], &person{cloud: w.cloud, header: []string{basic("stranger", "secret of stranger")}}
+		foreign := w.foreign()
+		for _, path := range []string{"/events", "/events?since=0"} {
+			f := w.flow(path, append([]string{"Accept: text/event-stream"}, member.header...)...)
+			f.next()
+			stranger.do("POST", w.things["compute"]["foreign"], `{"title":"of others `+path+`"}`, "Content-Type: application/json", "Prefer: wait=20").want(t, 200)
+			member.do("POST", w.things["network"][own], `{"title":"ours `+path+`"}`, "Content-Type: application/json", "Prefer: wait=20").want(t, 200)
+			for range 200 {
+				e := f.event()
+				for _, id := range foreign {
+					if strings.HasSuffix(e.data.Entity, id) {
+						t.Errorf("%s tells of %s", path, e.data.Entity)
+					}
+				}
+				if strings.HasSuffix(e.data.Entity, w.things["network"][own]) && e.event == "updated" {
+					break
+				}
+			}
+		}
+		list := member.do("GET", "/events.json?number=1000", "").want(t, 200).text
+		for _, id := range foreign {
+			if strings.Contains(list, id) {
+				t.Errorf("the list of events tells of %s", id)
+			}
+		}
+	})
+}
+
+// TestTenantsTagsDiffer: one revision of two projects' lists, and two roles' view of one
+// thing, are not the same to a cache.
+func TestTenantsTagsDiffer(t *testing.T) {
+	t.Parallel()
+	w := newTenants(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	stranger := &person{cloud: w.cloud, header: []string{basic("stranger", "secret of stranger")}}
+	for path, others := range map[string][]*person{"/storage/": {stranger}, w.things["storage"][shared]: {stranger, w.people["reader"]}, "/-/": {stranger}} {
+		r := w.people["member"].do("GET", path, "").want(t, 200)
+		if r.Header.Get("Cache-Control") != "private, no-cache" || !strings.Contains(strings.Join(r.Header["Vary"], ","), "Authorization") {
+			t.Errorf("%s may be kept for others: %v", path, r.Header)
+		}
+		for _, p := range others {
+			p.do("GET", path, "", "If-None-Match: "+r.Header.Get("ETag")).want(t, 200)
+		}
+	}
+}
+
 func TestTenantsWriteTheirsAlone(t *testing.T) {
 	t.Parallel()
 	onTenants(t, func(t *testing.T, w *tenants) {
@@ -152,6 +200,14 @@ func TestTenantsHaveNamesOfTheirOwn(t *testing.T) {
 		manager.do("POST", "/tags/db/", w.things["compute"][foreign], "Content-Type: text/uri-list").want(t, 400, "no such entity")
 		manager.do("GET", "/tags/db/", "").want(t, 200, w.things["compute"][own])
 		manager.do("DELETE", "/-/", mine, "Content-Type: text/plain", "Prefer: wait=20").want(t, 200)
+
+		// What others define changes no tag of the registry.
+		before := member.do("GET", "/-/", "").want(t, 200).Header.Get("ETag")
+		stranger.do("POST", "/-/", strings.ReplaceAll(tag, "web", "mail"), "Content-Type: text/plain").want(t, 200)
+		member.do("GET", "/-/", "", "If-None-Match: "+before).want(t, 304)
+		member.do("POST", "/-/", mine, "Content-Type: text/plain", "If-Match: "+before).want(t, 200)
+		member.do("DELETE", "/-/", mine, "Content-Type: text/plain", "If-Match: "+before).want(t, 412)
+		member.do("DELETE", "/-/", mine, "Content-Type: text/plain").want(t, 200)
 
 		// A key is its user's.
 		made := func(p *person) string {

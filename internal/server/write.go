@@ -387,7 +387,7 @@ func (c *call) locate(e *occi.Entity) {
 // identify tells which version of an entity an answer is about.
 func (c *call) identify(e *occi.Entity) {
 	h := c.rec.Header()
-	h["Etag"] = []string{etag(e.Revision, c.reg.tag, c.format.Media, c.linked.tag)}
+	h["Etag"] = []string{etag(e.Revision, c.tag(), c.format.Media, c.linked.tag)}
 	h["Last-Modified"] = []string{c.modified(e).UTC().Format(http.TimeFormat)}
 }
 
