@@ -221,7 +221,7 @@ func (x *selection) from() string {
 	for _, a := range x.tables {
 		tables = append(tables, "attributes "+a)
 	}
-	if len(x.q.IDs) > 0 || x.q.LinkedTo != uuid.Nil {
+	if len(x.q.IDs)+len(x.q.Reach) > 0 || x.q.LinkedTo != uuid.Nil {
 		tables = append([]string{"entities e"}, tables...)
 	} else {
 		tables = append(tables, "entities e")
