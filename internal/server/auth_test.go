@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/occid/occid/internal/server"
 )
@@ -234,6 +235,30 @@ func TestProxiesAreNotLockedOut(t *testing.T) {
 	if got := guess("198.51.100.9:1", func(i int) string { return "203.0.113." + strconv.Itoa(i) }); got != 429 {
 		t.Errorf("who only says to be a proxy gets %d", got)
 	}
+}
+
+// TestStreamsEndWithTheLogin: who is kept out sees no more of what it follows.
+func TestStreamsEndWithTheLogin(t *testing.T) {
+	t.Parallel()
+	c := newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db")
+	admin := c.admin()
+	ann := admin.user("ann", admin.made("/project/", `{"title":"lab"}`), "member")
+	web := httptest.NewServer(server.New(server.Config{Engine: c.engine, Version: "test", Auth: c.auth, Heartbeat: 20 * time.Millisecond,
+		Logger: slog.New(slog.DiscardHandler)}))
+	t.Cleanup(web.Close)
+	f := openFlow(t, web.URL, "/events", append([]string{"Accept: text/event-stream"}, ann.header...)...)
+	for range 3 {
+		if _, ok := f.next(); !ok {
+			t.Fatal("the stream ends while the login is good")
+		}
+	}
+	admin.do("POST", "/user/"+ann.id, `{"disabled":true}`, "Content-Type: application/json").want(t, 200)
+	for range 1000 {
+		if _, ok := f.next(); !ok {
+			return
+		}
+	}
+	t.Error("the stream goes on")
 }
 
 // TestSecretsAreNotTold looks for secrets wherever something is told.
