@@ -23,6 +23,8 @@ type dialect struct {
 	anyOf, anyOfBytes, holds func(column, param string) string
 	// pairs is a table w of networks and addresses that parameters list.
 	pairs func([]occi.Address) (table string, params []any)
+	// clock is what time it is, in microseconds since 1970, as the database sees it.
+	clock string
 	// forUpdate and skipLocked end a SELECT that locks its rows.
 	forUpdate, skipLocked string
 	// insert makes statements that insert rows.
@@ -44,6 +46,7 @@ var sqliteDialect = dialect{
 		return column + " IN (SELECT unhex(value) FROM json_each(" + param + "))"
 	},
 	holds:  func(column, param string) string { return "instr(" + column + ", " + param + ") > 0" },
+	clock:  "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
 	insert: insertRows,
 	events: eventsTable,
 	pairs: func(as []occi.Address) (string, []any) {
@@ -91,6 +94,7 @@ var postgresDialect = dialect{
 	anyOf:      anyOfArray,
 	anyOfBytes: anyOfArray,
 	holds:      func(column, param string) string { return "position(" + param + " IN " + column + ") > 0" },
+	clock:      "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
 	forUpdate:  " FOR UPDATE",
 	skipLocked: " FOR UPDATE OF t SKIP LOCKED",
 	insert:     insertArrays,

@@ -197,7 +197,7 @@ func (e *Engine) limits(h *host, takes []occi.Take) []occi.Limit {
 func (e *Engine) firstLook(ctx context.Context) {
 	late := time.NewTimer(firstLookTime)
 	defer late.Stop()
-	for _, h := range e.hosts {
+	for _, h := range e.all() {
 		select {
 		case <-h.looked:
 		case <-late.C:

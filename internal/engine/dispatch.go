@@ -53,6 +53,7 @@ type host struct {
 	events chan hypervisor.Event
 	resync chan struct{} // of capacity 1: compare with the rows
 	relook chan struct{} // of capacity 1: look whether it is connected
+	charge charge
 
 	mu sync.Mutex
 	// busy are what tasks are about that run here, whose events are in last until
@@ -111,6 +112,11 @@ func (h *host) resume() { <-h.gate }
 func (h *host) dispatch(ctx context.Context) {
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
+	select {
+	case <-h.looked:
+	case <-ctx.Done():
+		return
+	}
 	for {
 		tasks, next, err := h.claim(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -152,7 +158,7 @@ type attempt struct {
 
 func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
 	free := cap(h.slots) - len(h.slots)
-	if free == 0 {
+	if free == 0 || !h.works() {
 		return nil, time.Time{}, nil
 	}
 	h.e.traffic.giveWay(ctx)

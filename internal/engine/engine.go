@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,6 +36,11 @@ type Store interface {
 	Claim(ctx context.Context, host, worker string, n int, now time.Time, lease time.Duration) ([]*occi.Task, time.Time, error)
 	Release(ctx context.Context, worker string) error
 	Secret(ctx context.Context, name string) (*occi.Secret, error)
+	Due(ctx context.Context, now time.Time) ([]string, error)
+	Shared() bool
+	Watch(ctx context.Context, host, worker string, reaches bool, lease, patience time.Duration) (w occi.Watch, taken bool, err error)
+	Watches(ctx context.Context, worker string, lease time.Duration) ([]occi.Watch, error)
+	Unwatch(ctx context.Context, worker, host string) error
 	Key(ctx context.Context, who, name string) (*occi.Key, error)
 	PurgeTasks(ctx context.Context, before time.Time, n int) (int, error)
 	PurgeKeys(ctx context.Context, before time.Time, n int) (int, error)
@@ -139,7 +145,7 @@ type Config struct {
 // the work on tasks, Stop ends it.
 type Engine struct {
 	store Store
-	hosts []*host
+	hosts atomic.Pointer[[]*host]
 	cfg   Config
 	log   *slog.Logger
 	now   func() time.Time
@@ -183,9 +189,11 @@ func New(c Config) *Engine {
 	}
 	e := &Engine{store: c.Store, cfg: c, log: c.Logger,
 		now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }}
+	var hosts []*host
 	for _, h := range c.Hosts {
-		e.hosts = append(e.hosts, newHost(e, h))
+		hosts = append(hosts, newHost(e, h))
 	}
+	e.hosts.Store(&hosts)
 	return e
 }
 
@@ -210,19 +218,26 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	e.stop = cancel
-	for _, h := range e.hosts {
+	for _, h := range e.all() {
 		h.start(run)
 	}
+	e.work.Go(func() { e.beat(run) })
 	e.work.Go(func() { e.purge(run) })
 	e.work.Go(func() { e.expireUploads(run) })
 	return nil
 }
 
 // Stop ends the work: nothing new is started, and what runs is interrupted and
-// will be taken up by the next Start. It returns when all is still.
+// will be taken up by the next Start, or by another server, which watches the hosts at
+// once. It returns when all is still.
 func (e *Engine) Stop() {
-	if e.stop != nil {
-		e.stop()
+	if e.stop == nil {
+		return
 	}
+	e.stop()
 	e.work.Wait()
+	e.leave(context.Background())
 }
+
+// all lists the hosts.
+func (e *Engine) all() []*host { return *e.hosts.Load() }

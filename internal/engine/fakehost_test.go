@@ -100,6 +100,13 @@ func (f *fakeHost) report(id uuid.UUID, s hypervisor.State) {
 	f.events <- hypervisor.Event{Domain: id, State: s}
 }
 
+// set changes a machine's state as if by itself, and tells nobody.
+func (f *fakeHost) set(id uuid.UUID, s hypervisor.State) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.domains[id].State = s
+}
+
 // calls lists the changes made so far, "op id".
 func (f *fakeHost) calls() []string {
 	f.mu.Lock()

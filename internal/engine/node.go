@@ -35,13 +35,17 @@ var nodeSpace = uuid.MustParse("6f1b1a6e-6f63-5c69-8468-6f7374730001")
 func nodeID(name string) uuid.UUID { return uuid.NewSHA1(nodeSpace, []byte(name)) }
 
 // enrol makes what hosts are shown as, of those that are new. What is shown of one that
-// is configured no more is down for as long as no other server has it.
+// is configured no more, and that no other server watches, is down.
 func (e *Engine) enrol(ctx context.Context) error {
 	kinds := kindsFor(e.Model(), "node")
 	if len(kinds) == 0 {
 		return nil
 	}
-	_, err := retry(ctx, func() (*Outcome, error) {
+	watched, err := e.watched(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = retry(ctx, func() (*Outcome, error) {
 		page, err := e.store.List(ctx, &occi.Query{Kinds: kinds})
 		if err != nil {
 			return nil, err
@@ -50,13 +54,13 @@ func (e *Engine) enrol(ctx context.Context) error {
 		known := map[string]bool{}
 		for _, x := range page.Entities {
 			known[x.Host] = true
-			if s := p.m.Kind(x.Kind).States; e.host(x.Host) == nil && p.m.State(x) != s.Initial {
+			if s := p.m.Kind(x.Kind).States; e.host(x.Host) == nil && !watched[x.Host] && p.m.State(x) != s.Initial {
 				w := p.put(x)
 				w.Attributes.Set(s.Attribute, occi.Str(s.Initial))
 				p.say(w, "not in the configuration of the server that was started last")
 			}
 		}
-		for _, h := range e.hosts {
+		for _, h := range e.all() {
 			if !known[h.name] {
 				p.put(h.newNode(p.m, kinds[0]))
 			}
@@ -112,10 +116,14 @@ func (h *host) describeOnce(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
+	watches, certain, err := h.attend(ctx, fault == nil)
+	if err != nil {
+		return err
+	}
 	if err := h.e.ledger.refresh(ctx, h.e.store, h.e.cfg.Describe/2); err != nil {
 		return err
 	}
-	_, err := retry(ctx, func() (*Outcome, error) {
+	_, err = retry(ctx, func() (*Outcome, error) {
 		x, err := h.e.anyway(ctx, nodeID(h.name))
 		if err == nil && x == nil {
 			// Another server, which does not have the host, let it be deleted.
@@ -124,8 +132,12 @@ func (h *host) describeOnce(ctx context.Context) error {
 		if err != nil || x == nil {
 			return nil, err
 		}
-		w := x.Clone()
 		m := h.e.Model()
+		if !watches || !certain {
+			h.see(m, x)
+			return nil, nil
+		}
+		w := x.Clone()
 		h.heard(m, w, info, fault)
 		w.Takes = takesOf(m, w)
 		if !same(x, w) || !slices.Equal(x.Takes, w.Takes) {

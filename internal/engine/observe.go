@@ -33,7 +33,10 @@ func (h *host) observe(ctx context.Context) {
 	tick := time.NewTicker(h.e.cfg.Observe)
 	defer tick.Stop()
 	for failing := false; ; {
-		err := h.observeOnce(ctx)
+		var err error
+		if h.watches() {
+			err = h.observeOnce(ctx)
+		}
 		if ctx.Err() != nil {
 			return
 		}

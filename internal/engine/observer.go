@@ -43,7 +43,7 @@ func (u PoolUse) Key() string { return poolKey(u.Host, u.Pool) }
 // Pools tells of the pools that hosts have told of, without asking them.
 func (e *Engine) Pools() []PoolUse {
 	var out []PoolUse
-	for _, h := range e.hosts {
+	for _, h := range e.all() {
 		for name, p := range h.poolsTold() {
 			out = append(out, PoolUse{Host: h.name, Pool: name, CapacityBytes: p.CapacityBytes, AllocatedBytes: p.AllocatedBytes, LimitBytes: h.limit(name)})
 		}

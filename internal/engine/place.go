@@ -19,7 +19,7 @@ import (
 // place gives new entities their hosts: those that are linked to each other go to one,
 // which is that of what they are linked to beside, and otherwise is chosen.
 func (b *creation) place(ctx context.Context) error {
-	if len(b.e.hosts) == 0 {
+	if len(b.e.all()) == 0 {
 		return nil
 	}
 	for _, xs := range b.together() {
@@ -95,7 +95,7 @@ func (b *creation) together() [][]*occi.Entity {
 
 // placeTogether gives new resources one host.
 func (b *creation) placeTogether(ctx context.Context, xs []*occi.Entity) error {
-	among, fixed := b.e.hosts, b.fixed(xs)
+	among, fixed := b.e.all(), b.fixed(xs)
 	if fixed != "" {
 		h := b.e.host(fixed)
 		if h == nil || !slices.ContainsFunc(xs, func(x *occi.Entity) bool { return part(b.m, x).machine }) {
@@ -256,7 +256,7 @@ func (b *creation) promise(among []*host, n *need) (*host, []occi.Problem) {
 }
 
 func (e *Engine) host(name string) *host {
-	for _, h := range e.hosts {
+	for _, h := range e.all() {
 		if h.name == name {
 			return h
 		}

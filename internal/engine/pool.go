@@ -261,7 +261,7 @@ func (b *creation) pools() error {
 // noPool says which pools there are instead of one.
 func (e *Engine) noPool(h *host, name string) string {
 	var here, all []string
-	for _, o := range e.hosts {
+	for _, o := range e.all() {
 		for _, p := range o.pools {
 			if all = append(all, p.Name); o == h {
 				here = append(here, p.Name)

@@ -16,7 +16,7 @@ import (
 // watch listens to the host's events for as long as the engine works.
 func (h *host) watch(ctx context.Context) {
 	for i := 1; ctx.Err() == nil; i++ {
-		err := h.drv.Watch(ctx, h.notice)
+		err := h.drv.Watch(ctx, h.heed)
 		if ctx.Err() != nil {
 			return
 		}
@@ -25,6 +25,16 @@ func (h *host) watch(ctx context.Context) {
 		case <-ctx.Done():
 		case <-time.After(backoff(i)):
 		}
+	}
+}
+
+// heed takes an event of the host, which only the server that watches it follows.
+func (h *host) heed(ev hypervisor.Event) {
+	switch {
+	case ev.Reconnected && !h.watches():
+		signal(h.relook)
+	case ev.Reconnected || h.watches():
+		h.notice(ev)
 	}
 }
 
@@ -46,7 +56,9 @@ func (h *host) notice(ev hypervisor.Event) {
 // follow keeps the rows true to what the host reports: first everything, then
 // each event.
 func (h *host) follow(ctx context.Context) {
-	signal(h.resync)
+	if !h.e.store.Shared() {
+		signal(h.resync)
+	}
 	tick := time.NewTicker(idle)
 	defer tick.Stop()
 	for {
@@ -72,7 +84,7 @@ func (h *host) follow(ctx context.Context) {
 // sweepUntilDone compares the host with the rows, waiting for a host that does
 // not answer.
 func (h *host) sweepUntilDone(ctx context.Context) {
-	for i := 1; ctx.Err() == nil; i++ {
+	for i := 1; ctx.Err() == nil && h.watches(); i++ {
 		err := h.sweep(ctx)
 		if err == nil || ctx.Err() != nil {
 			return
