@@ -48,6 +48,12 @@ type Change struct {
 	// Reads are entities that the change relies on as they were read; if one has
 	// changed since, or is gone, that is a Conflict.
 	Reads []Version
+	// There are entities that the change relies on, as whatever they are now; if one is
+	// gone or marked as deleted, that is a Conflict.
+	There []uuid.UUID
+	// Vacant are hosts on which nothing is placed but what the change removes; that
+	// something else is, be it marked as deleted, is a Conflict.
+	Vacant []string
 	// Based is what was counted of collections that the change is based on; if there
 	// were changes in one since, that is a Conflict.
 	Based []Based

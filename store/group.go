@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/occi"
@@ -37,7 +39,8 @@ type group struct {
 	newSecrets  [][]any
 	goneSecrets []statement
 	tallies     tallyBook
-	own         []string // kinds that are the provider's own
+	own         []string               // kinds that are the provider's own
+	placed      map[string][]uuid.UUID // on hosts that are to be vacant
 }
 
 // load reads what the jobs are based on: in two rounds at most, however many.
@@ -45,7 +48,7 @@ func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	g := &group{d: d, counters: map[string]counter{}, counted: map[string]bool{}, entities: map[uuid.UUID]*entityRow{},
 		tasks: map[uuid.UUID]*taskRow{}, keys: map[string]bool{}, touched: map[uuid.UUID]bool{},
 		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook(), rooms: newRoomBook(), loads: newLoadBook(),
-		leading: map[uuid.UUID]map[uuid.UUID]bool{}, secrets: map[string]uuid.UUID{}, tallies: newTallyBook()}
+		leading: map[uuid.UUID]map[uuid.UUID]bool{}, secrets: map[string]uuid.UUID{}, tallies: newTallyBook(), placed: map[string][]uuid.UUID{}}
 	queries := []query{countersInto(g.counters)}
 	entities, tasks, keys := mentioned(jobs)
 	if len(entities) > 0 {
@@ -64,6 +67,7 @@ func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	queries = append(queries, g.loadsIn(jobs)...)
 	queries = append(queries, g.secretsIn(jobs)...)
 	queries = append(queries, g.talliesIn(jobs)...)
+	queries = append(queries, g.vacantIn(jobs)...)
 	if err := read(queries); err != nil {
 		return nil, err
 	}
@@ -90,6 +94,7 @@ func mentioned(jobs []*job) (entities, tasks []uuid.UUID, keys []string) {
 		for _, r := range j.change.Reads {
 			entities = append(entities, r.ID)
 		}
+		entities = append(entities, j.change.There...)
 		for _, r := range j.change.Rooms {
 			entities = append(entities, r.Entity)
 		}
@@ -145,6 +150,9 @@ func (g *group) check(j *job) error {
 		if err := g.checkRevision(r.ID, r.Revision); err != nil {
 			return err
 		}
+	}
+	if err := errors.Join(g.checkThere(j.change), g.checkVacant(j.change)); err != nil {
+		return err
 	}
 	if err := g.checkAddresses(j); err != nil {
 		return err

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/occid/occid/hypervisor/libvirt"
@@ -21,14 +23,34 @@ import (
 type monitoring struct {
 	metrics  *metrics.Metrics
 	listener net.Listener // of its own, nil without one
-	drivers  []driver
 	tracer   *trace.Tracer
+
+	mu      sync.Mutex
+	drivers []*monitored
 }
 
-// driver is a host's, by the host's name.
-type driver struct {
+// monitored is the driver of a host, by the host's name.
+type monitored struct {
 	name string
 	*libvirt.Driver
+	of *monitoring
+}
+
+// monitor has a driver be told of until it is closed.
+func (m *monitoring) monitor(name string, d *libvirt.Driver) *monitored {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	own := &monitored{name, d, m}
+	m.drivers = append(m.drivers, own)
+	return own
+}
+
+// Close implements hypervisor.Driver.
+func (d *monitored) Close() error {
+	d.of.mu.Lock()
+	d.of.drivers = slices.DeleteFunc(d.of.drivers, func(o *monitored) bool { return o == d })
+	d.of.mu.Unlock()
+	return d.Driver.Close()
 }
 
 // withoutMetrics is the value of the option that switches them off.
@@ -141,6 +163,8 @@ func (m *monitoring) show(c *server.Config, st *store.Store, eng *engine.Engine)
 }
 
 func (m *monitoring) hosts() []metrics.HostState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	list := make([]metrics.HostState, len(m.drivers))
 	for i, d := range m.drivers {
 		u := d.Usage()

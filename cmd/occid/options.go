@@ -22,7 +22,7 @@ type options struct {
 	Listen        string        `default:"127.0.0.1:8787" env:"OCCID_LISTEN" placeholder:"ADDR" help:"Address to serve; one that others can reach needs a certificate, or --insecure-http."`
 	DB            string        `name:"db" env:"OCCID_DB" placeholder:"DSN" help:"Database, sqlite:PATH or a postgres:// URL (default: occid.db in --data)."`
 	DBFile        string        `name:"db-file" env:"OCCID_DB_FILE" placeholder:"FILE" help:"File that holds --db, which may contain a password."`
-	Libvirt       []string      `sep:"," default:"test:///default" env:"OCCID_LIBVIRT" placeholder:"URI" help:"Connection URIs of the hosts."`
+	Libvirt       []string      `sep:"," default:"test:///default" env:"OCCID_LIBVIRT" placeholder:"URI" help:"Connection URIs of the hosts; none if all are added through the API."`
 	Data          string        `default:"data" env:"OCCID_DATA" placeholder:"DIR" help:"Directory for what the server keeps."`
 	Spec          string        `env:"OCCID_SPEC" placeholder:"DIR" help:"Directory of further registry files (default: registry in --data, if it exists)."`
 	Acceleration  string        `enum:"auto,kvm,qemu" default:"auto" env:"OCCID_ACCELERATION" placeholder:"HOW" help:"How processors of machines run: kvm, qemu (emulated), or auto for what the host offers."`
@@ -139,6 +139,9 @@ func (o *options) finish() error {
 		if info, err := os.Stat(standard); err == nil && info.IsDir() {
 			o.Images = standard
 		}
+	}
+	if slices.Equal(o.Libvirt, []string{"none"}) {
+		o.Libvirt = nil
 	}
 	seen := map[string]bool{}
 	for _, uri := range o.Libvirt {

@@ -115,7 +115,7 @@ func (s *service) open(ctx context.Context) error {
 	if login != nil {
 		identities = login.Changed
 	}
-	eng := engine.New(engine.Config{Store: kept, Identities: identities, Model: s.registry.model, Hosts: hosts, Worker: worker,
+	eng := engine.New(engine.Config{Store: kept, Identities: identities, Model: s.registry.model, Hosts: hosts, Opener: opener{s, bridges}, Worker: worker,
 		Images: images, KeepUploads: o.KeepUploads, Seed: drive, Bridges: bridges,
 		KeepStopped: o.KeepStopped, Pack: o.Placement == "pack", KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys, KeepEvents: o.KeepEvents,
 		Observe: o.Observe, ObserveAll: o.Statistics == "all", Observer: s.monitoring.tasks(), Tracer: s.monitoring.traces(), Logger: s.log})
@@ -155,18 +155,11 @@ var accelerations = map[string]libvirt.Acceleration{"auto": libvirt.Auto, "kvm":
 func (s *service) hosts(bridges hypervisor.Bridges) ([]engine.Host, error) {
 	var hosts []engine.Host
 	for _, uri := range s.options.Libvirt {
-		c := libvirt.Config{URI: uri, Acceleration: accelerations[s.options.Acceleration],
-			BootDirs: s.options.BootDirs, Bridges: bridges, AllowSpoofing: s.options.AllowSpoofing, Trace: s.seams.trace, Observer: s.monitoring.host(uri), Logger: s.log}
-		pools, err := s.options.poolsOf(uri, &c)
-		if err != nil {
-			return nil, err
-		}
-		d, err := libvirt.Open(c)
+		d, pools, err := s.driver(uri, bridges)
 		if err != nil {
 			return nil, fmt.Errorf("--libvirt: %s: %w", uri, err)
 		}
 		s.closers = append(s.closers, d.Close)
-		s.monitoring.drivers = append(s.monitoring.drivers, driver{uri, d})
 		h, err := s.options.hostRules(uri)
 		if err != nil {
 			return nil, err
@@ -175,6 +168,39 @@ func (s *service) hosts(bridges hypervisor.Bridges) ([]engine.Host, error) {
 		hosts = append(hosts, h)
 	}
 	return hosts, nil
+}
+
+// driver opens the driver of a host, which is monitored until it is closed.
+func (s *service) driver(uri string, bridges hypervisor.Bridges) (*monitored, []engine.Pool, error) {
+	c := libvirt.Config{URI: uri, Acceleration: accelerations[s.options.Acceleration],
+		BootDirs: s.options.BootDirs, Bridges: bridges, AllowSpoofing: s.options.AllowSpoofing, Trace: s.seams.trace, Observer: s.monitoring.host(uri), Logger: s.log}
+	pools, err := s.options.poolsOf(uri, &c)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := libvirt.Open(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.monitoring.monitor(uri, d), pools, nil
+}
+
+// opener opens hosts that are added at run time.
+type opener struct {
+	s       *service
+	bridges hypervisor.Bridges
+}
+
+// Check implements engine.Opener.
+func (opener) Check(uri string) error { return libvirt.CheckURI(uri) }
+
+// Open implements engine.Opener.
+func (o opener) Open(uri string) (engine.Host, error) {
+	d, pools, err := o.s.driver(uri, o.bridges)
+	if err != nil {
+		return engine.Host{}, fmt.Errorf("host %s: %w", uri, err)
+	}
+	return engine.Host{Name: uri, Driver: d, Pools: pools}, nil
 }
 
 // serve answers requests until ctx ends.

@@ -30,6 +30,7 @@ const (
 
 // view is what the row of a host says of placing there.
 type view struct {
+	title  string
 	state  string
 	open   bool
 	labels []string
@@ -42,15 +43,29 @@ func (h *host) see(m *occi.Model, x *occi.Entity) {
 	limit := func(have, over string, unit float64) int64 {
 		return int64(role(m, x, have).Num * role(m, x, over).Num * unit)
 	}
-	h.view.Store(&view{state: m.State(x), open: len(takesOf(m, x)) == 0, labels: strings.Fields(role(m, x, roleNodeLabels).Text),
+	h.view.Store(&view{title: x.Title, state: m.State(x), open: len(takesOf(m, x)) == 0, labels: strings.Fields(role(m, x, roleNodeLabels).Text),
 		cores: limit(roleNodeCores, roleNodeCoresOver, 1), memory: limit(roleNodeMemory, roleNodeMemoryOver, gib)})
+}
+
+// called is what people call the host.
+func (h *host) called() string {
+	if v := h.view.Load(); v != nil && v.title != "" {
+		return v.title
+	}
+	return h.title
 }
 
 // seen takes in what a change said of hosts.
 func (e *Engine) seen(m *occi.Model, puts []*occi.Entity) {
 	for _, x := range puts {
-		if h := e.host(x.Host); h != nil && part(m, x).own {
+		if !part(m, x).own {
+			continue
+		}
+		if h := e.host(x.Host); h != nil {
 			h.see(m, x)
+			signal(h.relook)
+		} else {
+			signal(e.regather)
 		}
 	}
 }
@@ -76,7 +91,7 @@ func (e *Engine) choose(among []*host, n *need) (*host, []occi.Problem) {
 	for _, h := range among {
 		v := h.view.Load()
 		if why := n.refusal(h, v); why != "" {
-			ps = append(ps, occi.Problem{What: h.title, Text: why})
+			ps = append(ps, occi.Problem{What: h.called(), Text: why})
 			continue
 		}
 		s := 0.0
@@ -294,7 +309,7 @@ func (p *plan) overloaded(ctx context.Context, over *occi.Overload, err error) e
 	}
 	name := over.Host
 	if h := p.e.host(over.Host); h != nil {
-		name = h.title
+		name = h.called()
 	}
 	return final{occi.Problems(occi.Conflict, "there is no room for the change",
 		[]occi.Problem{{What: name, Text: shortText(over.What, over.Asked, over.Free)}})}

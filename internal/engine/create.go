@@ -104,7 +104,9 @@ func (b *creation) draft(ctx context.Context, kind string, d *occi.Draft, id uui
 	if d.Kind == occi.TaskKind || d.Kind == occi.TaskLinkKind {
 		return occi.E(occi.Forbidden, "tasks come of requests; they cannot be created")
 	}
-	if k := b.m.Kind(d.Kind); k != nil && parts[k.Host] != nil && parts[k.Host].own {
+	k := b.m.Kind(d.Kind)
+	node := k != nil && parts[k.Host] != nil && parts[k.Host].own
+	if node && (b.e.cfg.Opener == nil || !b.c.Operates()) {
 		return occi.E(occi.Forbidden, "a %s comes of the server's configuration; it cannot be created", k.Term)
 	}
 	if err := b.new(d.Kind); err != nil {
@@ -126,6 +128,12 @@ func (b *creation) draft(ctx context.Context, kind string, d *occi.Draft, id uui
 	}
 	if err := occi.Problems(occi.Invalid, "it is not possible", b.check(nil, x)); err != nil {
 		return err
+	}
+	if node {
+		if err := b.node(x, x.ID != own || id != uuid.Nil); err != nil {
+			return err
+		}
+		own = uuid.Nil // a UUID that is taken is told of
 	}
 	if err := b.add(ctx, x, own); err != nil {
 		return err
@@ -330,7 +338,7 @@ func (p *plan) term(kind string) string {
 func (b *creation) leaveTasks() {
 	tasks := map[uuid.UUID]*occi.Task{}
 	for _, x := range b.tops {
-		if x.Host == "" {
+		if x.Host == "" || part(b.m, x).own {
 			continue
 		}
 		t := b.task(x, x.Host, verbCreate, fetchParams(b.m, x, b.autoParams(x)), nil)

@@ -54,6 +54,9 @@ type host struct {
 	resync chan struct{} // of capacity 1: compare with the rows
 	relook chan struct{} // of capacity 1: look whether it is connected
 	charge charge
+	added  bool // at run time: what its row says of it holds
+	stop   context.CancelFunc
+	work   sync.WaitGroup
 
 	mu sync.Mutex
 	// busy are what tasks are about that run here, whose events are in last until
@@ -72,12 +75,19 @@ func newHost(e *Engine, h Host) *host {
 }
 
 func (h *host) start(ctx context.Context) {
+	ctx, h.stop = context.WithCancel(ctx)
 	for _, f := range []func(context.Context){h.dispatch, h.watch, h.follow, h.observe, h.gauge, h.describe} {
-		h.e.work.Add(1)
-		go func() {
-			defer h.e.work.Done()
-			f(ctx)
-		}()
+		h.work.Go(func() { f(ctx) })
+	}
+}
+
+// end interrupts what is done on the host, and returns when all is still.
+func (h *host) end() {
+	h.stop()
+	h.work.Wait()
+	if h.added {
+		// Nobody can do anything about it.
+		_ = h.drv.Close()
 	}
 }
 
@@ -125,13 +135,11 @@ func (h *host) dispatch(ctx context.Context) {
 		}
 		for _, a := range tasks {
 			h.slots <- struct{}{}
-			h.e.work.Add(1)
-			go func() {
-				defer h.e.work.Done()
+			h.work.Go(func() {
 				h.run(ctx, a)
 				<-h.slots
 				signal(h.wake)
-			}()
+			})
 		}
 		pause := idle
 		if !next.IsZero() {
@@ -194,7 +202,7 @@ func (h *host) run(ctx context.Context, a attempt) {
 	}
 	renewed := h.renew(bounded, a)
 	h.begin(t.Entity)
-	defer h.end(t.Entity)
+	defer h.quit(t.Entity)
 	traced, end := h.e.cfg.Tracer.Task(bounded, t)
 	leave, err := h.lanes.take(traced, t.Lane)
 	var x *occi.Entity

@@ -93,12 +93,23 @@ type Host struct {
 	Pools []Pool
 }
 
-// Config is what an Engine is made of. Store, Model and Hosts are required.
+// Opener makes hosts of the URIs that operators add at run time.
+type Opener interface {
+	// Check says what is wrong with a URI, nil if nothing is.
+	Check(uri string) error
+	// Open makes its Driver, which the engine closes, and tells its Pools; it does not
+	// wait for the host.
+	Open(uri string) (Host, error)
+}
+
+// Config is what an Engine is made of. Store and Model are required.
 type Config struct {
 	Store Store
 	// Model gives what the provider defines; it may give another one later.
 	Model func() *occi.Model
 	Hosts []Host
+	// Opener makes further hosts; without it none can be added at run time.
+	Opener Opener
 	// Images takes in what volumes are to hold; without it nothing is taken in.
 	Images Images
 	// KeepUploads is how long an upload that has not come to its end may rest; 0 means
@@ -156,6 +167,9 @@ type Engine struct {
 	running  runningTasks
 	promises promises
 	ledger   ledger
+	// reviewed is the revision of the hosts' rows that was read last; of beat.
+	reviewed int64
+	regather chan struct{} // of capacity 1: other hosts may have come or gone
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -187,7 +201,7 @@ func New(c Config) *Engine {
 	if c.Worker == "" {
 		c.Worker = "occid"
 	}
-	e := &Engine{store: c.Store, cfg: c, log: c.Logger,
+	e := &Engine{store: c.Store, cfg: c, log: c.Logger, regather: make(chan struct{}, 1),
 		now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }}
 	var hosts []*host
 	for _, h := range c.Hosts {
@@ -221,6 +235,11 @@ func (e *Engine) Start(ctx context.Context) error {
 	for _, h := range e.all() {
 		h.start(run)
 	}
+	if err := e.gather(run); err != nil {
+		e.Stop()
+		return err
+	}
+	e.work.Go(func() { e.gatherAgain(run) })
 	e.work.Go(func() { e.beat(run) })
 	e.work.Go(func() { e.purge(run) })
 	e.work.Go(func() { e.expireUploads(run) })
@@ -229,13 +248,17 @@ func (e *Engine) Start(ctx context.Context) error {
 
 // Stop ends the work: nothing new is started, and what runs is interrupted and
 // will be taken up by the next Start, or by another server, which watches the hosts at
-// once. It returns when all is still.
+// once. It returns when all is still; to call it again does nothing.
 func (e *Engine) Stop() {
 	if e.stop == nil {
 		return
 	}
 	e.stop()
+	e.stop = nil
 	e.work.Wait()
+	for _, h := range e.all() {
+		h.end()
+	}
 	e.leave(context.Background())
 }
 

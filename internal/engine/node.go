@@ -54,6 +54,9 @@ func (e *Engine) enrol(ctx context.Context) error {
 		known := map[string]bool{}
 		for _, x := range page.Entities {
 			known[x.Host] = true
+			if e.opens(p.m, x) {
+				continue
+			}
 			if s := p.m.Kind(x.Kind).States; e.host(x.Host) == nil && !watched[x.Host] && p.m.State(x) != s.Initial {
 				w := p.put(x)
 				w.Attributes.Set(s.Attribute, occi.Str(s.Initial))
@@ -61,7 +64,7 @@ func (e *Engine) enrol(ctx context.Context) error {
 			}
 		}
 		for _, h := range e.all() {
-			if !known[h.name] {
+			if !known[h.name] && !h.added {
 				p.put(h.newNode(p.m, kinds[0]))
 			}
 		}
@@ -125,6 +128,10 @@ func (h *host) describeOnce(ctx context.Context) error {
 	}
 	_, err = retry(ctx, func() (*Outcome, error) {
 		x, err := h.e.anyway(ctx, nodeID(h.name))
+		if err == nil && x == nil && h.added {
+			signal(h.e.regather)
+			return nil, nil
+		}
 		if err == nil && x == nil {
 			// Another server, which does not have the host, let it be deleted.
 			err = h.e.enrol(ctx)
@@ -154,7 +161,9 @@ func (h *host) describeOnce(ctx context.Context) error {
 // heard puts down what a host has told, or why it did not. What an operator has taken
 // out of use stays so.
 func (h *host) heard(m *occi.Model, w *occi.Entity, info hypervisor.Info, fault error) {
-	w.Title = h.title
+	if !h.added {
+		w.Title = h.title
+	}
 	k := m.Kind(w.Kind)
 	if k == nil || k.States == nil {
 		return
@@ -169,17 +178,20 @@ func (h *host) heard(m *occi.Model, w *occi.Entity, info hypervisor.Info, fault 
 		say(m, w, noConnection+firstLine(fault.Error()))
 		return
 	}
-	own := h.configured(&info)
+	rules := h.rulesOf(m, w)
+	own := rules.apply(&info)
 	for _, row := range nodeRows {
 		setRole(m, w, row.role, row.value(own))
 	}
 	var coresOver, memoryOver occi.Value
 	if !own.Simulated {
-		coresOver = occi.Float(cmp.Or(h.rules.CoresOvercommit, coresOvercommit))
-		memoryOver = occi.Float(cmp.Or(h.rules.MemoryOvercommit, memoryOvercommit))
+		coresOver = occi.Float(cmp.Or(rules.CoresOvercommit, coresOvercommit))
+		memoryOver = occi.Float(cmp.Or(rules.MemoryOvercommit, memoryOvercommit))
 	}
-	setRole(m, w, roleNodeCoresOver, coresOver)
-	setRole(m, w, roleNodeMemoryOver, memoryOver)
+	if !h.added || !own.Simulated {
+		setRole(m, w, roleNodeCoresOver, coresOver)
+		setRole(m, w, roleNodeMemoryOver, memoryOver)
+	}
 	if !aside {
 		w.Attributes.Set(k.States.Attribute, occi.Str(reachable))
 	}
@@ -188,12 +200,23 @@ func (h *host) heard(m *occi.Model, w *occi.Entity, info hypervisor.Info, fault 
 	}
 }
 
-// configured gives what a host has as its operator says, who need not.
-func (h *host) configured(info *hypervisor.Info) *hypervisor.Info {
+// rulesOf gives what the operator says of a host: in the configuration, or in the row of
+// one that was added.
+func (h *host) rulesOf(m *occi.Model, x *occi.Entity) *Host {
+	if !h.added {
+		return &h.rules
+	}
+	return &Host{Labels: strings.Fields(role(m, x, roleNodeLabels).Text), Cores: int(role(m, x, roleNodeCoresOffered).Num),
+		MemoryBytes:     int64(role(m, x, roleNodeMemoryOffered).Num * gib),
+		CoresOvercommit: role(m, x, roleNodeCoresOver).Num, MemoryOvercommit: role(m, x, roleNodeMemoryOver).Num}
+}
+
+// apply gives what a host has as its operator says, who need not.
+func (r *Host) apply(info *hypervisor.Info) *hypervisor.Info {
 	own := *info
-	own.CPUs = cmp.Or(h.rules.Cores, info.CPUs)
-	own.MemoryBytes = cmp.Or(h.rules.MemoryBytes, info.MemoryBytes)
-	own.Simulated = h.rules.Unlimited || info.Simulated && h.rules.Cores == 0 && h.rules.MemoryBytes == 0
+	own.CPUs = cmp.Or(r.Cores, info.CPUs)
+	own.MemoryBytes = cmp.Or(r.MemoryBytes, info.MemoryBytes)
+	own.Simulated = r.Unlimited || info.Simulated && r.Cores == 0 && r.MemoryBytes == 0
 	return &own
 }
 
@@ -206,7 +229,7 @@ func (h *host) allocated(m *occi.Model, w *occi.Entity) {
 	setRole(m, w, roleNodeCoresUsed, occi.Int(cores))
 	setRole(m, w, roleNodeMemoryUsed, inGiB(memory))
 	setRole(m, w, roleNodeComputes, occi.Int(machines))
-	setRole(m, w, roleNodeLabels, textValue(strings.Join(h.rules.Labels, " ")))
+	setRole(m, w, roleNodeLabels, textValue(strings.Join(h.rulesOf(m, w).Labels, " ")))
 }
 
 // reachableState is the state that hosts come to by themselves.
@@ -296,7 +319,7 @@ func (r *removal) dispensable(ctx context.Context, x *occi.Entity) error {
 	if !part(r.m, x).own {
 		return nil
 	}
-	if r.e.host(x.Host) != nil {
+	if h := r.e.host(x.Host); h != nil && !h.added {
 		return occi.E(occi.Forbidden, "%s is in the server's configuration; it can be deleted once it is not", r.m.Path(x))
 	}
 	placed, err := r.e.store.HostRevisions(ctx, x.Host)
@@ -306,5 +329,9 @@ func (r *removal) dispensable(ctx context.Context, x *occi.Entity) error {
 	if len(placed) > 0 {
 		return conflict("%s has %d resources that are placed on it", r.m.Path(x), len(placed))
 	}
+	if len(x.Tasks) > 0 {
+		return conflict("%s has a task that is under way", r.m.Path(x))
+	}
+	r.change.Vacant = append(r.change.Vacant, x.Host)
 	return nil
 }

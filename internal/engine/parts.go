@@ -66,7 +66,7 @@ var parts = map[string]*partOps{
 	"volume":  {define: defineVolume, update: defineVolume, remove: removeVolume, check: checkVolume},
 	"nic":     {device: true, define: attachNIC, update: updateNIC, remove: detachNIC, check: checkGroups},
 	"disk":    {device: true, holds: true, define: attachDisk, update: reattachDisk, remove: detachDisk},
-	"node":    {own: true},
+	"node":    {own: true, offered: offeredNode},
 
 	"user":       {ready: readyUser},
 	"project":    {ready: readyProject},

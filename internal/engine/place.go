@@ -122,6 +122,9 @@ func (b *creation) placeTogether(ctx context.Context, xs []*occi.Entity) error {
 		h.placed.Add(1)
 	}
 	b.bound([]occi.Limit{{Host: h.name, What: takeClosed, Gate: true}})
+	if h.added {
+		b.change.There = append(b.change.There, nodeID(h.name))
+	}
 	return nil
 }
 

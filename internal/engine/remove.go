@@ -46,6 +46,9 @@ func (e *Engine) Delete(ctx context.Context, c Caller, ids []uuid.UUID, o Option
 		if err != nil {
 			return nil, err
 		}
+		if len(r.change.Vacant) > 0 {
+			signal(e.regather)
+		}
 		out.Entities = nil
 		for _, id := range r.result {
 			out.Entities = append(out.Entities, r.known[id])

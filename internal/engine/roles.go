@@ -70,6 +70,10 @@ const (
 	roleNodeMemoryOver = "node.memory.overcommit"
 	roleNodeLabels     = "node.labels"
 
+	roleNodeURI           = "node.uri"
+	roleNodeCoresOffered  = "node.cores.offered"
+	roleNodeMemoryOffered = "node.memory.offered"
+
 	roleLabels   = "placement.labels"
 	roleTogether = "placement.together"
 	roleApart    = "placement.apart"

@@ -235,7 +235,7 @@ func tells(m *occi.Model, ev hypervisor.Event, x *occi.Entity) bool {
 // show what was never made. A remake that fails is not made again. left is the
 // entity as the task left it, nil if that is not known.
 func (h *host) over(t *occi.Task, left *occi.Entity, fault error) {
-	h.end(t.Entity)
+	h.quit(t.Entity)
 	if ev, ok := h.kept(t.Entity); ok && (left == nil || len(left.Tasks) > 0 || !tells(h.e.Model(), ev, left)) {
 		h.notice(ev)
 	}
@@ -258,14 +258,14 @@ func (h *host) waiting() []uuid.UUID {
 	return slices.Collect(maps.Keys(h.last))
 }
 
-// begin and end enclose the time in which a task about an entity runs here.
+// begin and quit enclose the time in which a task about an entity runs here.
 func (h *host) begin(id uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.busy[id] = true
 }
 
-func (h *host) end(id uuid.UUID) {
+func (h *host) quit(id uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.busy, id)

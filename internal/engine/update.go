@@ -38,6 +38,9 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 	if err != nil {
 		return nil, err
 	}
+	if err := p.adjustable(old, next); err != nil {
+		return nil, err
+	}
 	p.known[old.ID] = old
 	if err := p.networksOf(ctx, old); err != nil {
 		return nil, err

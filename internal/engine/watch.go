@@ -143,6 +143,12 @@ func (e *Engine) beatOnce(ctx context.Context) error {
 	for _, h := range e.all() {
 		h.learn(begun, all[h.name], e.cfg.Worker)
 	}
+	if now, err := e.store.Count(ctx, kindsFor(e.Model(), "node")); err != nil {
+		return err
+	} else if now.Revision != e.reviewed {
+		e.reviewed = now.Revision
+		signal(e.regather)
+	}
 	due, err := e.store.Due(ctx, e.now())
 	for _, name := range due {
 		e.wake(name)
