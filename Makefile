@@ -46,6 +46,7 @@ lab: setup-test build
 
 lab-test: setup-test
 	$(GO) test -count 1 -v -timeout 15m $(LAB)
+	$(GO) test -count 1 -v -timeout 15m -run TestChaos ./cmd/occid -chaos 5m -chaos-guests
 
 bench: setup-test build
 	$(GO) run ./internal/bench
