@@ -184,10 +184,11 @@ type Transition struct {
 	Through string
 }
 
-// Next gives the transition that an action makes from a state.
+// Next gives the transition that an action makes from a state; none if the action is
+// empty, as in those that the server makes itself.
 func (s *States) Next(from, action string) (Transition, bool) {
 	for _, t := range s.Transitions {
-		if t.From == from && t.Action == action {
+		if action != "" && t.From == from && t.Action == action {
 			return t, true
 		}
 	}

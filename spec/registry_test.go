@@ -25,7 +25,7 @@ var standard = map[string][]string{
 		"occi.core.target string init", "occi.core.target.kind string init"},
 	infra + "compute": {"occi.compute.architecture string rw", "occi.compute.cores integer rw =1",
 		"occi.compute.hostname string rw", "occi.compute.share integer rw", "occi.compute.speed number rw",
-		"occi.compute.memory number rw =1.0", "occi.compute.state string ro", "occi.compute.state.message string ro", "occid.compute.pending string ro",
+		"occi.compute.memory number rw =1.0", "occi.compute.state string ro", "occi.compute.state.message string ro", "occid.compute.pending string ro", "occid.compute.lost string ro",
 		"occid.compute.image string ro", "occid.compute.disk.size number rw", "occid.compute.firmware string init",
 		"occid.compute.graphics string rw"},
 	infra + "network": {"occi.network.vlan integer rw", "occi.network.label string rw",
@@ -92,16 +92,17 @@ var standard = map[string][]string{
 		"occid.host.hypervisor.version string ro", "occid.host.manager.version string ro", "occid.host.cores integer ro",
 		"occid.host.memory number ro", "occid.host.cores.allocated integer ro", "occid.host.memory.allocated number ro",
 		"occid.host.computes integer ro", "occid.host.cores.overcommit number rw", "occid.host.memory.overcommit number rw",
-		"occid.host.labels string rw"},
+		"occid.host.labels string rw", "occid.host.fenced string ro", "occid.host.moved string ro"},
 	occi.UserKind: {"occid.user.name string req", "occid.user.secret string rw", "occid.user.administrator boolean rw",
 		"occid.user.disabled boolean rw", "occid.user.secret.changed string ro"},
 	occi.ProjectKind:    nil,
 	occi.MembershipKind: {"occid.membership.role string rw =member"},
 	occi.TokenKind:      {"occid.token.project string init", "occid.token.expires string init", "occid.token.secret string ro"},
 	occi.SharedMixin:    nil,
-	"http://schemas.occid.org/occi/placement#host_labels":   {"occid.placement.labels string init"},
-	"http://schemas.occid.org/occi/placement#affinity":      {"occid.placement.affinity string init"},
-	"http://schemas.occid.org/occi/placement#anti_affinity": {"occid.placement.anti_affinity string init"},
+	"http://schemas.occid.org/occi/placement#host_labels":       {"occid.placement.labels string init"},
+	"http://schemas.occid.org/occi/placement#restart_elsewhere": {"occid.placement.restart boolean rw =true"},
+	"http://schemas.occid.org/occi/placement#affinity":          {"occid.placement.affinity string init"},
+	"http://schemas.occid.org/occi/placement#anti_affinity":     {"occid.placement.anti_affinity string init"},
 	occid + "direct_boot": {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
 }
 
@@ -250,7 +251,8 @@ func TestStates(t *testing.T) {
 	m := builtinModel(t)
 	transitions := map[string]string{
 		"compute": "inactive-start>active active-stop>inactive active-restart>active active-suspend>suspended " +
-			"inactive-save>inactive active-save>active suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive",
+			"inactive-save>inactive active-save>active suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive " +
+			"inactive->error active->error suspended->error",
 		"network": "inactive-up>active active-down>inactive error-up>active error-down>inactive",
 		"storage": "offline-online>online online-offline>offline error-online>online error-offline>offline " +
 			"offline-resize>offline online-resize>online " +

@@ -116,6 +116,7 @@ func (s *service) open(ctx context.Context) error {
 		identities = login.Changed
 	}
 	eng := engine.New(engine.Config{Store: kept, Identities: identities, Model: s.registry.model, Hosts: hosts, Opener: opener{s, bridges}, Worker: worker,
+		Fence: o.fence(), FenceAfter: o.FenceAfter, FenceTime: o.FenceTime,
 		Images: images, KeepUploads: o.KeepUploads, Seed: drive, Bridges: bridges,
 		KeepStopped: o.KeepStopped, Pack: o.Placement == "pack", KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys, KeepEvents: o.KeepEvents,
 		Observe: o.Observe, ObserveAll: o.Statistics == "all", Observer: s.monitoring.tasks(), Tracer: s.monitoring.traces(), Logger: s.log})

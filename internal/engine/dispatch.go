@@ -54,7 +54,8 @@ type host struct {
 	resync chan struct{} // of capacity 1: compare with the rows
 	relook chan struct{} // of capacity 1: look whether it is connected
 	charge charge
-	added  bool // at run time: what its row says of it holds
+	fence  retrying // of rescue
+	added  bool     // at run time: what its row says of it holds
 	stop   context.CancelFunc
 	work   sync.WaitGroup
 
@@ -76,7 +77,7 @@ func newHost(e *Engine, h Host) *host {
 
 func (h *host) start(ctx context.Context) {
 	ctx, h.stop = context.WithCancel(ctx)
-	for _, f := range []func(context.Context){h.dispatch, h.watch, h.follow, h.observe, h.gauge, h.describe} {
+	for _, f := range []func(context.Context){h.dispatch, h.watch, h.follow, h.observe, h.gauge, h.describe, h.rescue} {
 		h.work.Go(func() { f(ctx) })
 	}
 }

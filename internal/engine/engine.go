@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -134,6 +135,12 @@ type Config struct {
 	// KeepTasks is how long tasks are remembered once they are over, KeepKeys how
 	// long idempotency keys are at least, KeepEvents how long events are; 0 means for ever.
 	KeepTasks, KeepKeys, KeepEvents time.Duration
+	// Fence, when set, makes sure that nothing runs on a host and that it will not by
+	// itself, whatever state the host is in: it is called when no server has reached the host
+	// for FenceAfter, 0 meaning a minute, and machines are to be restarted elsewhere. It
+	// has FenceTime, 0 meaning a minute.
+	Fence                 func(ctx context.Context, h *Fenced) error
+	FenceAfter, FenceTime time.Duration
 	// Seed, when set, gives the files of a machine's config drive by name, none if it
 	// is to have no such drive. The machine has its links, those on their way out
 	// included; linked are the resources they lead to. It is asked whenever the machine
@@ -183,6 +190,7 @@ func New(c Config) *Engine {
 	if c.StopTimeout <= 0 {
 		c.StopTimeout = 30 * time.Second
 	}
+	c.FenceAfter, c.FenceTime = cmp.Or(c.FenceAfter, time.Minute), cmp.Or(c.FenceTime, time.Minute)
 	if c.Describe <= 0 {
 		c.Describe = 5 * time.Second
 	}

@@ -155,6 +155,7 @@ func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault er
 		return err
 	}
 	p.setState(k, w, state)
+	setRole(p.m, w, roleLost, occi.Value{})
 	if !t.Attributes.Get(paramCopy).IsZero() {
 		p.measure(ctx, w)
 	}

@@ -91,6 +91,9 @@ func (f *found) agrees(m *occi.Model, x *occi.Entity) bool {
 	if k == nil || k.States == nil || part(m, x).define == nil || part(m, x).device {
 		return true
 	}
+	if isLost(m, x) {
+		return false
+	}
 	if !f.has(m, x) {
 		return failed(m, x)
 	}

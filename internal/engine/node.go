@@ -144,6 +144,11 @@ func (h *host) describeOnce(ctx context.Context) error {
 			h.see(m, x)
 			return nil, nil
 		}
+		if fault == nil {
+			if fault = h.cleanse(ctx, m, x); fault != nil {
+				fault = fmt.Errorf("what was moved off it is not removed: %w", fault)
+			}
+		}
 		w := x.Clone()
 		h.heard(m, w, info, fault)
 		w.Takes = takesOf(m, w)
@@ -155,6 +160,9 @@ func (h *host) describeOnce(ctx context.Context) error {
 		h.see(m, w)
 		return nil, nil
 	})
+	if err == nil && watches && certain && fault != nil {
+		err = h.markLost(ctx)
+	}
 	return err
 }
 
@@ -192,6 +200,8 @@ func (h *host) heard(m *occi.Model, w *occi.Entity, info hypervisor.Info, fault 
 		setRole(m, w, roleNodeCoresOver, coresOver)
 		setRole(m, w, roleNodeMemoryOver, memoryOver)
 	}
+	setRole(m, w, roleNodeFenced, occi.Value{})
+	setRole(m, w, roleNodeMoved, occi.Value{})
 	if !aside {
 		w.Attributes.Set(k.States.Attribute, occi.Str(reachable))
 	}

@@ -70,6 +70,11 @@ const (
 	roleNodeMemoryOver = "node.memory.overcommit"
 	roleNodeLabels     = "node.labels"
 
+	roleNodeFenced = "node.fenced"
+	roleNodeMoved  = "node.moved"
+	roleLost       = "domain.lost"
+	roleRestart    = "placement.restart"
+
 	roleNodeURI           = "node.uri"
 	roleNodeCoresOffered  = "node.cores.offered"
 	roleNodeMemoryOffered = "node.memory.offered"

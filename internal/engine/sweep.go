@@ -227,7 +227,7 @@ func (h *host) event(ctx context.Context, ev hypervisor.Event) error {
 // tells reports whether an event says of an entity what its row says.
 func tells(m *occi.Model, ev hypervisor.Event, x *occi.Entity) bool {
 	k := m.Kind(x.Kind)
-	return !ev.Gone && k != nil && k.States != nil && stateOf(k, ev.State) == m.State(x)
+	return !ev.Gone && !isLost(m, x) && k != nil && k.States != nil && stateOf(k, ev.State) == m.State(x)
 }
 
 // over has what a task was about looked at again, if the host reported something
@@ -320,6 +320,7 @@ func (h *host) follows(ctx context.Context, x *occi.Entity, f *found) error {
 		return nil
 	}
 	k := p.m.Kind(x.Kind)
+	x = p.recovered(k, x)
 	if !f.has(p.m, x) {
 		if err := p.remake(ctx, k, x); err != nil {
 			return err

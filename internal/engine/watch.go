@@ -53,6 +53,19 @@ func (h *host) works() bool {
 	return reached || h.watches()
 }
 
+// lostFor is how long no server has reached the host, if this one watches it; else 0.
+func (h *host) lostFor() time.Duration {
+	if !h.watches() {
+		return 0
+	}
+	h.charge.mu.Lock()
+	defer h.charge.mu.Unlock()
+	if h.charge.lost.IsZero() {
+		return 0
+	}
+	return time.Since(h.charge.lost)
+}
+
 // attend puts down whether this server has reached the host. It reports whether it
 // watches it now, and is to say what it has found.
 func (h *host) attend(ctx context.Context, reached bool) (watches, certain bool, err error) {
@@ -60,6 +73,10 @@ func (h *host) attend(ctx context.Context, reached bool) (watches, certain bool,
 	c.mu.Lock()
 	back := reached && !c.reached
 	c.reached = reached
+	if back && !c.lost.IsZero() {
+		// What was said of its machines is not true any more.
+		signal(h.resync)
+	}
 	others := h.e.store.Shared() && !time.Now().Before(c.until)
 	c.mu.Unlock()
 	if back {
