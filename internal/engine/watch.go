@@ -23,8 +23,9 @@ const (
 // charge is whether this server watches a host.
 type charge struct {
 	mu sync.Mutex
-	// until is when it must have been renewed; zero if another watches the host.
-	until time.Time
+	// until is when it must have been renewed; zero if another watches the host. at is
+	// when it was renewed last: what was asked before that is not news.
+	until, at time.Time
 	// reached tells whether this server reached the host when it last asked.
 	reached bool
 	// judged: that no server reaches the host is old enough to be said.
@@ -77,7 +78,6 @@ func (h *host) attend(ctx context.Context, reached bool) (watches, certain bool,
 		// What was said of its machines is not true any more.
 		signal(h.resync)
 	}
-	others := h.e.store.Shared() && !time.Now().Before(c.until)
 	c.mu.Unlock()
 	if back {
 		signal(h.wake)
@@ -98,11 +98,6 @@ func (h *host) attend(ctx context.Context, reached bool) (watches, certain bool,
 		return false, false, err
 	}
 	h.took(begun, w)
-	if others {
-		// Whatever happened before this was another's to see.
-		signal(h.resync)
-		signal(h.wake)
-	}
 	return true, reached || w.For >= handover, nil
 }
 
@@ -111,7 +106,13 @@ func (h *host) took(begun time.Time, w occi.Watch) {
 	h.charge.mu.Lock()
 	defer h.charge.mu.Unlock()
 	c := &h.charge
-	c.until, c.lost = begun.Add(watchLease), time.Time{}
+	if !time.Now().Before(c.until) {
+		// Whatever happened before this was for nobody here to see: another watched the
+		// host, or this server before it was started again.
+		signal(h.resync)
+		signal(h.wake)
+	}
+	c.until, c.at, c.lost = begun.Add(watchLease), time.Now(), time.Time{}
 	if w.Reaches {
 		c.judged = false
 		return
@@ -187,6 +188,9 @@ func (h *host) learn(begun time.Time, w occi.Watch, worker string) {
 	c := &h.charge
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if begun.Before(c.at) {
+		return
+	}
 	c.until, c.judged, c.lost = time.Time{}, false, time.Time{}
 	if w.Left > 0 && !w.Reaches {
 		c.lost = begun.Add(-w.For)

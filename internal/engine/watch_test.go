@@ -1,12 +1,16 @@
 package engine_test
 
 import (
+	"context"
+	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/occi"
+	"github.com/occid/occid/store"
 )
 
 // TestOneServerWatches has the server that watches a host die, and the next one stop.
@@ -43,6 +47,29 @@ func TestOneServerWatches(t *testing.T) {
 	f.fakes[0].set(vm.ID, hypervisor.Running)
 	f.tell(0, hypervisor.Event{Domain: vm.ID, State: hypervisor.Running})
 	f.until("the row follows to the end", func() bool { return f.state(f.get(vm.ID)) == "active" })
+}
+
+// TestAServerThatIsStartedAgain has still the lease that it had when it was killed, and
+// finds what happened meanwhile all the same.
+func TestAServerThatIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, nil, "one")
+	f.up()
+	vm := f.create(draft(compute))
+	first := f.watchedBy("one", time.Minute, func(*server) bool { return true })
+	first.kept.lost.Store(true)
+	first.Stop()
+	f.fakes[0].set(vm.ID, hypervisor.Running)
+	// It finds the lease before the host has answered.
+	beat := make(chan struct{})
+	again := engine.New(engine.Config{Store: &beating{Store: f.store, beat: beat}, Model: func() *occi.Model { return f.model },
+		Worker: first.name, Hosts: []engine.Host{{Name: "one", Driver: &late{f.fakes[0], beat}}}, Logger: slog.New(slog.DiscardHandler)})
+	if err := again.Start(f.ctx); err != nil {
+		t.Fatal(err)
+	}
+	defer again.Stop()
+	f.Engine = again
+	f.until("the row follows", func() bool { return f.state(f.get(vm.ID)) == "active" })
 }
 
 // TestHostsThatOneServerCannotReach are up as long as another can, and are worked on by
@@ -94,5 +121,35 @@ func TestTasksWaitForWhoReachesTheHost(t *testing.T) {
 	f.servers[1].ports[0].plug(true)
 	if vm = f.settled(out); f.state(vm) != "active" {
 		t.Errorf("it is %s", f.state(vm))
+	}
+}
+
+// beating is a store that tells when a server has looked for the second time who watches
+// what: the first is as it begins.
+type beating struct {
+	*store.Store
+	looks atomic.Int32
+	beat  chan struct{}
+}
+
+func (b *beating) Watches(ctx context.Context, worker string, lease time.Duration) ([]occi.Watch, error) {
+	if b.looks.Add(1) == 2 {
+		defer close(b.beat)
+	}
+	return b.Store.Watches(ctx, worker, lease)
+}
+
+// late is a host that answers once something has happened.
+type late struct {
+	*fakeHost
+	after <-chan struct{}
+}
+
+func (l *late) Info(ctx context.Context) (hypervisor.Info, error) {
+	select {
+	case <-l.after:
+		return l.fakeHost.Info(ctx)
+	case <-ctx.Done():
+		return hypervisor.Info{}, ctx.Err()
 	}
 }
