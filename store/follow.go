@@ -65,6 +65,16 @@ func (s *Store) Follow(ctx context.Context) (after int64, events <-chan []*occi.
 	return now.at, ch, nil
 }
 
+// Followers counts who follows.
+func (s *Store) Followers() int {
+	s.follows.mu.Lock()
+	defer s.follows.mu.Unlock()
+	if s.follows.now == nil {
+		return 0
+	}
+	return len(s.follows.now.followers)
+}
+
 // begin has events after a number read.
 func (s *Store) begin(at int64) {
 	ctx, stop := context.WithCancel(context.Background())

@@ -153,7 +153,7 @@ func (m *monitoring) show(c *server.Config, st *store.Store, eng *engine.Engine)
 		return
 	}
 	m.metrics.Show(metrics.Sources{
-		Hosts: m.hosts, Pools: poolsOf(eng), Queues: st.Queues, Promised: st.Promised, Entities: entitiesOf(st, eng),
+		Hosts: func() []metrics.HostState { return m.hosts(eng) }, Followers: st.Followers, Pools: poolsOf(eng), Queues: st.Queues, Promised: st.Promised, Entities: entitiesOf(st, eng),
 		Connections: func() metrics.Connections { return metrics.Connections(st.Connections()) },
 	})
 	c.Observer = m.metrics
@@ -162,13 +162,13 @@ func (m *monitoring) show(c *server.Config, st *store.Store, eng *engine.Engine)
 	}
 }
 
-func (m *monitoring) hosts() []metrics.HostState {
+func (m *monitoring) hosts(eng *engine.Engine) []metrics.HostState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list := make([]metrics.HostState, len(m.drivers))
 	for i, d := range m.drivers {
 		u := d.Usage()
-		list[i] = metrics.HostState{Name: d.name, Connected: u.Connected, Calls: u.Calls, Hung: u.Hung}
+		list[i] = metrics.HostState{Name: d.name, Connected: u.Connected, Watched: eng.Watches(d.name), Calls: u.Calls, Hung: u.Hung}
 	}
 	return list
 }

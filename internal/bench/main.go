@@ -83,7 +83,7 @@ func run(ctx context.Context, b *bench, only string) error {
 		name string
 		do   func() error
 	}{{"reads", b.reads}, {"logins", b.logins}, {"creates on SQLite", b.createsSQLite}, {"creates on PostgreSQL", b.createsPostgres},
-		{"machines", b.machines}, {"guests", b.guests}, {"100,000 computes", b.large}, {"placement", b.placement}, {"sizes", b.sizes}} {
+		{"machines", b.machines}, {"events", b.events}, {"guests", b.guests}, {"100,000 computes", b.large}, {"placement", b.placement}, {"sizes", b.sizes}} {
 		if !strings.Contains(part.name, only) {
 			continue
 		}

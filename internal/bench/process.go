@@ -23,17 +23,21 @@ type process struct {
 }
 
 // occid starts the server on a database and waits until it is ready.
-func (b *bench) occid(dsn string) (*process, error) {
+func (b *bench) occid(dsn string) (*process, error) { return b.occidWith(dsn, "test:///default") }
+
+// occidWith is occid with a host of a URI.
+func (b *bench) occidWith(dsn, uri string) (*process, error) {
 	data, err := os.MkdirTemp(b.dir, "data-")
 	if err != nil {
 		return nil, err
 	}
-	return b.serve(dsn, data, "--dev")
+	return b.serve(dsn, data, "--dev", "--libvirt", uri)
 }
 
-// serve is occid with a directory and further options of choice.
+// serve is occid with a directory and further options of choice. Its host is libvirt's
+// test host, unless they name another.
 func (b *bench) serve(dsn, data string, options ...string) (*process, error) {
-	args := append([]string{"--listen", "127.0.0.1:0", "--db", dsn, "--libvirt", "test:///default", "--data", data}, options...)
+	args := append([]string{"--listen", "127.0.0.1:0", "--db", dsn, "--data", data}, options...)
 	return b.launch("/readyz", exec.Command(b.binary, args...))
 }
 

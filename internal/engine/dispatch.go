@@ -50,7 +50,7 @@ type host struct {
 	view   atomic.Pointer[view] // what its row says
 	looked chan struct{}        // closed once it was asked what it is
 	lanes  lanes                // where something is done now
-	events chan hypervisor.Event
+	events chan heard
 	resync chan struct{} // of capacity 1: compare with the rows
 	relook chan struct{} // of capacity 1: look whether it is connected
 	charge charge
@@ -70,7 +70,7 @@ type host struct {
 
 func newHost(e *Engine, h Host) *host {
 	return &host{e: e, name: h.Name, title: cmp.Or(h.Title, h.Name), drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
-		gate: make(chan struct{}, 1), events: make(chan hypervisor.Event, 1024), resync: make(chan struct{}, 1), relook: make(chan struct{}, 1),
+		gate: make(chan struct{}, 1), events: make(chan heard, 1024), resync: make(chan struct{}, 1), relook: make(chan struct{}, 1),
 		busy: map[uuid.UUID]bool{}, last: map[uuid.UUID]hypervisor.Event{},
 		pools: h.Pools, rules: h, looked: make(chan struct{}), told: map[string]hypervisor.PoolStatus{}}
 }

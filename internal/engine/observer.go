@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/occi"
@@ -18,6 +19,10 @@ type Observer interface {
 	TaskPostponed(t *occi.Task)
 	// TaskOver is told of one that is over, as it is then.
 	TaskOver(t *occi.Task)
+	// EventFollowed is told of an event of a host that was followed: its row says the same
+	// by then, or a task is under way that will see to it. It took so long from when
+	// the server heard of it. With an error the whole host is looked at instead.
+	EventFollowed(host string, took time.Duration, err error)
 }
 
 // unobserved observes nothing.
@@ -26,6 +31,14 @@ type unobserved struct{}
 func (unobserved) TaskBegun(*occi.Task)     {}
 func (unobserved) TaskPostponed(*occi.Task) {}
 func (unobserved) TaskOver(*occi.Task)      {}
+
+func (unobserved) EventFollowed(string, time.Duration, error) {}
+
+// Watches reports whether this server watches a host.
+func (e *Engine) Watches(host string) bool {
+	h := e.host(host)
+	return h != nil && h.watches()
+}
 
 // PoolUse is what is known of a storage pool of a host.
 type PoolUse struct {

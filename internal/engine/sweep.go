@@ -28,6 +28,12 @@ func (h *host) watch(ctx context.Context) {
 	}
 }
 
+// heard is an event with when it was heard of.
+type heard struct {
+	hypervisor.Event
+	at time.Time
+}
+
 // heed takes an event of the host, which only the server that watches it follows.
 func (h *host) heed(ev hypervisor.Event) {
 	switch {
@@ -47,7 +53,7 @@ func (h *host) notice(ev hypervisor.Event) {
 		return
 	}
 	select {
-	case h.events <- ev:
+	case h.events <- heard{ev, time.Now()}:
 	default:
 		signal(h.resync)
 	}
@@ -68,7 +74,11 @@ func (h *host) follow(ctx context.Context) {
 		case <-h.resync:
 			h.sweepUntilDone(ctx)
 		case ev := <-h.events:
-			if err := h.event(ctx, ev); err != nil && ctx.Err() == nil {
+			err := h.event(ctx, ev.Event)
+			if ctx.Err() == nil {
+				h.e.cfg.Observer.EventFollowed(h.name, time.Since(ev.at), err)
+			}
+			if err != nil && ctx.Err() == nil {
 				h.e.log.Warn("an event was not followed", "host", h.name, "entity", ev.Domain, "error", err)
 				signal(h.resync)
 			}

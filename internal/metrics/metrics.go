@@ -22,6 +22,7 @@ type Metrics struct {
 	changes    callMetrics
 	statements prometheus.Counter
 	commits    commitMetrics
+	events     callMetrics // of hosts, by host
 }
 
 // Where durations are parted, in seconds. Requests may wait for tasks for five
@@ -67,6 +68,10 @@ func New(version string) *Metrics {
 	m.changes = callMetrics{
 		duration: m.histogram("libvirt_change_duration_seconds", "Time that single libvirt calls took which change a host.", callBuckets, "host", "operation"),
 		failures: m.counter("libvirt_change_failures_total", "Single libvirt calls to change a host that failed.", "host", "operation"),
+	}
+	m.events = callMetrics{
+		duration: m.histogram("host_event_duration_seconds", "Time from when the server heard of an event of a host until the row followed.", callBuckets, "host"),
+		failures: m.counter("host_event_failures_total", "Events of a host that could not be followed, after which all of the host is looked at.", "host"),
 	}
 	m.statements = add(m, prometheus.NewCounter(prometheus.CounterOpts{Name: "occid_database_statements_total", Help: "SQL statements that were run."}))
 	m.commits = commitMetrics{
@@ -129,6 +134,14 @@ func (m *Metrics) TaskPostponed(t *occi.Task) { m.tasks.postponed.WithLabelValue
 func (m *Metrics) TaskOver(t *occi.Task) {
 	m.tasks.finished.WithLabelValues(t.Verb, string(t.State)).Inc()
 	m.tasks.duration.WithLabelValues(t.Verb).Observe(t.Finished.Sub(t.Created).Seconds())
+}
+
+// EventFollowed counts an event of a host.
+func (m *Metrics) EventFollowed(host string, took time.Duration, err error) {
+	m.events.duration.WithLabelValues(host).Observe(took.Seconds())
+	if err != nil {
+		m.events.failures.WithLabelValues(host).Inc()
+	}
 }
 
 // Statement counts an SQL statement.

@@ -25,7 +25,7 @@ func sources(asked map[string]int, away *bool) metrics.Sources {
 	}
 	return metrics.Sources{
 		Hosts: func() []metrics.HostState {
-			return []metrics.HostState{{Name: "h1", Connected: true, Calls: 3, Hung: 1}, {Name: "h2"}}
+			return []metrics.HostState{{Name: "h1", Connected: true, Watched: true, Calls: 3, Hung: 1}, {Name: "h2"}}
 		},
 		Pools: func() []metrics.PoolState {
 			return []metrics.PoolState{{Key: "k", Host: "h1", Pool: "fast", CapacityBytes: 10, AllocatedBytes: 4}}
@@ -34,8 +34,9 @@ func sources(asked map[string]int, away *bool) metrics.Sources {
 			return []occi.Queue{{Host: "h1", State: occi.TaskPending, Tasks: 2, Oldest: time.Now().Add(-time.Hour)},
 				{Host: "of another server", State: occi.TaskRunning, Tasks: 1, Oldest: time.Now()}}, count("queues")
 		},
-		Promised: func(context.Context) (map[string]int64, error) { return map[string]int64{"k": 7}, count("promised") },
-		Entities: func(context.Context) (map[string]int, error) { return map[string]int{"compute": 5}, count("entities") },
+		Promised:  func(context.Context) (map[string]int64, error) { return map[string]int64{"k": 7}, count("promised") },
+		Entities:  func(context.Context) (map[string]int, error) { return map[string]int{"compute": 5}, count("entities") },
+		Followers: func() int { return 2 },
 		Connections: func() metrics.Connections {
 			return metrics.Connections{Open: 4, InUse: 1, Waits: 2, Waited: time.Second}
 		},
@@ -67,6 +68,8 @@ func TestScrape(t *testing.T) {
 	m.TaskBegun(task)
 	m.TaskPostponed(task)
 	m.TaskOver(task)
+	m.EventFollowed("h1", time.Millisecond, nil)
+	m.EventFollowed("h1", 2*time.Second, errors.New("no"))
 	m.Committed(3, time.Millisecond, nil)
 	m.Committed(1, time.Millisecond, errors.New("no"))
 	m.Statement("SELECT")
@@ -94,6 +97,8 @@ func TestScrape(t *testing.T) {
 		`occid_task_oldest_age_seconds{host="h1",state="pending"} 360`, `occid_task_oldest_age_seconds{host="h2",state="pending"} 0`,
 		`occid_tasks_finished_total{outcome="failed",verb="start"} 1`, `occid_tasks_postponed_total{verb="start"} 1`,
 		`occid_task_wait_seconds_sum{verb="start"} 2`, `occid_task_duration_seconds_sum{verb="start"} 20`,
+		`occid_host_watched{host="h1"} 1`, `occid_host_watched{host="h2"} 0`, `occid_event_followers 2`,
+		`occid_host_event_duration_seconds_count{host="h1"} 2`, `occid_host_event_failures_total{host="h1"} 1`,
 		`occid_host_connected{host="h1"} 1`, `occid_host_connected{host="h2"} 0`,
 		`occid_driver_calls_in_flight{host="h1"} 3`, `occid_driver_calls_hung{host="h1"} 1`,
 		`occid_driver_call_duration_seconds_count{host="h1",operation="define domain"} 1`,

@@ -26,13 +26,16 @@ type Sources struct {
 	Entities func(context.Context) (map[string]int, error)
 	// Connections counts those to the database.
 	Connections func() Connections
+	// Followers counts who follows the events that are stored.
+	Followers func() int
 }
 
 // HostState is how a host is doing.
 type HostState struct {
 	Name        string
 	Connected   bool
-	Calls, Hung int // under way; of those, given up by their callers
+	Watched     bool // by this server
+	Calls, Hung int  // under way; of those, given up by their callers
 }
 
 // PoolState is what is known of a storage pool.
@@ -67,6 +70,7 @@ var (
 	entitiesDesc = desc("entities", "Entities, by kind.", "kind")
 
 	connectedDesc = desc("host_connected", "1 if the connection to a host is open, else 0.", "host")
+	watchedDesc   = desc("host_watched", "1 if this server watches a host, else 0.", "host")
 	callsDesc     = desc("driver_calls_in_flight", "Calls of a host's driver that are under way.", "host")
 	hungDesc      = desc("driver_calls_hung", "Calls that are under way and whose callers have given up.", "host")
 
@@ -74,6 +78,8 @@ var (
 	allocatedDesc = desc("pool_allocated_bytes", "What is in use of a storage pool.", "host", "pool")
 	limitDesc     = desc("pool_limit_bytes", "What volumes may take of a storage pool together; +Inf without a limit.", "host", "pool")
 	promisedDesc  = desc("pool_promised_bytes", "What volumes take of a storage pool together once they are full.", "host", "pool")
+
+	followersDesc = desc("event_followers", "Streams of events that are open, and others who follow what is stored.")
 
 	upDesc          = desc("database_up", "1 if the database answered when this was asked for, else 0.")
 	connectionsDesc = desc("database_connections", "Connections to the database, by state: in_use or idle.", "state")
@@ -83,7 +89,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (s *state) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{tasksDesc, oldestDesc, entitiesDesc, connectedDesc, callsDesc, hungDesc, capacityDesc,
+	for _, d := range []*prometheus.Desc{tasksDesc, oldestDesc, entitiesDesc, connectedDesc, watchedDesc, followersDesc, callsDesc, hungDesc, capacityDesc,
 		allocatedDesc, limitDesc, promisedDesc, upDesc, connectionsDesc, waitsDesc, waitedDesc} {
 		ch <- d
 	}
@@ -103,6 +109,7 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	hosts := s.Hosts()
 	for _, h := range hosts {
 		put(connectedDesc, truth(h.Connected), h.Name)
+		put(watchedDesc, truth(h.Watched), h.Name)
 		put(callsDesc, float64(h.Calls), h.Name)
 		put(hungDesc, float64(h.Hung), h.Name)
 	}
@@ -114,6 +121,7 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		err = s.entities(ctx, put)
 	}
 	put(upDesc, truth(err == nil))
+	put(followersDesc, float64(s.Followers()))
 	c := s.Connections()
 	put(connectionsDesc, float64(c.InUse), "in_use")
 	put(connectionsDesc, float64(c.Open-c.InUse), "idle")
