@@ -34,7 +34,7 @@ func (h *host) markLost(ctx context.Context) error {
 	for part := range slices.Chunk(rows, observePage) {
 		p := h.e.plan(Caller{})
 		for _, x := range part {
-			p.lose(h, x)
+			p.lose(x)
 		}
 		if len(p.change.Puts) == 0 {
 			continue
@@ -46,8 +46,9 @@ func (h *host) markLost(ctx context.Context) error {
 	return nil
 }
 
-// lose shows a machine as lost, and remembers what state it was in.
-func (p *plan) lose(h *host, x *occi.Entity) {
+// lose shows a machine as lost, and remembers what state it was in. Which host that is
+// tenants need not know.
+func (p *plan) lose(x *occi.Entity) {
 	k := p.m.Kind(x.Kind)
 	if k == nil || k.States == nil || x.Deleted || isLost(p.m, x) || roleAttr(p.m, x, roleLost) == nil {
 		return
@@ -61,7 +62,7 @@ func (p *plan) lose(h *host, x *occi.Entity) {
 	w := p.put(x)
 	setRole(p.m, w, roleLost, occi.Str(state))
 	p.setState(k, w, k.States.Failed)
-	p.say(w, through+": "+h.called())
+	p.say(w, through)
 }
 
 // recovered gives an entity as it is when its host is back: in the state that it was in

@@ -183,7 +183,11 @@ func (h *host) heard(m *occi.Model, w *occi.Entity, info hypervisor.Info, fault 
 		if !aside {
 			w.Attributes.Set(k.States.Attribute, occi.Str(k.States.Initial))
 		}
-		say(m, w, noConnection+firstLine(fault.Error()))
+		text := noConnection + firstLine(fault.Error())
+		if why := h.fence.fault.Load(); why != nil {
+			text += "; " + *why
+		}
+		say(m, w, text)
 		return
 	}
 	rules := h.rulesOf(m, w)

@@ -3,9 +3,9 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,6 +37,7 @@ const (
 type retrying struct {
 	failures int
 	next     time.Time
+	fault    atomic.Pointer[string] // why the last attempt failed, nil if it did not
 }
 
 // failed puts the next attempt off, each time for twice as long.
@@ -64,7 +65,8 @@ func (h *host) rescue(ctx context.Context) {
 		case <-tick.C:
 		}
 		if h.lostFor() < h.e.cfg.FenceAfter {
-			h.fence = retrying{}
+			h.fence.failures, h.fence.next = 0, time.Time{}
+			h.fence.fault.Store(nil)
 			continue
 		}
 		if time.Now().Before(h.fence.next) {
@@ -90,8 +92,12 @@ func (h *host) rescueOnce(ctx context.Context) error {
 		return err
 	}
 	if err := h.fenced(ctx); err != nil {
-		return errors.Join(err, h.explain(ctx, rows, "fencing it failed: "+shortened(err.Error())))
+		why := "fencing it failed: " + shortened(err.Error())
+		h.fence.fault.Store(&why)
+		signal(h.relook)
+		return errors.Join(err, h.explain(ctx, rows, "it cannot be restarted elsewhere yet: fencing that failed"))
 	}
+	h.fence.fault.Store(nil)
 	var errs []error
 	for _, x := range movable {
 		errs = append(errs, h.restart(ctx, x.ID))
@@ -182,7 +188,7 @@ func (h *host) explain(ctx context.Context, rows []*occi.Entity, why string) err
 		}
 		k := p.m.Kind(x.Kind)
 		w := x.Clone()
-		p.say(w, lostBy(k, role(p.m, x, roleLost).Text)+": "+h.called()+"; "+why)
+		p.say(w, lostBy(k, role(p.m, x, roleLost).Text)+"; "+why)
 		if !same(x, w) {
 			p.known[x.ID] = x
 			p.change.Puts = append(p.change.Puts, w)
@@ -210,7 +216,8 @@ func (h *host) restart(ctx context.Context, id uuid.UUID) error {
 		err := g.leave(ctx)
 		var f final
 		if errors.As(err, &f) {
-			return nil, h.explain(ctx, g.machines, cannot+shortened(f.Error()))
+			g.e.log.Warn("machines of a lost host cannot be placed elsewhere", "host", h.name, "error", f)
+			return nil, h.explain(ctx, g.machines, cannot+"no other host can take it")
 		}
 		return nil, err
 	})
@@ -255,15 +262,15 @@ func (g *going) gather(ctx context.Context, id uuid.UUID) error {
 func (g *going) leads(x *occi.Entity) (networks []uuid.UUID) {
 	switch {
 	case !restarts(g.m, x):
-		g.stays = fmt.Sprintf("%s is in the same network, and is not to be restarted elsewhere", g.m.Path(x))
+		g.stays = "another machine in its network is not to be restarted elsewhere"
 	case imageOf(g.m, x) != uuid.Nil:
-		g.stays = fmt.Sprintf("the disk of %s is only there", g.m.Path(x))
+		g.stays = "a disk that began as an image is only there"
 	}
 	for _, l := range x.Links {
 		switch k := g.m.Kind(l.Kind); {
 		case l.Deleted || k == nil || !part(g.m, l).device:
 		case k.Host == "disk":
-			g.stays = fmt.Sprintf("%s is only there", g.m.RefPath(l.Target))
+			g.stays = "a storage is only there"
 		default:
 			networks = append(networks, l.Target.ID)
 		}
