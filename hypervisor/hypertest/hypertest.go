@@ -45,6 +45,8 @@ type Traits struct {
 	Bridge string
 	// Pool names a pool that is not the default, empty if there is none.
 	Pool string
+	// Other gives a Driver for another host, nil if there is none.
+	Other func(t *testing.T) hypervisor.Driver
 	// Simulated is set on a host without real guests, where calls are so cheap
 	// that long random sequences are tried.
 	Simulated bool
@@ -95,6 +97,8 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 		{"StatisticsOfOthers", (*suite).statisticsOfOthers},
 		{"Overlays", (*suite).overlays},
 		{"Content", (*suite).content},
+		{"Migrate", (*suite).migrate},
+		{"MigrateRefused", (*suite).migrateRefused},
 		{"Events", (*suite).events},
 		{"Ended", (*suite).ended},
 		{"Closed", (*suite).closed},

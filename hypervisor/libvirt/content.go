@@ -107,23 +107,7 @@ func (s *session) writeAll(ctx context.Context, id uuid.UUID, head []byte, r io.
 		if err := sendAll(st, head); err != nil {
 			return err
 		}
-		sent := int64(len(head))
-		for part := make([]byte, transferPart); ; {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			n, err := rest.Read(part)
-			if err := sendAll(st, part[:n]); err != nil {
-				return err
-			}
-			sent += int64(n)
-			if err == io.EOF {
-				return whole(sent, size, nil)
-			}
-			if err != nil {
-				return err
-			}
-		}
+		return sendFrom(ctx, st, rest, size-int64(len(head)), func(int) {})
 	})
 }
 
@@ -215,21 +199,7 @@ func (d *Driver) ReadVolume(ctx context.Context, id uuid.UUID, w io.Writer) erro
 			return fmt.Errorf("%w: its volumes hold nothing", hypervisor.ErrInvalid)
 		}
 		return s.stream(ctx, "", func(st *libvirt.Stream) error { return v.Download(st, 0, 0, 0) }, func(st *libvirt.Stream) error {
-			for part := make([]byte, transferPart); ; {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				n, err := st.Recv(part)
-				if err == io.EOF || err == nil && n == 0 {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-				if _, err := w.Write(part[:n]); err != nil {
-					return err
-				}
-			}
+			return receiveAll(ctx, st, w)
 		})
 	})
 }

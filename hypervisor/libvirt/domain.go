@@ -168,42 +168,49 @@ func (s *session) fill(ctx context.Context, x *libvirtxml.Domain, spec hyperviso
 
 // DeleteDomain implements hypervisor.Driver.
 func (d *Driver) DeleteDomain(ctx context.Context, id uuid.UUID) error {
-	return d.do(ctx, "delete domain", id, func(ctx context.Context, s *session) error {
-		m, foreign, err := s.lookup(id)
-		if foreign || err != nil {
-			return err
-		}
-		if m == nil {
-			// What a definition left that was not written.
-			if err := s.dropFilters(ctx, filterPrefix(id)); err != nil {
-				return err
-			}
-			return s.dropFile(ctx, seedName(id))
-		}
-		defer m.free()
-		if err := m.drive(ctx, m.powerOff); err != nil {
-			return err
-		}
-		if err := m.forgetNICs(ctx); err != nil {
-			return err
-		}
+	return d.do(ctx, "delete domain", id, func(ctx context.Context, s *session) error { return s.removeDomain(ctx, id) })
+}
+
+// removeDomain removes a domain with all that the host has for it but its volumes.
+func (s *session) removeDomain(ctx context.Context, id uuid.UUID) error {
+	m, foreign, err := s.lookup(id)
+	if foreign || err != nil {
+		return err
+	}
+	if m == nil {
+		// What a definition left that was not written.
 		if err := s.dropFilters(ctx, filterPrefix(id)); err != nil {
 			return err
 		}
-		if err := s.removeConsoleLogs(ctx, id); err != nil {
-			return err
+		return s.dropFile(ctx, seedName(id))
+	}
+	defer m.free()
+	if err := m.drive(ctx, m.powerOff); err != nil {
+		return err
+	}
+	if err := m.forgetNICs(ctx); err != nil {
+		return err
+	}
+	if err := s.dropFilters(ctx, filterPrefix(id)); err != nil {
+		return err
+	}
+	if err := s.removeConsoleLogs(ctx, id); err != nil {
+		return err
+	}
+	if err := s.dropFile(ctx, seedName(id)); err != nil {
+		return err
+	}
+	// The definition goes last: as long as it is there the rest is found.
+	return m.undefine(ctx)
+}
+
+func (m *machine) undefine(ctx context.Context) error {
+	return m.change(ctx, opDomainUndefine, func() error {
+		err := m.dom.UndefineFlags(m.undefineFlags())
+		if code(err, libvirt.ERR_NO_DOMAIN) {
+			return nil
 		}
-		if err := s.dropFile(ctx, seedName(id)); err != nil {
-			return err
-		}
-		// The definition goes last: as long as it is there the rest is found.
-		return s.change(ctx, opDomainUndefine, func() error {
-			err := m.dom.UndefineFlags(s.undefineFlags())
-			if code(err, libvirt.ERR_NO_DOMAIN) {
-				return nil
-			}
-			return err
-		})
+		return err
 	})
 }
 

@@ -52,9 +52,12 @@ func TestSuite(t *testing.T) {
 	}, hypertest.Traits{
 		Pool:      "other",
 		Simulated: true,
-		Bridge:    "br0",
-		Reserved:  func(t *testing.T, network uuid.UUID) []string { return reserved(t, testHost, network) },
-		Foreign:   func(t *testing.T) uuid.UUID { return foreign(t, testHost, "test") },
+		Other: func(t *testing.T) hypervisor.Driver {
+			return open(t, libvirt.Config{URI: private(t), Pools: []libvirt.Pool{{Name: "other", Type: libvirt.PoolDir, Target: "/srv/other"}}})
+		},
+		Bridge:   "br0",
+		Reserved: func(t *testing.T, network uuid.UUID) []string { return reserved(t, testHost, network) },
+		Foreign:  func(t *testing.T) uuid.UUID { return foreign(t, testHost, "test") },
 	})
 }
 

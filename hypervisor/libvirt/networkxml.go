@@ -71,6 +71,8 @@ func (s *session) setNetwork(x *libvirtxml.Network, n hypervisor.Network) error 
 	if n.Mode == hypervisor.Bridged {
 		// What serves a bridge of the host's is no affair of libvirt's.
 		ranges, x.MAC, x.Domain, x.DNS, x.Routes = nil, nil, nil, nil, nil
+	} else if x.MAC == nil {
+		x.MAC = &libvirtxml.NetworkMAC{Address: bridgeMAC(n.ID)}
 	}
 	for _, r := range ranges {
 		x.IPs = append(x.IPs, r.xml(n.DHCP, old))
@@ -83,6 +85,12 @@ func (s *session) setNetwork(x *libvirtxml.Network, n hypervisor.Network) error 
 		setServer(x, n, ranges)
 	}
 	return nil
+}
+
+// bridgeMAC is the MAC address of a network's own bridge: the same on each host, so that
+// guests that move find the host where they knew it.
+func bridgeMAC(id uuid.UUID) string {
+	return fmt.Sprintf("06:%02x:%02x:%02x:%02x:%02x", id[0], id[1], id[2], id[3], id[4])
 }
 
 // span is a range of addresses and the host's own in it.

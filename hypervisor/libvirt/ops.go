@@ -18,6 +18,8 @@ const (
 	opDomainDestroy  = "domain.destroy"
 	opDomainVCPUs    = "domain.vcpus"  // of a running domain
 	opDomainMemory   = "domain.memory" // of a running domain
+	opDomainMigrate  = "domain.migrate"
+	opDomainAbort    = "domain.abort" // a migration
 
 	opDeviceAttach = "device.attach" // to a running domain
 	opDeviceDetach = "device.detach" // from a running domain
@@ -51,7 +53,7 @@ const (
 var ops = []string{
 	opDomainDefine, opDomainUndefine, opDomainCreate, opDomainResume, opDomainWake, opDomainSuspend, opDomainSave,
 	opDomainDiscard, opDomainShutdown, opDomainReboot, opDomainReset, opDomainDestroy,
-	opDomainVCPUs, opDomainMemory,
+	opDomainVCPUs, opDomainMemory, opDomainMigrate, opDomainAbort,
 	opDeviceAttach, opDeviceDetach, opDeviceDefine, opDeviceFilter,
 	opFilterDefine, opFilterUndefine,
 	opNetworkDefine, opNetworkUndefine, opNetworkCreate, opNetworkDestroy, opNetworkAutostart,

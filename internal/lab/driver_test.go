@@ -21,9 +21,10 @@ import (
 // and the suite to leaving nothing there.
 func TestDriver(t *testing.T) {
 	ctx := need(t)
-	h := newHost(ctx, t)
+	h, other := twoHosts(ctx, t)
 	guest := install(t, h)
-	open := func(t *testing.T) hypervisor.Driver {
+	install(t, other)
+	on := func(t *testing.T, h *lab.Host) hypervisor.Driver {
 		d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Bridges: hypervisor.Bridges{{Bridge: "br0"}: "br0", {Bridge: "br0", VLAN: 7}: "br7"},
 			Logger: slog.New(slog.DiscardHandler),
 			Pools:  []libvirt.Pool{{Name: "other", Type: libvirt.PoolDir, Target: "/var/lib/libvirt/other"}}})
@@ -33,6 +34,7 @@ func TestDriver(t *testing.T) {
 		t.Cleanup(func() { d.Close() })
 		return d
 	}
+	open := func(t *testing.T) hypervisor.Driver { return on(t, h) }
 	t.Run("Suite", func(t *testing.T) {
 		for _, firmware := range []string{hypervisor.FirmwareBIOS, hypervisor.FirmwareUEFI} {
 			t.Run("Guest of "+firmware, func(t *testing.T) {
@@ -48,6 +50,7 @@ func TestDriver(t *testing.T) {
 			Holds: func(t *testing.T, volume uuid.UUID) bool {
 				return !strings.Contains(qemuIO(ctx, t, h, volume, "read -P 0xab 1M 64k"), "failed")
 			},
+			Other:    func(t *testing.T) hypervisor.Driver { return on(t, other) },
 			Bridge:   "br0",
 			Reserved: func(t *testing.T, network uuid.UUID) []string { return reserved(t, h, network) },
 			Addressed: func(t *testing.T, domain uuid.UUID, device, address string) {
@@ -56,8 +59,10 @@ func TestDriver(t *testing.T) {
 			Foreign: func(t *testing.T) uuid.UUID { return foreign(t, h, guest) },
 		})
 	})
-	if err := h.Empty(ctx); err != nil {
-		t.Error(err)
+	for _, h := range []*lab.Host{h, other} {
+		if err := h.Empty(ctx); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -30,6 +31,9 @@ const closeTime = 10 * time.Second
 type Options struct {
 	// Name is the host's name, "lab" if empty.
 	Name string
+	// Address, if valid, is what the host has on the wire to other hosts (see Join), and
+	// what it tells them to send machines to.
+	Address netip.Prefix
 }
 
 // Host is a virtual machine host. It is safe for concurrent use. Close ends it;
@@ -38,6 +42,7 @@ type Host struct {
 	// URI is the libvirt URI of the host for programs outside it.
 	URI string
 
+	address netip.Prefix
 	cmd     *exec.Cmd
 	stdin   io.Closer // its end is the end of the host
 	pid     int       // of the first process, as seen from outside
@@ -53,7 +58,11 @@ func NewHost(ctx context.Context, o Options) (*Host, error) {
 	if o.Name == "" {
 		o.Name = "lab"
 	}
-	h := &Host{cmd: exec.Command("sh", "-c", hostScript, "host.sh", o.Name, uuid.NewString())}
+	reached := ""
+	if o.Address.IsValid() {
+		reached = o.Address.Addr().String()
+	}
+	h := &Host{address: o.Address, cmd: exec.Command("sh", "-c", hostScript, "host.sh", o.Name, uuid.NewString(), reached)}
 	// A process group of its own keeps a terminal's interrupt from the host: its
 	// owner ends it.
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Setpgid: true}

@@ -1,5 +1,6 @@
 # The first process of a lab host, in process, mount, network, host name and IPC
-# namespaces of its own. Arguments: the host's name and its UUID. It prints
+# namespaces of its own. Arguments: the host's name, its UUID, and the address at
+# which other hosts reach it, empty for none. It prints
 # "ready" when libvirt answers, "failed" when it will not, and lives until its
 # standard input ends. With it the kernel ends every other process of the host
 # and drops its mounts and its network.
@@ -42,6 +43,7 @@ setup() {
 		cgroup_controllers = [ ]
 		namespaces = [ ]
 	END
+	[ -z "$3" ] || echo "migration_host = \"$3\"" >>/etc/libvirt/qemu.conf
 	virtlogd -d
 	libvirtd -d
 	virsh -q -c qemu:///system uri >/dev/null

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,9 +68,22 @@ func need(t *testing.T) context.Context {
 	return ctx
 }
 
-func newHost(ctx context.Context, t *testing.T) *lab.Host {
+func newHost(ctx context.Context, t *testing.T) *lab.Host { return makeHost(ctx, t, lab.Options{}) }
+
+// twoHosts makes hosts that reach each other.
+func twoHosts(ctx context.Context, t *testing.T) (a, b *lab.Host) {
 	t.Helper()
-	h, err := lab.NewHost(ctx, lab.Options{})
+	a = makeHost(ctx, t, lab.Options{Name: "a", Address: netip.MustParsePrefix("203.0.113.1/30")})
+	b = makeHost(ctx, t, lab.Options{Name: "b", Address: netip.MustParsePrefix("203.0.113.2/30")})
+	if err := lab.Join(ctx, a, b); err != nil {
+		t.Fatal(err)
+	}
+	return a, b
+}
+
+func makeHost(ctx context.Context, t *testing.T, o lab.Options) *lab.Host {
+	t.Helper()
+	h, err := lab.NewHost(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}

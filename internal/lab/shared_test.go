@@ -1,0 +1,70 @@
+package lab_test
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/lab"
+)
+
+// TestMigrateShared moves machines whose volume is in a directory that both hosts have:
+// nothing is copied, and nothing is deleted.
+func TestMigrateShared(t *testing.T) {
+	t.Parallel()
+	ctx := need(t)
+	a, b := twoHosts(ctx, t)
+	guest := install(t, a)
+	install(t, b)
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	shared := t.TempDir()
+	const at = "/var/lib/libvirt/shared"
+	var drivers []*libvirt.Driver
+	for _, h := range []*lab.Host{a, b} {
+		_, err := h.Run(ctx, "sh", "-c", "mkdir "+at+" && mount --bind "+shared+" "+at)
+		ok(err)
+		d, err := libvirt.Open(libvirt.Config{URI: h.URI, Logger: slog.New(slog.DiscardHandler),
+			Pools: []libvirt.Pool{{Name: "shared", Type: libvirt.PoolDir, Target: at}}, DefaultPool: "shared"})
+		ok(err)
+		t.Cleanup(func() { d.Close() })
+		drivers = append(drivers, d)
+	}
+	one, two := drivers[0], drivers[1]
+	v := hypervisor.Volume{ID: uuid.New(), SizeBytes: 16 << 20}
+	ok(one.CreateVolume(ctx, v))
+	d := hypervisor.Domain{ID: uuid.New(), VCPUs: 1, MemoryBytes: 128 << 20, Kernel: guest.Kernel, Initrd: guest.Initrd,
+		Cmdline: lab.Cmdline + " " + lab.Running("exec >/dev/console; echo kept >/dev/vda; sync; while sleep 0.3; do echo 3 >/proc/sys/vm/drop_caches; echo guest: disk has $(head -c 4 /dev/vda); done"),
+		Disks:   []hypervisor.Disk{{ID: uuid.New(), Volume: v.ID, Target: "vda"}}}
+	ok(one.DefineDomain(ctx, d))
+	ok(one.StartDomain(ctx, d.ID))
+	said(ctx, t, a, d.ID, "guest: disk has kept")
+	if err := one.MigrateDomain(ctx, d, two, hypervisor.Migration{Storage: hypervisor.StorageCopy}); err == nil {
+		t.Error("a volume was copied over itself")
+	}
+	there := func(what string) {
+		t.Helper()
+		files, err := filepath.Glob(shared + "/*")
+		ok(err)
+		if len(files) != 1 || filepath.Base(files[0]) != v.ID.String()+".qcow2" {
+			t.Errorf("after %s the pool holds %q", what, files)
+		}
+	}
+	there("a move that was refused")
+	ok(one.MigrateDomain(ctx, d, two, hypervisor.Migration{Storage: hypervisor.StorageShared}))
+	said(ctx, t, b, d.ID, "guest: disk has kept")
+	there("a move")
+	ok(two.StopDomain(ctx, d.ID, hypervisor.StopMode{Force: true}))
+	ok(two.MigrateDomain(ctx, d, one, hypervisor.Migration{}))
+	there("a move of what is stopped")
+	ok(one.DeleteDomain(ctx, d.ID))
+	ok(one.DeleteVolume(ctx, v.ID))
+}
