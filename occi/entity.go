@@ -31,6 +31,8 @@ type Entity struct {
 	Source, Target Ref
 	// Host names the host that represents it; empty before placement.
 	Host string
+	// Moving names the host that it is on its way to; empty if it is not.
+	Moving string
 	// Takes is what it takes of its host, for as long as it is there; of each thing
 	// once.
 	Takes []Take

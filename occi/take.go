@@ -6,6 +6,9 @@ type Take struct {
 	Amount int64
 	// Shared is counted of all hosts together instead.
 	Shared bool
+	// Host, if set, names another host that it is taken of: one that the entity is to
+	// move to.
+	Host string
 }
 
 // Limit bounds what all entities of a host, of all hosts for none, take of something
@@ -31,3 +34,18 @@ type Overload struct {
 
 // Error implements error.
 func (*Overload) Error() string { return "the host has no room" }
+
+// TakesOf lists what the entity takes of a host, not of all together.
+func (e *Entity) TakesOf(host string) []Take {
+	var out []Take
+	for _, t := range e.Takes {
+		at := t.Host
+		if at == "" {
+			at = e.Host
+		}
+		if at == host && !t.Shared {
+			out = append(out, t)
+		}
+	}
+	return out
+}

@@ -39,15 +39,17 @@ type Task struct {
 	Attributes Attrs // parameters of the action
 	State      TaskState
 	Progress   int // percent; -1 if not known
-	Attempts   int
-	Error      string
-	Who        string
-	Project    string // of the entity
-	Created    time.Time
-	Started    time.Time // zero until then
-	Finished   time.Time // zero until then
-	NotBefore  time.Time // do not start earlier; zero for at once
-	Cancel     bool      // somebody asked to cancel it while it ran
+	// Done and Total are how many bytes were sent and will be, of a task that counts them.
+	Done, Total int64
+	Attempts    int
+	Error       string
+	Who         string
+	Project     string // of the entity
+	Created     time.Time
+	Started     time.Time // zero until then
+	Finished    time.Time // zero until then
+	NotBefore   time.Time // do not start earlier; zero for at once
+	Cancel      bool      // somebody asked to cancel it while it ran
 	// Trace is what leads to the trace of the request that left the task; "" for none.
 	Trace string
 }
@@ -89,6 +91,10 @@ func (t *Task) Resource() *Entity {
 	text("entity", t.Entity.String())
 	if t.Progress >= 0 {
 		set("progress", Int(int64(t.Progress)))
+	}
+	if t.Total > 0 {
+		set("bytes", Int(t.Done))
+		set("bytes.total", Int(t.Total))
 	}
 	set("attempts", Int(int64(t.Attempts)))
 	moment("created", t.Created)

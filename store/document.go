@@ -23,6 +23,7 @@ type document struct {
 	Source     *ref        `json:"source,omitempty"`
 	Target     *ref        `json:"target,omitempty"`
 	Host       string      `json:"host,omitempty"`
+	Moving     string      `json:"moving,omitempty"`
 	Takes      []take      `json:"takes,omitempty"`
 	Tasks      []uuid.UUID `json:"tasks,omitempty"`
 	Deleted    bool        `json:"deleted,omitempty"`
@@ -39,6 +40,7 @@ type take struct {
 	What   string `json:"what"`
 	Amount int64  `json:"amount"`
 	Shared bool   `json:"shared,omitempty"`
+	Host   string `json:"host,omitempty"`
 }
 
 type ref struct {
@@ -52,7 +54,7 @@ func encodeEntity(e *occi.Entity) ([]byte, error) {
 	return json.Marshal(document{
 		ID: e.ID, Kind: e.Kind, Owner: e.Owner, Project: e.Project, Title: e.Title, Summary: e.Summary,
 		Mixins: e.Mixins, Attributes: toAttributes(e.Attributes), Source: toRef(e.Source), Target: toRef(e.Target),
-		Host: e.Host, Takes: toTakes(e.Takes), Tasks: e.Tasks, Deleted: e.Deleted,
+		Host: e.Host, Moving: e.Moving, Takes: toTakes(e.Takes), Tasks: e.Tasks, Deleted: e.Deleted,
 	})
 }
 
@@ -68,7 +70,7 @@ func decodeEntity(data []byte) (*occi.Entity, error) {
 	return &occi.Entity{
 		ID: d.ID, Kind: intern(d.Kind), Owner: intern(d.Owner), Project: intern(d.Project), Title: d.Title, Summary: d.Summary,
 		Mixins: d.Mixins, Attributes: fromAttributes(d.Attributes), Source: fromRef(d.Source), Target: fromRef(d.Target),
-		Host: intern(d.Host), Takes: fromTakes(d.Takes), Tasks: d.Tasks, Deleted: d.Deleted,
+		Host: intern(d.Host), Moving: intern(d.Moving), Takes: fromTakes(d.Takes), Tasks: d.Tasks, Deleted: d.Deleted,
 	}, nil
 }
 
@@ -106,7 +108,7 @@ func fromTakes(ts []take) []occi.Take {
 	out := make([]occi.Take, len(ts))
 	for i, t := range ts {
 		out[i] = occi.Take(t)
-		out[i].What = intern(t.What)
+		out[i].What, out[i].Host = intern(t.What), intern(t.Host)
 	}
 	return out
 }

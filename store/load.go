@@ -44,8 +44,11 @@ func newLoadBook() loadBook {
 
 // keyOfTake is where a take of an entity counts.
 func keyOfTake(e *occi.Entity, t occi.Take) loadKey {
-	if t.Shared {
+	switch {
+	case t.Shared:
 		return loadKey{"", kept(t.What)}
+	case t.Host != "":
+		return loadKey{kept(t.Host), kept(t.What)}
 	}
 	return loadKey{kept(e.Host), kept(t.What)}
 }

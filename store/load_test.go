@@ -80,6 +80,16 @@ func TestLoadsOfHosts(t *testing.T) {
 		if got := get(t, s, a.ID).Takes; len(got) != 2 || got[0] != (occi.Take{What: "cores", Amount: 4}) || got[1] != a.Takes[1] {
 			t.Errorf("it takes %v", got)
 		}
+		// On its way to a third one it takes of both.
+		a = get(t, s, a.ID).Clone()
+		a.Moving, a.Takes = "three", append(a.Takes, occi.Take{What: "cores", Amount: 4, Host: "three"})
+		wantOverload(t, "moving", try(&occi.Change{Puts: []*occi.Entity{a}, Limits: []occi.Limit{coresOf("three", 3)}}),
+			occi.Overload{Host: "three", What: "cores", Asked: 4, Free: 3})
+		put(t, s, a)
+		wantLoads(t, s, occi.Load{What: "group", Amount: 1}, occi.Load{Host: "three", What: "cores", Amount: 4}, occi.Load{Host: "two", What: "cores", Amount: 9})
+		if got := get(t, s, a.ID); got.Moving != "three" || len(got.TakesOf("three")) != 1 || len(got.TakesOf("two")) != 1 {
+			t.Errorf("on its way it is %+v", got)
+		}
 		commit(t, s, &occi.Change{At: start, Removes: []occi.Removal{{ID: a.ID}}})
 		wantLoads(t, s, occi.Load{Host: "two", What: "cores", Amount: 5})
 		// A gate is for whoever passes.

@@ -32,7 +32,7 @@ var (
 		words = excluded.words, doc = excluded.doc, reach = excluded.reach`, entityRowColumns...)
 	changedAttributes = newTable("attributes", "ON CONFLICT (entity, name) DO UPDATE SET key = excluded.key", attributeColumns...)
 	// While a task runs its claim is kept and its lease renewed.
-	changedTasks = newTable("tasks", `ON CONFLICT (seq) DO UPDATE SET state = excluded.state, over = excluded.over,
+	changedTasks = newTable("tasks", `ON CONFLICT (seq) DO UPDATE SET host = excluded.host, state = excluded.state, over = excluded.over,
 		progress = excluded.progress, attempts = excluded.attempts, started = excluded.started, finished = excluded.finished,
 		not_before = excluded.not_before, doc = excluded.doc,
 		worker = CASE WHEN excluded.state = 'running' THEN tasks.worker ELSE excluded.worker END,

@@ -27,13 +27,15 @@ type taskDocument struct {
 	Project    string      `json:"project,omitempty"`
 	Created    int64       `json:"created"`
 	Cancel     bool        `json:"cancel,omitempty"`
+	Done       int64       `json:"done,omitempty"`
+	Total      int64       `json:"total,omitempty"`
 	Trace      string      `json:"trace,omitempty"`
 }
 
 func encodeTask(t *occi.Task) ([]byte, error) {
 	return json.Marshal(taskDocument{
 		ID: t.ID, Entity: t.Entity, Kind: t.Kind, Lane: t.Lane, After: t.After, Host: t.Host, Verb: t.Verb,
-		Attributes: toAttributes(t.Attributes), Error: t.Error, Who: t.Who, Project: t.Project, Created: micros(t.Created), Cancel: t.Cancel, Trace: t.Trace,
+		Attributes: toAttributes(t.Attributes), Error: t.Error, Who: t.Who, Project: t.Project, Created: micros(t.Created), Cancel: t.Cancel, Done: t.Done, Total: t.Total, Trace: t.Trace,
 	})
 }
 
@@ -45,7 +47,7 @@ func decodeTask(data []byte) (*occi.Task, error) {
 	}
 	return &occi.Task{
 		ID: d.ID, Entity: d.Entity, Kind: d.Kind, Lane: d.Lane, After: d.After, Host: d.Host, Verb: d.Verb,
-		Attributes: fromAttributes(d.Attributes), Error: d.Error, Who: d.Who, Project: d.Project, Created: fromMicros(d.Created), Cancel: d.Cancel, Trace: d.Trace,
+		Attributes: fromAttributes(d.Attributes), Error: d.Error, Who: d.Who, Project: d.Project, Created: fromMicros(d.Created), Cancel: d.Cancel, Done: d.Done, Total: d.Total, Trace: d.Trace,
 	}, nil
 }
 

@@ -55,6 +55,7 @@ func TestTaskSurvives(t *testing.T) {
 		want.After = []uuid.UUID{uuid.New(), uuid.New()}
 		want.Attributes.Set("method", occi.Str("acpi\noff"))
 		want.Progress, want.Attempts, want.Error, want.Cancel, want.Trace = 50, 3, "no\x1bhost", true, "00-a-b-01"
+		want.Done, want.Total = 5, 1<<40
 		want.Started, want.NotBefore, want.State = start.Add(time.Second), start.Add(time.Hour), occi.TaskRunning
 		putTasks(t, s, start, want)
 		got, err := s.Task(t.Context(), want.ID)
@@ -72,6 +73,28 @@ func TestTaskSurvives(t *testing.T) {
 		}
 		_, err = s.Task(t.Context(), uuid.New())
 		wantClass(t, "an unknown task", err, occi.NotFound)
+	})
+}
+
+// TestATaskIsHandedOver gives a task that was claimed to another host.
+func TestATaskIsHandedOver(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store.Store) {
+		elsewhere := task(uuid.New())
+		elsewhere.Host = "h2"
+		putTasks(t, s, start, elsewhere)
+		if got, _ := claim(t, s, "w", 1, start); len(got) > 0 {
+			t.Fatal("a task of another host was claimed")
+		}
+		got, _, err := s.Claim(t.Context(), "h2", "w", 1, start, time.Minute)
+		if err != nil || len(got) != 1 {
+			t.Fatalf("claimed %v, %v", got, err)
+		}
+		moved := *got[0]
+		moved.Host, moved.State = "h1", occi.TaskPending
+		putTasks(t, s, start, &moved)
+		taken, _ := claim(t, s, "w", 1, start)
+		wantTasks(t, "handed over", taken, elsewhere)
 	})
 }
 
