@@ -67,7 +67,7 @@ var standard = map[string][]string{
 		"occi.compute.user_data string once"},
 	"http://schemas.openstack.org/instance/credentials#public_key": {"org.openstack.credentials.publickey.name string rw",
 		"org.openstack.credentials.publickey.data string rw"},
-	occid + "task": {"occid.task.state string ro", "occid.task.verb string ro", "occid.task.progress integer ro",
+	occid + "task": {"occid.task.state string ro", "occid.task.verb string ro", "occid.task.progress integer ro", "occid.task.bytes integer ro", "occid.task.bytes.total integer ro",
 		"occid.task.attempts integer ro", "occid.task.error string ro", "occid.task.entity string ro",
 		"occid.task.who string ro", "occid.task.created string ro", "occid.task.started string ro",
 		"occid.task.finished string ro"},
@@ -251,7 +251,7 @@ func TestStates(t *testing.T) {
 	m := builtinModel(t)
 	transitions := map[string]string{
 		"compute": "inactive-start>active active-stop>inactive active-restart>active active-suspend>suspended " +
-			"inactive-save>inactive active-save>active suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive " +
+			"inactive-save>inactive active-save>active suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive inactive-migrate>inactive active-migrate>active " +
 			"inactive->error active->error suspended->error",
 		"network": "inactive-up>active active-down>inactive error-up>active error-down>inactive",
 		"storage": "offline-online>online online-offline>offline error-online>online error-offline>offline " +
@@ -303,7 +303,7 @@ func TestStates(t *testing.T) {
 	}
 	e := &occi.Entity{Kind: infra + "compute"}
 	e.Attributes.Set("occi.compute.state", occi.Str("inactive"))
-	if p := m.Possible(e); len(p) != 2 || p[0].Term != "start" || p[1].Term != "save" {
+	if p := m.Possible(e); len(p) != 3 || p[0].Term != "start" || p[1].Term != "save" || p[2].Term != "migrate" {
 		t.Errorf("an inactive compute can %v", p)
 	}
 }

@@ -5,7 +5,8 @@ import "github.com/occid/occid/occi"
 // Verb is what is to be done; several of them can be asked for and granted together.
 type Verb uint8
 
-// The verbs. Start is the action of that name, Act any other one.
+// The verbs. Start is the action of that name, Move the one that takes a machine to
+// another host, Act any other one.
 const (
 	Read Verb = 1 << iota
 	Create
@@ -13,6 +14,7 @@ const (
 	Start
 	Act
 	Delete
+	Move
 )
 
 const all = Read | Create | Update | Start | Act | Delete
@@ -20,10 +22,16 @@ const all = Read | Create | Update | Start | Act | Delete
 // startTerm is the term of the action that those may invoke who bring machines back.
 const startTerm = "start"
 
+// moveTerm is the term of the action that is for operators alone, whosever the machine is.
+const moveTerm = "migrate"
+
 // Action gives the verb of an action of a term.
 func Action(term string) Verb {
-	if term == startTerm {
+	switch term {
+	case startTerm:
 		return Start
+	case moveTerm:
+		return Move
 	}
 	return Act
 }
@@ -92,7 +100,7 @@ func (c Caller) May(v Verb, t Thing) Decision {
 func (c Caller) granted(t Thing) Verb {
 	switch {
 	case c.Operates():
-		return all
+		return all | Move
 	case t.Own && t.Project != "" && (t.Project == c.Name || t.Project == c.Project):
 		return personal[t.Kind]
 	case t.Own:

@@ -21,6 +21,7 @@ func (e *Engine) Act(ctx context.Context, c Caller, ids []uuid.UUID, d *occi.Dra
 			return nil, err
 		}
 		a := acts{plan: p}
+		defer func() { e.ledger.settle(p) }()
 		if len(ids) == 0 {
 			return a.outcome(), a.plausible(d)
 		}
@@ -46,6 +47,9 @@ func (e *Engine) Act(ctx context.Context, c Caller, ids []uuid.UUID, d *occi.Dra
 			if err := a.act(x, d); err != nil {
 				return nil, err
 			}
+		}
+		if err := a.move(ctx); err != nil {
+			return nil, err
 		}
 		if err := a.refused(ctx); err != nil {
 			return nil, err
@@ -91,6 +95,7 @@ type acts struct {
 	grown     []uuid.UUID // none may have them and not write to them
 	apart     []uuid.UUID // no machine may write to them
 	made      []uuid.UUID // new entities
+	movers    []mover
 	conflicts []occi.Problem
 }
 
@@ -171,6 +176,10 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 	}
 	if op.marks {
 		a.marked(x, action, params)
+		return nil
+	}
+	if op.moves {
+		a.movers = append(a.movers, mover{x, action, params, through})
 		return nil
 	}
 	if op.sets == roleSize {

@@ -77,6 +77,7 @@ type need struct {
 	whats    []string // the keys of sums, in order
 	machines bool
 	labels   []string
+	leaves   int64            // how many of them are on another host now
 	suits    func(*host) bool // it has the pools asked for
 	// used tells what is taken of a host, by which it is judged.
 	used func(host, what string) int64
@@ -154,7 +155,7 @@ func (n *need) short(h *host, v *view, what string) string {
 		return ""
 	}
 	if group, ok := strings.CutPrefix(what, takeTogether); ok {
-		if used == 0 && n.used("", what) > 0 {
+		if used == 0 && n.used("", what) > n.leaves {
 			return "the group " + groupName(group) + " is on another host"
 		}
 		return ""
@@ -241,17 +242,22 @@ func (p *plan) bounds() {
 		if x.Deleted || h == nil || !part(p.m, x).machine || old == nil && x.Revision > 0 {
 			continue
 		}
-		var before map[string]int64
-		if x.Revision > 0 && old.Host == x.Host {
-			before = sumTakes(old.Takes)
-		}
-		var more []occi.Take
-		for what, amount := range sumTakes(x.Takes) {
-			if amount > before[what] {
-				more = append(more, occi.Take{What: what, Amount: amount - before[what]})
+		for _, at := range []*host{h, p.e.host(x.Moving)} {
+			if at == nil {
+				continue
 			}
+			var before map[string]int64
+			if x.Revision > 0 {
+				before = sumTakes(old.TakesOf(at.name))
+			}
+			var more []occi.Take
+			for what, amount := range sumTakes(x.TakesOf(at.name)) {
+				if amount > before[what] {
+					more = append(more, occi.Take{What: what, Amount: amount - before[what]})
+				}
+			}
+			p.bound(p.e.limits(at, more))
 		}
-		p.bound(p.e.limits(h, more))
 	}
 }
 

@@ -159,10 +159,11 @@ func (h *host) dispatch(ctx context.Context) {
 // attempt is a claimed task that is about to run. work ends when somebody
 // cancels the task or the engine stops. progress is in percent, -1 if not known.
 type attempt struct {
-	progress *atomic.Int32
-	task     *occi.Task
-	work     context.Context
-	stop     context.CancelCauseFunc
+	progress    *atomic.Int32
+	done, total *atomic.Int64 // bytes, of what counts them
+	task        *occi.Task
+	work        context.Context
+	stop        context.CancelCauseFunc
 }
 
 func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
@@ -180,7 +181,7 @@ func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
 	for _, t := range tasks {
 		work, stop := context.WithCancelCause(ctx)
 		h.e.running.add(t.ID, stop)
-		a := attempt{task: t, work: work, stop: stop, progress: &atomic.Int32{}}
+		a := attempt{task: t, work: work, stop: stop, progress: &atomic.Int32{}, done: &atomic.Int64{}, total: &atomic.Int64{}}
 		a.progress.Store(-1)
 		attempts = append(attempts, a)
 	}
@@ -193,7 +194,7 @@ func (h *host) run(ctx context.Context, a attempt) {
 	defer h.e.running.drop(t.ID)
 	defer a.stop(nil)
 	limit := taskTime + h.e.cfg.StopTimeout
-	if moves(t) {
+	if h.e.lasts(t) {
 		limit = copyTime
 	}
 	bounded, cancel := context.WithTimeout(a.work, limit)
@@ -215,8 +216,15 @@ func (h *host) run(ctx context.Context, a attempt) {
 	end(err)
 	cancel()
 	<-renewed
+	t.Done, t.Total = a.done.Load(), a.total.Load()
+	op := h.e.operation(t)
 	switch cause := context.Cause(a.work); {
-	case err != nil && errors.Is(cause, errCancelled):
+	case err != nil && (errors.Is(cause, errCancelled) || t.Cancel):
+		if op != nil && op.moves && transient(err) {
+			// It is not known where the machine is: that must be found out first.
+			t.Cancel = true
+			break
+		}
 		err = errCancelled
 	case err != nil && errors.Is(cause, errLost):
 		h.e.log.Warn("the claim on a task was lost; it is left to whoever has it", "task", t.ID, "host", h.name)
@@ -234,7 +242,7 @@ func (h *host) renew(ctx context.Context, a attempt) <-chan struct{} {
 	done := make(chan struct{})
 	copied, last := *a.task, time.Now()
 	every := lease / 4
-	if moves(a.task) {
+	if h.e.lasts(a.task) {
 		every = progressTime
 	}
 	go func() {
@@ -253,7 +261,7 @@ func (h *host) renew(ctx context.Context, a attempt) <-chan struct{} {
 			if now == copied.Progress && time.Since(last) < lease/4 {
 				continue
 			}
-			copied.Progress, last = now, time.Now()
+			copied.Progress, copied.Done, copied.Total, last = now, a.done.Load(), a.total.Load(), time.Now()
 			err := h.e.store.Commit(ctx, &occi.Change{At: h.e.now(), Tasks: []*occi.Task{&copied}})
 			switch {
 			case err == nil:
@@ -278,7 +286,9 @@ func (h *host) settle(ctx context.Context, t *occi.Task, x *occi.Entity, err err
 	defer cancel()
 	for i := 1; ; i++ {
 		var werr error
-		if again {
+		if moved, ok := errors.AsType[*elsewhere](err); ok {
+			werr = h.e.handOver(write, t, moved.host)
+		} else if again {
 			werr = h.e.postpone(write, t, err)
 		} else {
 			werr = h.e.finish(write, t, x, err)
@@ -315,14 +325,23 @@ func (h *host) superseded(ctx context.Context, t *occi.Task) bool {
 // it was before, nil if there is none.
 func (h *host) perform(ctx context.Context, a attempt) (*occi.Entity, error) {
 	t := a.task
-	if t.Cancel {
+	if op := h.e.operation(t); t.Cancel && (op == nil || !op.moves) {
 		return nil, errCancelled
 	}
 	j, err := h.job(ctx, t)
 	if err != nil {
 		return nil, err
 	}
+	if at := j.at(); at != h.name && h.e.host(at) != nil {
+		return nil, &elsewhere{at}
+	}
 	j.progress = func(percent int) { a.progress.Store(int32(percent)) }
+	j.sent = func(done, total int64) {
+		// What is left to send may grow meanwhile.
+		j.progress(max(int(a.progress.Load()), int(99*done/max(1, total))))
+		a.done.Store(done)
+		a.total.Store(total)
+	}
 	return j.x, h.carryOut(ctx, j, t)
 }
 
@@ -387,7 +406,12 @@ func (h *host) operate(ctx context.Context, j *job, term string, params occi.Att
 	own := *j
 	own.params, own.verb = params, term
 	op := operations[action.Do]
-	if op.copies == nil {
+	switch {
+	case op.moves:
+		return h.depart(ctx, &own)
+	case op.empties:
+		return h.drain(ctx, &own)
+	case op.copies == nil:
 		return h.mended(ctx, &own, op.run)
 	}
 	// What is missing on the host would only be made without its content.
@@ -414,7 +438,15 @@ func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
 		return nil, err
 	}
 	j := &job{drv: h.drv, m: h.e.Model(), x: x, src: src, params: t.Attributes, verb: t.Verb, task: t, cfg: &h.e.cfg, entities: h.e.entities,
-		pool: h.volumePool, pooled: len(h.pools) > 0, machines: h.machines}
+		pool: h.volumePool, pooled: len(h.pools) > 0}
+	j.also = func(ctx context.Context, do func(hypervisor.Driver) error) error {
+		others, err := h.also(ctx, x.ID)
+		for _, o := range others {
+			err = errors.Join(err, do(o.drv))
+		}
+		return err
+	}
+	j.abandon = func(ctx context.Context, nic *occi.Entity) error { return h.e.abandon(ctx, h, j.m, nic) }
 	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil && !part(j.m, x).own {
 		return nil, occi.E(occi.Internal, "nothing on a host stands for a %s", x.Kind)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -97,9 +98,11 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 			p.settleRooms(left)
 		}
 		p.takes()
+		p.storing = time.Now()
 		if err := e.store.Commit(ctx, &p.change); err != nil {
 			return nil, err
 		}
+		p.e.ledger.changed(p)
 		p.e.seen(p.m, p.change.Puts)
 		if len(p.change.Removes) > 0 && found != nil {
 			e.ledger.free(found)
@@ -112,6 +115,9 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 		e.waiters.over(t.ID)
 		if h := e.host(t.Host); h != nil {
 			h.over(t, left, fault)
+		}
+		if left != nil && left.Host != t.Host {
+			e.moved(left)
 		}
 		e.wake(t.Host)
 	}
@@ -128,6 +134,16 @@ func (p *plan) ended(ctx context.Context, x *occi.Entity, t *occi.Task, fault er
 		return nil
 	}
 	w := p.put(x)
+	if op := p.e.operation(t); op != nil && op.moves {
+		p.known[x.ID] = x
+		_, there := errors.AsType[*stranded](fault)
+		if err := p.arrived(ctx, w, there || fault == nil); err != nil {
+			return err
+		}
+	}
+	if part(p.m, w).device {
+		w.Host = t.Host // its machine may have moved meanwhile
+	}
 	w.Tasks = slices.DeleteFunc(w.Tasks, func(id uuid.UUID) bool { return id == t.ID })
 	if len(w.Tasks) == 0 {
 		p.say(w, "")

@@ -122,9 +122,12 @@ func (a *amounts) takes(host string, takes []occi.Take, times int64) {
 		*a = amounts{}
 	}
 	for _, t := range takes {
-		if t.Shared {
+		switch {
+		case t.Shared:
 			a.add("", t.What, times*t.Amount)
-		} else {
+		case t.Host != "":
+			a.add(t.Host, t.What, times*t.Amount)
+		default:
 			a.add(host, t.What, times*t.Amount)
 		}
 	}
@@ -206,6 +209,13 @@ func takesOf(m *occi.Model, x *occi.Entity) []occi.Take {
 	if group := role(m, x, roleTogether).Text; group != "" {
 		what := takeTogether + x.Project + "/" + group
 		takes = append(takes, occi.Take{What: what, Amount: 1}, occi.Take{What: what, Amount: 1, Shared: true})
+	}
+	if x.Moving != "" {
+		for _, t := range slices.Clone(takes) {
+			if t.Host = x.Moving; !t.Shared {
+				takes = append(takes, t)
+			}
+		}
 	}
 	return takes
 }

@@ -31,16 +31,28 @@ func networkOf(m *occi.Model, x *occi.Entity) hypervisor.Network {
 }
 
 func defineNetwork(ctx context.Context, j *job) error {
-	return j.drv.DefineNetwork(ctx, networkOf(j.m, j.x))
+	return j.everywhere(ctx, func(drv hypervisor.Driver) error { return drv.DefineNetwork(ctx, networkOf(j.m, j.x)) })
 }
 
 func removeNetwork(ctx context.Context, j *job) error {
-	return gone(j.drv.DeleteNetwork(ctx, j.x.ID))
+	return j.everywhere(ctx, func(drv hypervisor.Driver) error { return gone(drv.DeleteNetwork(ctx, j.x.ID)) })
 }
 
-func startNetwork(ctx context.Context, j *job) error { return j.drv.StartNetwork(ctx, j.x.ID) }
+func startNetwork(ctx context.Context, j *job) error {
+	return j.everywhere(ctx, func(drv hypervisor.Driver) error { return drv.StartNetwork(ctx, j.x.ID) })
+}
 
-func stopNetwork(ctx context.Context, j *job) error { return j.drv.StopNetwork(ctx, j.x.ID) }
+func stopNetwork(ctx context.Context, j *job) error {
+	return j.everywhere(ctx, func(drv hypervisor.Driver) error { return drv.StopNetwork(ctx, j.x.ID) })
+}
+
+// everywhere does something with a network on its host, and where machines have taken it.
+func (j *job) everywhere(ctx context.Context, do func(hypervisor.Driver) error) error {
+	if err := do(j.drv); err != nil {
+		return err
+	}
+	return j.also(ctx, do)
+}
 
 // networkCheck looks for what no host can do.
 type networkCheck struct {

@@ -305,22 +305,6 @@ func (h *host) machines(ctx context.Context) ([]*occi.Entity, error) {
 	}
 }
 
-// drainNode tells which machines keep a host from being empty.
-func drainNode(ctx context.Context, j *job) error {
-	remain, err := j.machines(ctx)
-	if err != nil || len(remain) == 0 {
-		return err
-	}
-	var names []string
-	for _, x := range remain[:min(len(remain), remainShown)] {
-		names = append(names, fmt.Sprintf("%s (%s)", j.m.Path(x), j.m.State(x)))
-	}
-	if n := len(remain) - len(names); n > 0 {
-		names = append(names, fmt.Sprintf("and %d more", n))
-	}
-	return occi.E(occi.Conflict, "%d remain on the host, since machines cannot be moved to another one: %s", len(remain), strings.Join(names, ", "))
-}
-
 // activateNode makes sure that machines can be placed on a host.
 func activateNode(ctx context.Context, j *job) error {
 	_, err := j.drv.Info(ctx)

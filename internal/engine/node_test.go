@@ -88,10 +88,10 @@ func TestDrainTellsWhatRemains(t *testing.T) {
 	}
 	x = c.settled(out)
 	task, err := c.Task(c.ctx, engine.Caller{}, out.Tasks[0].ID)
-	if err != nil || task.State != occi.TaskFailed || !strings.Contains(task.Error, "/compute/"+vm.ID.String()+" (active)") {
+	if err != nil || task.State != occi.TaskFailed || !strings.Contains(task.Error, "/compute/"+vm.ID.String()+" (active): there is no other host") {
 		t.Errorf("the task is %+v, %v", task, err)
 	}
-	if m := x.Attributes.Get("occid.host.state.message").Text; !strings.Contains(m, "1 remain") {
+	if m := x.Attributes.Get("occid.host.state.message").Text; !strings.Contains(m, "1 of 1 machines remain") {
 		t.Errorf("it says %q", m)
 	}
 	// What an operator took out of use stays so, whatever becomes of the connection.

@@ -27,10 +27,13 @@ type job struct {
 	// entities reads entities that exist, in one query.
 	entities func(context.Context, []uuid.UUID) (map[uuid.UUID]*occi.Entity, error)
 	defined  bool // the machine was defined in this task
-	// machines lists those on the host.
-	machines func(context.Context) ([]*occi.Entity, error)
-	// progress notes how far the task is, in percent.
+	// progress notes how far the task is, in percent; sent notes it of what counts bytes.
 	progress func(percent int)
+	sent     func(done, total int64)
+	// also runs something for a network on the other hosts where machines are in it.
+	also func(ctx context.Context, do func(hypervisor.Driver) error) error
+	// abandon removes the network of an interface that goes from a host that is not its own.
+	abandon func(ctx context.Context, nic *occi.Entity) error
 	// pool names the pool that a volume of the machine is in or is to be in, empty
 	// for the driver's default; pooled tells that the host has several.
 	pool   func(ctx context.Context, volume uuid.UUID) (string, error)
@@ -99,6 +102,9 @@ type operation struct {
 	marks bool
 	// ahead: the state is at once the one that it leads to.
 	ahead bool
+	// moves: it moves the machine to another host; empties: it moves all off the host that
+	// the entity is.
+	moves, empties bool
 	// restores: it mends the failed state, so failing itself means that state.
 	restores bool
 }
@@ -110,6 +116,7 @@ var operations = map[string]*operation{
 	"domain.restart": {run: restartDomain},
 	"domain.suspend": {run: suspendDomain},
 	"domain.save":    {run: saveDomain, copies: bootVolume},
+	"domain.migrate": {moves: true},
 	"network.start":  {run: startNetwork, restores: true},
 	"network.stop":   {run: stopNetwork, free: true},
 	"volume.online":  {run: defineVolume, restores: true},
@@ -119,7 +126,7 @@ var operations = map[string]*operation{
 
 	"volume.template": {marks: true},
 
-	"node.drain":    {run: drainNode, ahead: true},
+	"node.drain":    {empties: true, ahead: true},
 	"node.activate": {run: activateNode},
 }
 
@@ -230,6 +237,13 @@ func onHost(ctx context.Context, drv hypervisor.Driver, id uuid.UUID) (*hypervis
 func removeDomain(ctx context.Context, j *job) error {
 	if err := gone(j.drv.DeleteDomain(ctx, j.x.ID)); err != nil {
 		return err
+	}
+	for _, l := range j.x.Links {
+		if isNIC(j.m, l) {
+			if err := j.abandon(ctx, l); err != nil {
+				return err
+			}
+		}
 	}
 	if err := removeRoot(ctx, j); err != nil {
 		return err
@@ -368,7 +382,10 @@ func updateNIC(ctx context.Context, j *job) error {
 }
 
 func detachNIC(ctx context.Context, j *job) error {
-	return gone(j.drv.DetachNIC(ctx, j.x.Source.ID, j.x.ID))
+	if err := gone(j.drv.DetachNIC(ctx, j.x.Source.ID, j.x.ID)); err != nil || !j.x.Deleted {
+		return err
+	}
+	return j.abandon(ctx, j.x)
 }
 
 func detachDisk(ctx context.Context, j *job) error {

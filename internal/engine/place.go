@@ -161,12 +161,17 @@ func (b *creation) needOf(xs []*occi.Entity, among []*host) *need {
 		on.Host = among[0].name // any, for what is taken
 		n.takes = append(n.takes, takesOf(b.m, &on)...)
 	}
-	n.sums = sumTakes(n.takes)
-	n.whats = slices.Sorted(maps.Keys(n.sums))
+	n.sum()
 	if !slices.ContainsFunc(among, n.suits) {
 		n.suits = func(*host) bool { return true }
 	}
 	return n
+}
+
+// sum adds up what is needed.
+func (n *need) sum() {
+	n.sums = sumTakes(n.takes)
+	n.whats = slices.Sorted(maps.Keys(n.sums))
 }
 
 // find chooses a host and promises what is needed. That there is none is said by what is

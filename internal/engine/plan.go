@@ -134,6 +134,9 @@ func (p *plan) key(o Options) {
 
 // commit writes the plan and sets the hosts to work on it.
 func (p *plan) commit(ctx context.Context) (*Outcome, error) {
+	if err := p.settled(); err != nil {
+		return nil, err
+	}
 	p.needs()
 	if err := p.takeRooms(ctx); err != nil {
 		return nil, err

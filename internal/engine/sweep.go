@@ -142,7 +142,7 @@ func (h *host) sweep(ctx context.Context) error {
 		for _, x := range rows {
 			after = x.Seq
 			switch row := (differs{x.ID, len(x.Tasks) > 0}); {
-			case x.Deleted || s.found.agrees(m, x):
+			case x.Deleted || x.Moving != "" || s.found.agrees(m, x):
 			case part(m, x).machine:
 				machines = append(machines, row)
 			default:
@@ -306,7 +306,7 @@ func (h *host) check(ctx context.Context, id uuid.UUID) error {
 	defer cancel()
 	_, err := retry(ctx, func() (*Outcome, error) {
 		x, err := h.e.store.Entity(ctx, id)
-		if errors.Is(err, occi.NotFound) || err == nil && len(x.Tasks) > 0 {
+		if errors.Is(err, occi.NotFound) || err == nil && (len(x.Tasks) > 0 || x.Moving != "" || x.Host != h.name) {
 			return nil, nil
 		}
 		if err != nil {

@@ -48,7 +48,7 @@ func TestLinkHeaders(t *testing.T) {
 	for _, suffix := range []string{".json", ".xml", ".txt", ".yaml", ".atom"} {
 		for range 2 { // made, and from memory
 			got := c.do("GET", path+suffix, "").want(t, 200).Header["Link"]
-			if len(got) != 4 || got[0] != want[0] || got[2] != want[1] || !strings.HasPrefix(got[1], "<http://example.com/a%3Eb>; ") || !strings.HasSuffix(got[1], `; title="a \"b\""`) {
+			if len(got) != 5 || got[0] != want[0] || got[2] != want[1] || !strings.HasPrefix(got[1], "<http://example.com/a%3Eb>; ") || !strings.HasSuffix(got[1], `; title="a \"b\""`) {
 				t.Errorf("GET %s%s: Link: %q", path, suffix, got)
 			}
 		}

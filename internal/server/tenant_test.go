@@ -238,7 +238,7 @@ func TestPermissions(t *testing.T) {
 		{"reader", vm[own], "read"},
 		{"recovery", vm[own], "read ?action=start"},
 		{"member", net[shared], "read"},
-		{"administrator", vm[foreign], "read update delete ?action=start ?action=save"},
+		{"administrator", vm[foreign], "read update delete ?action=start ?action=save ?action=migrate"},
 	} {
 		p := w.people[c.role]
 		for _, named := range []string{c.entity, w.url + c.entity} {
