@@ -44,6 +44,9 @@ func connect(t testing.TB, uri string) *lv.Connect {
 	return conn
 }
 
+// embedded is a Driver as a program may have it that watches its calls.
+type embedded struct{ *libvirt.Driver }
+
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	hypertest.Run(t, func(t *testing.T) hypervisor.Driver {
@@ -53,7 +56,7 @@ func TestSuite(t *testing.T) {
 		Pool:      "other",
 		Simulated: true,
 		Other: func(t *testing.T) hypervisor.Driver {
-			return open(t, libvirt.Config{URI: private(t), Pools: []libvirt.Pool{{Name: "other", Type: libvirt.PoolDir, Target: "/srv/other"}}})
+			return embedded{open(t, libvirt.Config{URI: private(t), Pools: []libvirt.Pool{{Name: "other", Type: libvirt.PoolDir, Target: "/srv/other"}}})}
 		},
 		Bridge:   "br0",
 		Reserved: func(t *testing.T, network uuid.UUID) []string { return reserved(t, testHost, network) },

@@ -24,10 +24,11 @@ const (
 // MigrateDomain implements hypervisor.Driver. It goes over the connections of both
 // Drivers: the libvirts of the hosts need none to each other, only the emulators do.
 func (d *Driver) MigrateDomain(ctx context.Context, spec hypervisor.Domain, to hypervisor.Driver, how hypervisor.Migration) error {
-	o, ok := to.(*Driver)
-	if !ok || o == d {
+	target, ok := to.(interface{ own() *Driver })
+	if !ok || target.own() == d {
 		return fmt.Errorf("migrate domain %s: %w: its target is no other host of libvirt's", spec.ID, hypervisor.ErrInvalid)
 	}
+	o := target.own()
 	// The call is not left before it is known where the domain is.
 	clean, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -44,6 +45,9 @@ func (d *Driver) MigrateDomain(ctx context.Context, spec hypervisor.Domain, to h
 		return err
 	})
 }
+
+// own gives the Driver, also of what embeds one.
+func (d *Driver) own() *Driver { return d }
 
 // keeps reports whether a domain is surely here, without asking its target.
 func (s *session) keeps(ctx context.Context, id uuid.UUID) bool {
