@@ -257,11 +257,11 @@ func (h *host) renew(ctx context.Context, a attempt) <-chan struct{} {
 				return
 			case <-tick.C:
 			}
-			now := int(a.progress.Load())
-			if now == copied.Progress && time.Since(last) < lease/4 {
+			now, done := int(a.progress.Load()), a.done.Load()
+			if now == copied.Progress && done == copied.Done && time.Since(last) < lease/4 {
 				continue
 			}
-			copied.Progress, copied.Done, copied.Total, last = now, a.done.Load(), a.total.Load(), time.Now()
+			copied.Progress, copied.Done, copied.Total, last = now, done, a.total.Load(), time.Now()
 			err := h.e.store.Commit(ctx, &occi.Change{At: h.e.now(), Tasks: []*occi.Task{&copied}})
 			switch {
 			case err == nil:

@@ -331,5 +331,7 @@ func (r *removal) dispensable(ctx context.Context, x *occi.Entity) error {
 		return conflict("%s has a task that is under way", r.m.Path(x))
 	}
 	r.change.Vacant = append(r.change.Vacant, x.Host)
+	// Nor may a machine be on its way to it.
+	r.bound([]occi.Limit{{Host: x.Host, What: takeMachines, Gate: true}})
 	return nil
 }
