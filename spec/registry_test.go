@@ -251,8 +251,8 @@ func TestStates(t *testing.T) {
 	m := builtinModel(t)
 	transitions := map[string]string{
 		"compute": "inactive-start>active active-stop>inactive active-restart>active active-suspend>suspended " +
-			"inactive-save>inactive active-save>active suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive inactive-migrate>inactive active-migrate>active " +
-			"inactive->error active->error suspended->error",
+			"inactive-save>inactive active-save>active suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive " +
+			"inactive->error active->error suspended->error inactive-migrate>inactive active-migrate>active",
 		"network": "inactive-up>active active-down>inactive error-up>active error-down>inactive",
 		"storage": "offline-online>online online-offline>offline error-online>online error-offline>offline " +
 			"offline-resize>offline online-resize>online " +
