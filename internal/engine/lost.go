@@ -96,7 +96,7 @@ func (h *host) cleanse(ctx context.Context, m *occi.Model, node *occi.Entity) er
 		if err != nil {
 			return err
 		}
-		if x != nil && x.Host == h.name {
+		if x != nil && (x.Host == h.name || x.Moving == h.name) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, taskTime)

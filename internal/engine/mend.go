@@ -18,7 +18,7 @@ func (h *host) mended(ctx context.Context, j *job, do func(context.Context, *job
 		return err
 	}
 	// It may have been moved to another host since the task was begun.
-	if now, err := h.e.anyway(ctx, j.x.ID); err != nil || now == nil || now.Host != h.name {
+	if now, err := h.e.anyway(ctx, j.x.ID); err != nil || now == nil || now.Host != h.name && now.Moving != h.name {
 		return errors.Join(err, errGone)
 	}
 	h.e.log.Warn("missing on the host; it is made again", "host", h.name, "entity", j.x.ID, "error", err)

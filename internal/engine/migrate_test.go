@@ -351,6 +351,7 @@ func TestDrainOfAHostThatIsSilent(t *testing.T) {
 	if got := p.task(p.act(p.node("a"), "drain")); got.State != occi.TaskFailed || !strings.Contains(got.Error, "1 of 1 machines remain") || !strings.Contains(got.Error, "the host does not answer") {
 		t.Errorf("the task is %+v", got)
 	}
+	p.until("the machine is shown as lost", func() bool { return p.state(p.get(p.vm.ID)) == "error" })
 	p.wantAt("a", "error")
 }
 

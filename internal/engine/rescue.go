@@ -263,6 +263,9 @@ func (g *going) leads(x *occi.Entity) (networks []uuid.UUID) {
 	switch {
 	case !restarts(g.m, x):
 		g.stays = "another machine in its network is not to be restarted elsewhere"
+	case x.Moving != "":
+		// It may run there already.
+		g.stays = "it was being moved to another host"
 	case imageOf(g.m, x) != uuid.Nil:
 		g.stays = "a disk that began as an image is only there"
 	}

@@ -206,7 +206,7 @@ func TestWhatCannotBeRestartedElsewhere(t *testing.T) {
 	f.aside("two", false)
 	f.cut(0, true)
 	for x, want := range map[*occi.Entity]string{withDisk: "a storage is only there", inNetwork: "another machine in its network"} {
-		f.until("it says why", func() bool { return strings.Contains(f.message(x), want) })
+		f.until("it says "+want, func() bool { return strings.Contains(f.message(x), want) })
 	}
 	if n := fence.times(); n > 0 {
 		t.Errorf("it was fenced %d times", n)
