@@ -213,7 +213,11 @@ func (p *plan) settled() error {
 			x, moving = src, src.Moving != ""
 		}
 		if moving {
-			return conflict("%s is moving to another host; the task of that can be cancelled", p.m.Path(x))
+			path := p.m.Path(x)
+			if x.Source.ID != uuid.Nil {
+				path = p.m.RefPath(x.Source)
+			}
+			return conflict("%s is moving to another host; the task of that can be cancelled", path)
 		}
 	}
 	return nil
