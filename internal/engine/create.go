@@ -171,6 +171,10 @@ func (b *creation) add(ctx context.Context, x *occi.Entity, own uuid.UUID) error
 		b.chosen = append(b.chosen, x.ID)
 	}
 	x.Owner, x.Project = b.c.Name, b.c.Project
+	if k := b.m.Kind(x.Kind); k.Own {
+		// The provider's, unless what makes it ready says otherwise.
+		x.Project = ""
+	}
 	if err := b.sharing(nil, x); err != nil {
 		return err
 	}

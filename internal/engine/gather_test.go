@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/occi"
 )
@@ -182,4 +183,19 @@ func TestHostsThatCannotBeAdded(t *testing.T) {
 	i := slices.IndexFunc(c.hosts(), func(x *occi.Entity) bool { return x.Title == "one" })
 	_, err = c.Update(c.ctx, engine.Caller{}, c.hosts()[i].ID, draft(occi.HostKind, "occid.host.labels", "ssd"), engine.Options{})
 	wantClass(t, err, occi.Forbidden, "configuration")
+}
+
+// TestHostsAreTheProviders has an administrator of a project add one.
+func TestHostsAreTheProviders(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.hostedAs(engine.Config{Opener: newDoors("fake://a")})
+	root := engine.Caller{Name: "root", Project: "hers", Roles: auth.Administrator}
+	if _, err := c.Create(c.ctx, root, occi.HostKind, []*occi.Draft{draft(occi.HostKind, "occid.host.uri", "fake://a")}, engine.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	page, err := c.List(c.ctx, engine.Caller{Name: "ann", Project: "hers", Roles: auth.Manager}, &occi.Query{Kinds: []string{occi.HostKind}})
+	if err != nil || len(page.Entities) > 0 {
+		t.Errorf("the rest of the project sees %v, %v", page, err)
+	}
 }
