@@ -60,6 +60,10 @@ type Query struct {
 	// Placed selects in place of that the resources on the host that LinkedTo is, or is
 	// on itself.
 	Placed bool
+	// Pooled, in place of both, is a kind of links from hosts. It selects the resources on
+	// hosts that LinkedTo is linked from so, and what the host is linked to so that LinkedTo
+	// is on.
+	Pooled string
 	// Reach selects what is in the lists of any of those it names, as Entity.Reach tells;
 	// nil selects all.
 	Reach []string

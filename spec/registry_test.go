@@ -100,6 +100,9 @@ var standard = map[string][]string{
 	occi.TokenKind:      {"occid.token.project string init", "occid.token.expires string init", "occid.token.secret string ro"},
 	occi.SharedMixin:    nil,
 	"http://schemas.occid.org/occi/placement#host_labels":       {"occid.placement.labels string init"},
+	"http://schemas.occid.org/occi/infrastructure#host_pool":    nil,
+	"http://schemas.occid.org/occi/infrastructure#poolmember":   nil,
+	"http://schemas.occid.org/occi/placement#in_pool":           {"occid.placement.pool string init", "occid.placement.pool.id string ro"},
 	"http://schemas.occid.org/occi/placement#restart_elsewhere": {"occid.placement.restart boolean rw =true"},
 	"http://schemas.occid.org/occi/placement#affinity":          {"occid.placement.affinity string init"},
 	"http://schemas.occid.org/occi/placement#anti_affinity":     {"occid.placement.anti_affinity string init"},
@@ -207,6 +210,8 @@ func TestKinds(t *testing.T) {
 		"task /task/ <resource",
 		"tasklink /tasklink/ link >task <link",
 		"host /host/ node <resource",
+		"host_pool /pool/ pool <resource",
+		"poolmember /poolmember/ link poolmember >host_pool <link",
 		"user /user/ user <resource",
 		"project /project/ project <resource",
 		"membership /membership/ link membership >project <link",
@@ -240,7 +245,7 @@ func TestKinds(t *testing.T) {
 	if got := strings.Join(order, " "); !strings.HasPrefix(got, "entity resource link compute network storage networkinterface storagelink") {
 		t.Errorf("order %s", got)
 	}
-	for alias, term := range map[string]string{"server": "compute", "drive": "storage", "volume": "storage", "nic": "networkinterface"} {
+	for alias, term := range map[string]string{"server": "compute", "drive": "storage", "volume": "storage", "nic": "networkinterface", "pool": "host_pool"} {
 		if k := m.KindNamed(alias); k == nil || k.Term != term {
 			t.Errorf("%s is %v", alias, k)
 		}

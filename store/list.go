@@ -52,7 +52,7 @@ func (s *Store) countFor(ctx context.Context, q *occi.Query) (occi.Count, error)
 	// The links are of other kinds, and so is what may have been moved.
 	counters, err := s.reached(ctx, q.Reach)
 	all, own := s.sum(counters, nil), s.own()
-	for _, kind := range q.Kinds {
+	for _, kind := range append(slices.Clone(q.Kinds), q.Pooled) {
 		if slices.Contains(own, kind) {
 			all.revision += counters[kind].revision
 			all.updated = max(all.updated, counters[kind].updated)

@@ -119,6 +119,12 @@ func (x *selection) filtered() error {
 	case q.Placed:
 		x.where = append(x.where, `e.host = (SELECT o.host FROM entities o WHERE o.id = `+x.arg(id)+` AND length(o.host) > 0)
 			AND e.source IS NULL AND e.id <> `+x.arg(id))
+	case q.Pooled != "":
+		id, kind := x.arg(id), x.arg(q.Pooled)
+		x.where = append(x.where, `e.id IN (SELECT s.id FROM entities s WHERE s.source IS NULL AND length(s.host) > 0 AND s.host IN
+				(SELECT o.host FROM entities l JOIN entities o ON o.id = l.source WHERE l.target = `+id+` AND l.kind = `+kind+` AND NOT l.deleted)
+			UNION SELECT l.target FROM entities o JOIN entities h ON h.host = o.host JOIN entities l ON l.source = h.id
+				WHERE o.id = `+id+` AND length(o.host) > 0 AND length(h.host) > 0 AND l.kind = `+kind+` AND NOT l.deleted)`)
 	default:
 		id := x.arg(id)
 		within := x.within("l")

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/occid/occid/occi"
 )
 
@@ -34,6 +36,7 @@ type view struct {
 	state  string
 	open   bool
 	labels []string
+	pools  []uuid.UUID
 	cores  int64 // the most that may be taken; 0 for no limit
 	memory int64 // bytes
 }
@@ -43,7 +46,7 @@ func (h *host) see(m *occi.Model, x *occi.Entity) {
 	limit := func(have, over string, unit float64) int64 {
 		return int64(role(m, x, have).Num * role(m, x, over).Num * unit)
 	}
-	h.view.Store(&view{title: x.Title, state: m.State(x), open: len(takesOf(m, x)) == 0, labels: strings.Fields(role(m, x, roleNodeLabels).Text),
+	h.view.Store(&view{title: x.Title, state: m.State(x), open: len(takesOf(m, x)) == 0, labels: strings.Fields(role(m, x, roleNodeLabels).Text), pools: poolsOf(m, x),
 		cores: limit(roleNodeCores, roleNodeCoresOver, 1), memory: limit(roleNodeMemory, roleNodeMemoryOver, gib)})
 }
 
@@ -77,6 +80,7 @@ type need struct {
 	whats    []string // the keys of sums, in order
 	machines bool
 	labels   []string
+	pools    []poolNeed
 	leaves   int64            // how many of them are on another host now
 	suits    func(*host) bool // it has the pools asked for
 	// used tells what is taken of a host, by which it is judged.
@@ -135,6 +139,11 @@ func (n *need) refusal(h *host, v *view) string {
 	for _, label := range n.labels {
 		if !slices.Contains(v.labels, label) {
 			return "without the label " + label
+		}
+	}
+	for _, p := range n.pools {
+		if !slices.Contains(v.pools, p.id) {
+			return "not in the pool " + p.name
 		}
 	}
 	for _, what := range n.whats {

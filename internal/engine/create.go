@@ -182,6 +182,7 @@ func (b *creation) add(ctx context.Context, x *occi.Entity, own uuid.UUID) error
 		return err
 	}
 	b.put(x)
+	b.regroups = b.regroups || part(b.m, x).groups
 	if x.Source.ID != uuid.Nil {
 		b.links = append(b.links, x)
 	} else {
@@ -298,7 +299,10 @@ func (b *creation) resolve(ctx context.Context) error {
 		ps = append(ps, b.end(l, occi.AttrSource, &l.Source, "")...)
 		ps = append(ps, b.end(l, occi.AttrTarget, &l.Target, k.TargetKind)...)
 	}
-	return occi.Problems(occi.Invalid, "the links are not valid", ps)
+	if err := occi.Problems(occi.Invalid, "the links are not valid", ps); err != nil {
+		return err
+	}
+	return b.once()
 }
 
 // end checks one end of a link against what exists.
@@ -325,6 +329,8 @@ func (b *creation) end(l *occi.Entity, name string, r *occi.Ref, want string) []
 		return bad(shown + " is a " + b.term(x.Kind) + ", not a " + b.term(want))
 	case name == occi.AttrSource && part(b.m, l).device && !part(b.m, x).machine:
 		return bad(shown + " is a " + b.term(x.Kind) + ", which has no devices")
+	case name == occi.AttrSource && part(b.m, l).groups && !part(b.m, x).own:
+		return bad(shown + " is a " + b.term(x.Kind) + "; only hosts are in pools")
 	}
 	*r = occi.Ref{ID: x.ID, Kind: x.Kind}
 	return nil

@@ -169,7 +169,7 @@ func (a *acts) needToMove(x *occi.Entity, with []*occi.Entity, among []*host) *n
 			}
 		}
 	}
-	n := &need{used: a.e.ledger.used, machines: true, leaves: 1, labels: strings.Fields(role(a.m, x, roleLabels).Text), suits: func(h *host) bool {
+	n := &need{used: a.e.ledger.used, machines: true, leaves: 1, labels: strings.Fields(role(a.m, x, roleLabels).Text), pools: poolNeeds(a.m, x), suits: func(h *host) bool {
 		for _, p := range pools {
 			if !h.hasPool(p) {
 				return false

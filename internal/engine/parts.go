@@ -49,6 +49,7 @@ type partOps struct {
 	device  bool // is one
 	holds   bool // what it leads to is not deleted before it
 	own     bool // stands for the host itself: only the server makes it
+	groups  bool // puts a host in a pool
 	// ready, of what says who may do what, makes an entity ready to be written; old is
 	// nil for a new one.
 	ready  func(ctx context.Context, b *creation, old, x *occi.Entity) error
@@ -70,6 +71,9 @@ var parts = map[string]*partOps{
 	"nic":     {device: true, define: attachNIC, update: updateNIC, remove: detachNIC, check: checkGroups},
 	"disk":    {device: true, holds: true, define: attachDisk, update: reattachDisk, remove: detachDisk},
 	"node":    {own: true, offered: offeredNode},
+
+	"pool":       {},
+	"poolmember": {groups: true},
 
 	"user":       {ready: readyUser},
 	"project":    {ready: readyProject},

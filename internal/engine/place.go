@@ -157,6 +157,7 @@ func (b *creation) needOf(xs []*occi.Entity, among []*host) *need {
 		}
 		n.machines = true
 		n.labels = append(n.labels, strings.Fields(role(b.m, x, roleLabels).Text)...)
+		n.pools = append(n.pools, poolNeeds(b.m, x)...)
 		on := *x
 		on.Host = among[0].name // any, for what is taken
 		n.takes = append(n.takes, takesOf(b.m, &on)...)
@@ -245,6 +246,9 @@ func (b *creation) whither(ctx context.Context) error {
 		return err
 	}
 	if err := b.share(ctx); err != nil {
+		return err
+	}
+	if err := b.inPools(ctx); err != nil {
 		return err
 	}
 	return b.place(ctx)

@@ -33,6 +33,8 @@ type plan struct {
 	// identities tells that the plan changes who may do what.
 	identities bool
 	token      string // of a new token
+	// regroups tells that hosts come into pools or leave them.
+	regroups bool
 }
 
 func (e *Engine) plan(c Caller) *plan {
@@ -162,6 +164,11 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 		p.e.cfg.Identities()
 	}
 	p.e.seen(p.m, p.change.Puts)
+	if p.regroups {
+		if err := p.e.reviewHosts(ctx); err != nil {
+			p.e.log.Warn("which hosts are in pools was not read", "error", err)
+		}
+	}
 	p.e.ledger.changed(p)
 	for _, t := range p.change.Tasks {
 		p.e.wake(t.Host)

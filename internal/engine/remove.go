@@ -144,8 +144,9 @@ func (r *removal) link(l *occi.Entity) {
 		return
 	}
 	r.identities = r.identities || part(r.m, l).ready != nil
+	r.regroups = r.regroups || part(r.m, l).groups
 	doomed := r.doomed[l.Source.ID]
-	if doomed && r.known[l.Source.ID].Host != "" {
+	if src := r.known[l.Source.ID]; doomed && src.Host != "" && !part(r.m, src).own {
 		r.put(l).Deleted = true
 		return
 	}

@@ -80,6 +80,8 @@ const (
 	roleNodeMemoryOffered = "node.memory.offered"
 
 	roleLabels   = "placement.labels"
+	rolePool     = "placement.pool"
+	rolePoolID   = "placement.pool.id"
 	roleTogether = "placement.together"
 	roleApart    = "placement.apart"
 

@@ -12,8 +12,11 @@ import (
 	"github.com/occid/occid/render"
 )
 
-// hostHost is what kinds of hosts are on hosts, as the registry says.
-const hostHost = "node"
+// What kinds of hosts, and of pools of them, are on hosts, as the registry says.
+const (
+	hostHost = "node"
+	poolHost = "pool"
+)
 
 // Limits of queries.
 const (
@@ -48,7 +51,9 @@ func (c *call) selects() (*selection, error) {
 	}
 	s.query.AnyMixins, s.query.Categories = c.to.under, c.to.search
 	s.query.LinkedTo = c.linkedTo()
-	s.query.Placed = s.query.LinkedTo != uuid.Nil && (c.to.of.Host == hostHost || c.to.kind.Host == hostHost)
+	if s.query.LinkedTo != uuid.Nil {
+		c.hosted(&s.query)
+	}
 	f := filters{m: c.reg.model, s: s}
 	if err := f.categories(c.params); err != nil {
 		return nil, err
@@ -90,6 +95,23 @@ func (c *call) linkedTo() uuid.UUID {
 		return c.to.id
 	}
 	return uuid.Nil
+}
+
+// hosted has a reverse look-up between what is on hosts and these, or pools of these, go
+// by where things are.
+func (c *call) hosted(q *occi.Query) {
+	of, kind := c.to.of, c.to.kind
+	switch {
+	case of.Own && kind.Own:
+	case of.Host == hostHost || kind.Host == hostHost:
+		q.Placed = true
+	case of.Host == poolHost || kind.Host == poolHost:
+		for _, k := range c.reg.model.Kinds {
+			if k.TargetKind == of.ID() && of.Host == poolHost || k.TargetKind == kind.ID() && kind.Host == poolHost {
+				q.Pooled = k.ID()
+			}
+		}
+	}
 }
 
 // memberKinds lists the kinds of the target's members, nil for any.
