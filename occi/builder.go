@@ -221,7 +221,7 @@ func (b *builder) attribute(a *DraftAttr) {
 // hint names what an unknown attribute may have meant.
 func (b *builder) hint(name string) string {
 	var names []string
-	for _, a := range b.m.inherited[b.k.ID()] {
+	for _, a := range b.m.KindAttributes(b.k) {
 		if a.Internal || strings.HasPrefix(a.Name, "occi.core.") {
 			continue
 		}
@@ -256,7 +256,7 @@ func (b *builder) defaults(mixins, before []string) {
 			}
 		}
 	}
-	for _, a := range b.m.inherited[b.k.ID()] {
+	for _, a := range b.m.KindAttributes(b.k) {
 		if b.e.Attributes.Get(a.Name).IsZero() && !a.Default.IsZero() {
 			b.e.Attributes.Set(a.Name, a.Default)
 		}
@@ -271,7 +271,7 @@ func (b *builder) required() {
 			}
 		}
 	}
-	miss(b.m.inherited[b.k.ID()])
+	miss(b.m.KindAttributes(b.k))
 	for _, x := range b.m.Closure(b.e.Mixins) {
 		miss(x.Attributes)
 	}

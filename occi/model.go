@@ -27,7 +27,7 @@ type Model struct {
 	words     map[string]*Kind // descriptor type -> kind
 	attrs     map[string]*Attribute
 	indexed   map[string]bool
-	inherited map[string][]*Attribute // kind id -> own and parents' attributes
+	inherited map[*Kind][]*Attribute // own and parents' attributes
 }
 
 // NewModel checks and indexes categories; the error lists every contradiction.
@@ -35,7 +35,7 @@ func NewModel(version string, kinds []*Kind, mixins []*Mixin, actions []*Action)
 	m := &Model{Version: version, Kinds: kinds, Mixins: mixins, Actions: actions,
 		kinds: map[string]*Kind{}, mixins: map[string]*Mixin{}, actions: map[string]*Action{},
 		locations: map[string]any{}, words: map[string]*Kind{}, attrs: map[string]*Attribute{},
-		indexed: map[string]bool{}, inherited: map[string][]*Attribute{}, provided: len(mixins)}
+		indexed: map[string]bool{}, inherited: map[*Kind][]*Attribute{}, provided: len(mixins)}
 	var ps []Problem
 	bad := func(id, format string, args ...any) {
 		ps = append(ps, Problem{What: id, Text: fmt.Sprintf(format, args...)})
@@ -72,7 +72,7 @@ func NewModel(version string, kinds []*Kind, mixins []*Mixin, actions []*Action)
 		return nil, err
 	}
 	for _, k := range kinds {
-		m.inherited[k.ID()] = m.inherit(k)
+		m.inherited[k] = m.inherit(k)
 	}
 	return m, nil
 }
@@ -240,14 +240,19 @@ func (m *Model) Attribute(name string) *Attribute { return m.attrs[name] }
 func (m *Model) Indexed(name string) bool { return m.indexed[name] }
 
 // KindAttributes lists the attributes of a kind and its parents.
-func (m *Model) KindAttributes(k *Kind) []*Attribute { return m.inherited[k.ID()] }
+func (m *Model) KindAttributes(k *Kind) []*Attribute {
+	if as, ok := m.inherited[k]; ok {
+		return as
+	}
+	return m.inherited[m.kinds[k.ID()]] // one of another registry
+}
 
 // AttributeOf gives the definition of an attribute for an entity of a kind with
 // mixins: the kind's, its parents' or a mixin's, following dependencies; nil if
 // none has it. A definition that fixes what a base definition leaves open (a
 // template's default) does not hide it.
 func (m *Model) AttributeOf(k *Kind, mixins []string, name string) *Attribute {
-	for _, a := range m.inherited[k.ID()] {
+	for _, a := range m.KindAttributes(k) {
 		if a.Name == name {
 			return a
 		}
@@ -325,7 +330,7 @@ func (m *Model) Long(k *Kind, key string) string {
 		return AttrSummary
 	}
 	if k != nil {
-		for _, a := range m.inherited[k.ID()] {
+		for _, a := range m.KindAttributes(k) {
 			if a.called(key) {
 				return a.Name
 			}
