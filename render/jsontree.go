@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-
-	"github.com/occid/occid/occi"
 )
 
 // jsonNode is a JSON value with its place in the text.
@@ -43,109 +41,147 @@ func parseJSON(body []byte) (*jsonNode, error) {
 		return nil, syntax(line, "", "%s", text)
 	}
 	p := jsonParser{body: body, line: 1}
-	if err := json.Unmarshal(body, new(json.RawMessage)); err != nil {
+	if !json.Valid(body) {
+		err := json.Unmarshal(body, new(json.RawMessage))
 		var se *json.SyntaxError
 		if errors.As(err, &se) {
-			return nil, syntax(p.lineAt(se.Offset), "", "%s", se)
+			return nil, syntax(p.lineAt(int(se.Offset)), "", "%s", se)
 		}
 		return nil, syntax(0, "", "%s", err)
 	}
-	p.dec = json.NewDecoder(bytes.NewReader(body))
-	p.dec.UseNumber()
 	return p.value(0)
 }
 
+// jsonParser reads a text that is known to be JSON.
 type jsonParser struct {
-	body   []byte
-	dec    *json.Decoder
-	offset int64 // up to which lines are counted
-	line   int
-	nodes  int
+	body    []byte
+	at      int
+	counted int // up to where lines are
+	line    int
+	nodes   int
 }
 
 // lineAt gives the line of an offset, which is never before the last one asked.
-func (p *jsonParser) lineAt(offset int64) int {
-	offset = min(offset, int64(len(p.body)))
-	if offset > p.offset {
-		p.line += bytes.Count(p.body[p.offset:offset], []byte("\n"))
-		p.offset = offset
+func (p *jsonParser) lineAt(offset int) int {
+	offset = min(offset, len(p.body))
+	if offset > p.counted {
+		p.line += bytes.Count(p.body[p.counted:offset], []byte("\n"))
+		p.counted = offset
 	}
 	return p.line
 }
 
-func (p *jsonParser) token() (json.Token, int, error) {
-	tok, err := p.dec.Token()
-	line := p.lineAt(p.dec.InputOffset())
-	if err != nil {
-		return nil, line, syntax(line, "", "%s", err)
+// peek gives the first byte of the next token.
+func (p *jsonParser) peek() byte {
+	for p.body[p.at] == ' ' || p.body[p.at] == '\t' || p.body[p.at] == '\n' || p.body[p.at] == '\r' {
+		p.at++
 	}
-	return tok, line, nil
+	return p.body[p.at]
+}
+
+// more skips what stands before a further member or item. It is false, and the end
+// skipped, if there is none.
+func (p *jsonParser) more(end byte) bool {
+	if p.peek() == ',' {
+		p.at++
+	}
+	if p.peek() == end {
+		p.at++
+		return false
+	}
+	return true
 }
 
 func (p *jsonParser) value(depth int) (*jsonNode, error) {
-	tok, line, err := p.token()
-	if err != nil {
-		return nil, err
-	}
+	first := p.peek()
+	n := &jsonNode{line: p.lineAt(p.at)}
 	if p.nodes++; p.nodes > maxNodes {
-		return nil, tooMany(line, "JSON values", maxNodes)
+		return nil, tooMany(n.line, "JSON values", maxNodes)
 	}
-	n := &jsonNode{line: line}
-	switch t := tok.(type) {
-	case string:
-		n.kind, n.text = jsonString, t
-	case json.Number:
-		n.kind, n.text = jsonNumber, t.String()
-	case bool:
-		n.kind, n.text = jsonBoolean, occi.Bool(t).String()
-	case nil:
+	if (first == '{' || first == '[') && depth == maxDepth {
+		return nil, tooMany(n.line, "levels of JSON", maxDepth)
+	}
+	var err error
+	switch first {
+	case '{':
+		n.kind, err = jsonObject, p.object(n, depth)
+	case '[':
+		n.kind, err = jsonArray, p.array(n, depth)
+	case '"':
+		n.kind = jsonString
+		n.text, err = p.text()
+	case 't', 'f':
+		n.kind, n.text = jsonBoolean, p.word()
+	case 'n':
 		n.kind = jsonNull
-	case json.Delim:
-		if depth == maxDepth {
-			return nil, tooMany(line, "levels of JSON", maxDepth)
-		}
-		if t == '{' {
-			n.kind = jsonObject
-			return n, p.object(n, depth)
-		}
-		n.kind = jsonArray
-		return n, p.array(n, depth)
+		p.word()
+	default:
+		n.kind, n.text = jsonNumber, p.word()
 	}
-	return n, nil
+	return n, err
+}
+
+// word reads a number or a literal.
+func (p *jsonParser) word() string {
+	rest := p.body[p.at:]
+	if end := bytes.IndexAny(rest, ",]} \t\r\n"); end >= 0 {
+		rest = rest[:end]
+	}
+	p.at += len(rest)
+	return string(rest)
+}
+
+// text reads a string.
+func (p *jsonParser) text() (string, error) {
+	begin := p.at
+	escaped := false
+	for p.at++; p.body[p.at] != '"'; p.at++ {
+		if p.body[p.at] == '\\' {
+			escaped = true
+			p.at++
+		}
+	}
+	p.at++
+	if !escaped {
+		return string(p.body[begin+1 : p.at-1]), nil
+	}
+	var s string
+	err := json.Unmarshal(p.body[begin:p.at], &s)
+	return s, err
 }
 
 func (p *jsonParser) object(n *jsonNode, depth int) error {
 	seen := map[string]int{}
-	for p.dec.More() {
-		tok, line, err := p.token()
+	for p.at++; p.more('}'); {
+		line := p.lineAt(p.at)
+		name, err := p.text()
 		if err != nil {
 			return err
 		}
-		name := tok.(string)
 		if first, ok := seen[name]; ok {
 			return syntax(line, name, "is given twice%s", before(first))
 		}
 		seen[name] = line
+		p.peek()
+		p.at++ // the colon
 		v, err := p.value(depth + 1)
 		if err != nil {
 			return err
 		}
 		n.members = append(n.members, jsonMember{name, line, v})
 	}
-	_, _, err := p.token()
-	return err
+	return nil
 }
 
 func (p *jsonParser) array(n *jsonNode, depth int) error {
-	for p.dec.More() {
+	for p.at++; p.more(']'); {
 		v, err := p.value(depth + 1)
 		if err != nil {
 			return err
 		}
 		n.items = append(n.items, v)
 	}
-	_, _, err := p.token()
-	return err
+	return nil
 }
 
 // get gives the value of a member, or nil; a null counts as none.
