@@ -292,20 +292,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 	if err := lab.Available(); err != nil {
 		t.Skip(err)
 	}
-	host, err := lab.NewHost(t.Context(), lab.Options{Name: "kill"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := host.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	driver, err := libvirt.Open(libvirt.Config{URI: host.URI})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = driver.Close() })
+	host, driver := newHost(t, lab.Options{Name: "kill"})
 	exe, pg := withoutDetector(t), startPostgres(t)
 	t.Run("points", func(t *testing.T) {
 		for _, op := range killedOperations {
@@ -326,19 +313,47 @@ func TestKilledServerLosesNothing(t *testing.T) {
 	})
 }
 
+// newHost starts a real host, which ends with the test.
+func newHost(t *testing.T, o lab.Options) (*lab.Host, hypervisor.Driver) {
+	t.Helper()
+	host, err := lab.NewHost(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := host.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	driver, err := libvirt.Open(libvirt.Config{URI: host.URI})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = driver.Close() })
+	return host, driver
+}
+
 // withoutDetector gives a program of these tests that is not slowed by the race
 // detector: hundreds of servers are started, and most do not live to tell of a race.
 func withoutDetector(t *testing.T) string {
 	t.Helper()
-	if !raceDetector {
-		return os.Args[0]
-	}
-	exe := filepath.Join(t.TempDir(), "occid.test")
-	if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", exe, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	exe, err := undetected()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return exe
 }
+
+var undetected = sync.OnceValues(func() (string, error) {
+	if !raceDetector {
+		return os.Args[0], nil
+	}
+	exe := filepath.Join(built, "occid.test")
+	if out, err := exec.Command("go", "test", "-c", "-o", exe, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return exe, nil
+})
 
 func startPostgres(t *testing.T) *pgtest.Cluster {
 	t.Helper()

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/occid/occid/hypervisor"
-	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/lab"
 )
 
@@ -31,20 +30,7 @@ func TestKilledServerMovesMachines(t *testing.T) {
 	var hosts movingHosts
 	var made []*lab.Host
 	for i, address := range []string{"203.0.113.1/30", "203.0.113.2/30"} {
-		h, err := lab.NewHost(t.Context(), lab.Options{Name: fmt.Sprintf("move%d", i), Address: netip.MustParsePrefix(address)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := h.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		d, err := libvirt.Open(libvirt.Config{URI: h.URI})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = d.Close() })
+		h, d := newHost(t, lab.Options{Name: fmt.Sprintf("move%d", i), Address: netip.MustParsePrefix(address)})
 		made = append(made, h)
 		hosts = append(hosts, struct {
 			uri    string

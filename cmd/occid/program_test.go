@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -24,8 +25,18 @@ func TestMain(m *testing.M) {
 		command(killer(os.Getenv(killAt), os.Getenv(killLog)))
 		return
 	}
-	os.Exit(m.Run())
+	var err error
+	if built, err = os.MkdirTemp("", "occid-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(built)
+	os.Exit(code)
 }
+
+// built is the directory of what tests build for each other.
+var built string
 
 // program is an occid in a process of its own.
 type program struct {
