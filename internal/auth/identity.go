@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,9 +16,9 @@ const (
 	RoleAdministrator = "identity.administrator"
 	RoleDisabled      = "identity.disabled"
 	RoleToken         = "identity.token" // what is presented, shown once
+	RoleProject       = "identity.project"
+	RoleExpires       = "identity.expires"
 	roleRole          = "identity.role"
-	roleProject       = "identity.project"
-	roleExpires       = "identity.expires"
 )
 
 // value gives the attribute of an entity that has a role.
@@ -103,7 +102,7 @@ func (f *account) ends(m *occi.Model) time.Time {
 	if f.token == nil {
 		return time.Unix(1<<40, 0)
 	}
-	at, err := time.Parse(time.RFC3339, value(m, f.token, roleExpires))
+	at, err := time.Parse(time.RFC3339, value(m, f.token, RoleExpires))
 	if err != nil {
 		return time.Time{}
 	}
@@ -117,7 +116,7 @@ func (a *Authenticator) caller(ctx context.Context, f *account, named string) (C
 	administers := isSet(m, f.user, RoleAdministrator)
 	project := f.projects[named]
 	if f.token != nil {
-		c.Scoped, c.Project = true, strings.ToLower(strings.TrimPrefix(value(m, f.token, roleProject), "/project/"))
+		c.Scoped, c.Project = true, value(m, f.token, RoleProject)
 		if named != "" && named != c.Project && (project == "" || project != c.Project) {
 			return c, noPart(named)
 		}

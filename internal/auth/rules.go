@@ -74,6 +74,15 @@ var personal = map[string]Verb{
 	occi.TokenKind:      Read | Create | Delete,
 }
 
+// Made is a thing of a kind that the caller is about to make.
+func (c Caller) Made(k *occi.Kind) Thing {
+	t := Thing{Kind: k.ID(), Own: k.Own, Project: c.Project}
+	if k.Own {
+		t.Project = c.Name
+	}
+	return t
+}
+
 // Decision is whether something may be done.
 type Decision int
 

@@ -188,7 +188,7 @@ func (h *host) drain(ctx context.Context, j *job) error {
 		if len(next) == 0 {
 			return d.report(j.m, all)
 		}
-		if err := h.answers(ctx); err != nil {
+		if _, err := h.info(ctx); err != nil {
 			// What it has would wait for it.
 			for _, x := range next {
 				d.reasons[x.ID] = "the host does not answer: " + firstLine(err.Error())
@@ -200,14 +200,6 @@ func (h *host) drain(ctx context.Context, j *job) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// answers reports whether the host does.
-func (h *host) answers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, describeTime)
-	defer cancel()
-	_, err := h.drv.Info(ctx)
-	return err
 }
 
 // draining is what was tried to empty a host.

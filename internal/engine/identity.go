@@ -14,10 +14,8 @@ import (
 
 // Roles of what says who may do what; see internal/auth for the rest of them.
 const (
-	roleUserSecret   = "identity.secret"
-	roleUserChanged  = "identity.changed"
-	roleTokenProject = "identity.project"
-	roleTokenExpires = "identity.expires"
+	roleUserSecret  = "identity.secret"
+	roleUserChanged = "identity.changed"
 )
 
 const (
@@ -100,15 +98,15 @@ func readyToken(ctx context.Context, b *creation, old, x *occi.Entity) error {
 	if err != nil {
 		return err
 	}
-	setRole(b.m, x, roleTokenProject, textValue(project))
+	setRole(b.m, x, auth.RoleProject, textValue(project))
 	ends := b.now.Add(tokenLife)
-	if given := role(b.m, x, roleTokenExpires).Text; given != "" {
+	if given := role(b.m, x, auth.RoleExpires).Text; given != "" {
 		if ends, err = time.Parse(time.RFC3339, given); err != nil || !ends.After(b.now) || ends.After(b.now.Add(tokenMost)) {
-			return occi.Problems(occi.Invalid, "the token cannot be made", []occi.Problem{{What: roleAttr(b.m, x, roleTokenExpires).Name,
+			return occi.Problems(occi.Invalid, "the token cannot be made", []occi.Problem{{What: roleAttr(b.m, x, auth.RoleExpires).Name,
 				Text: "is not a time from now on and within a year"}})
 		}
 	}
-	setRole(b.m, x, roleTokenExpires, occi.Str(ends.UTC().Format(time.RFC3339)))
+	setRole(b.m, x, auth.RoleExpires, occi.Str(ends.UTC().Format(time.RFC3339)))
 	b.token = auth.NewToken()
 	b.change.Secrets = append(b.change.Secrets, occi.Secret{Entity: x.ID, Owner: owner, Name: auth.TokenName(b.token)})
 	return nil
@@ -117,7 +115,7 @@ func readyToken(ctx context.Context, b *creation, old, x *occi.Entity) error {
 // tokenProject chooses the project of a new token: one that its owner has a part in. That
 // of an administrator is of none unless one is named.
 func (b *creation) tokenProject(ctx context.Context, owner uuid.UUID, x *occi.Entity) (string, error) {
-	given := strings.ToLower(strings.TrimPrefix(role(b.m, x, roleTokenProject).Text, "/project/"))
+	given := strings.ToLower(strings.TrimPrefix(role(b.m, x, auth.RoleProject).Text, "/project/"))
 	switch {
 	case given == "" && b.c.Operates():
 		return "", nil
@@ -193,7 +191,7 @@ func (e *Engine) purgeTokens(ctx context.Context, before time.Time, n int) (int,
 func (e *Engine) tokenExpiry() string {
 	if k := e.Model().Kind(occi.TokenKind); k != nil {
 		for _, a := range k.Attributes {
-			if a.Role == roleTokenExpires {
+			if a.Role == auth.RoleExpires {
 				return a.Name
 			}
 		}

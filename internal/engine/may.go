@@ -79,11 +79,7 @@ func (p *plan) new(kind string) error {
 	if k == nil || p.c.Operates() {
 		return nil
 	}
-	t := auth.Thing{Kind: kind, Own: k.Own, Project: p.c.Project}
-	if k.Own {
-		t.Project = p.c.Name
-	}
-	if p.c.May(auth.Create, t) == auth.Allowed {
+	if p.c.May(auth.Create, p.c.Made(k)) == auth.Allowed {
 		return nil
 	}
 	if p.c.Project == "" {

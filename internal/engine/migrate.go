@@ -67,10 +67,7 @@ func (a *acts) moveOne(ctx context.Context, v mover) error {
 	if err != nil {
 		return err
 	}
-	b.bound([]occi.Limit{{Host: to.name, What: takeClosed, Gate: true}})
-	if to.added {
-		a.change.There = append(a.change.There, nodeID(to.name))
-	}
+	b.reliesOn(to)
 	w := a.put(v.x)
 	w.Moving = to.name
 	for _, l := range v.x.Links {

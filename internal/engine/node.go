@@ -111,11 +111,16 @@ func (h *host) describe(ctx context.Context) {
 	}
 }
 
+// info asks the host what it is, which it must answer soon.
+func (h *host) info(ctx context.Context) (hypervisor.Info, error) {
+	ctx, cancel := context.WithTimeout(ctx, describeTime)
+	defer cancel()
+	return h.drv.Info(ctx)
+}
+
 // describeOnce asks the host and writes what it tells, if that is news.
 func (h *host) describeOnce(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, describeTime)
-	info, fault := h.drv.Info(bounded)
-	cancel()
+	info, fault := h.info(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}

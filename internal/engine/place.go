@@ -121,11 +121,17 @@ func (b *creation) placeTogether(ctx context.Context, xs []*occi.Entity) error {
 		x.Host = h.name
 		h.placed.Add(1)
 	}
-	b.bound([]occi.Limit{{Host: h.name, What: takeClosed, Gate: true}})
-	if h.added {
-		b.change.There = append(b.change.There, nodeID(h.name))
-	}
+	b.reliesOn(h)
 	return nil
+}
+
+// reliesOn has the change fail if nothing may be placed on a host any more, or if that is
+// gone.
+func (p *plan) reliesOn(h *host) {
+	p.bound([]occi.Limit{{Host: h.name, What: takeClosed, Gate: true}})
+	if h.added {
+		p.change.There = append(p.change.There, nodeID(h.name))
+	}
 }
 
 // fixed names the host of what new resources are linked to or made of; "" for none.

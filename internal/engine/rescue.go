@@ -320,10 +320,7 @@ func (g *going) leave(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g.bound([]occi.Limit{{Host: to.name, What: takeClosed, Gate: true}})
-	if to.added {
-		g.change.There = append(g.change.There, nodeID(to.name))
-	}
+	g.reliesOn(to)
 	var ids []string
 	for _, x := range g.networks {
 		w, err := g.move(ctx, to, x, g.m.State(x))

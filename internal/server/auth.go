@@ -24,7 +24,6 @@ func (c *call) authenticated(open bool) error {
 		_, c.to.suffix = cutSuffix(path[strings.LastIndexByte(path, '/')+1:])
 		return err
 	}
-	c.reg = c.s.registry(c.caller)
 	return nil
 }
 
@@ -52,10 +51,7 @@ func (c *call) permitted() error {
 		k = c.to.of
 	}
 	if k != nil {
-		t.Kind = k.ID()
-		if t.Own = k.Own; k.Own {
-			t.Project = c.caller.Name
-		}
+		t = c.caller.Made(k)
 	}
 	if c.caller.May(do, t) != auth.Allowed {
 		return occi.E(occi.Forbidden, "your role does not allow %s here; it is %s", c.r.Method, c.caller.Roles)

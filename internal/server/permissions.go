@@ -96,11 +96,7 @@ func (c *call) permittedOn(p *permissions, named string) error {
 
 func (c *call) permittedToMake(p *permissions) {
 	for _, k := range c.reg.model.Kinds {
-		t := auth.Thing{Kind: k.ID(), Own: k.Own, Project: c.caller.Project}
-		if k.Own {
-			t.Project = c.caller.Name
-		}
-		if !k.Abstract && k.ID() != occi.TaskKind && k.ID() != occi.TaskLinkKind && k.Host != hostHost && c.caller.May(auth.Create, t) == auth.Allowed {
+		if !k.Abstract && k.ID() != occi.TaskKind && k.ID() != occi.TaskLinkKind && k.Host != hostHost && c.caller.May(auth.Create, c.caller.Made(k)) == auth.Allowed {
 			p.Permitted = append(p.Permitted, "create "+k.Location)
 		}
 	}
