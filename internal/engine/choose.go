@@ -32,6 +32,8 @@ const (
 
 // view is what the row of a host says of placing there.
 type view struct {
+	revision int64
+
 	title  string
 	state  string
 	open   bool
@@ -46,7 +48,7 @@ func (h *host) see(m *occi.Model, x *occi.Entity) {
 	limit := func(have, over string, unit float64) int64 {
 		return int64(role(m, x, have).Num * role(m, x, over).Num * unit)
 	}
-	h.view.Store(&view{title: x.Title, state: m.State(x), open: len(takesOf(m, x)) == 0, labels: strings.Fields(role(m, x, roleNodeLabels).Text), pools: poolsOf(m, x),
+	h.view.Store(&view{revision: x.Revision, title: x.Title, state: m.State(x), open: len(takesOf(m, x)) == 0, labels: strings.Fields(role(m, x, roleNodeLabels).Text), pools: poolsOf(m, x),
 		cores: limit(roleNodeCores, roleNodeCoresOver, 1), memory: limit(roleNodeMemory, roleNodeMemoryOver, gib)})
 }
 
@@ -64,12 +66,16 @@ func (e *Engine) seen(m *occi.Model, puts []*occi.Entity) {
 		if !part(m, x).own {
 			continue
 		}
-		if h := e.host(x.Host); h != nil {
-			h.see(m, x)
-			signal(h.relook)
-		} else {
+		h := e.host(x.Host)
+		if h == nil {
 			signal(e.regather)
+			continue
 		}
+		// What the server has written itself of the host comes of a look at it.
+		if v := h.view.Load(); v == nil || v.revision != x.Revision {
+			signal(h.relook)
+		}
+		h.see(m, x)
 	}
 }
 

@@ -98,6 +98,10 @@ func (h *host) describe(ctx context.Context) {
 	defer tick.Stop()
 	first := sync.OnceFunc(func() { close(h.looked) })
 	for {
+		select {
+		case <-h.relook: // that is what is done now
+		default:
+		}
 		if err := h.describeOnce(ctx); err != nil && ctx.Err() == nil {
 			h.e.log.Warn("what is shown of a host was not brought up to date", "host", h.name, "error", err)
 		}

@@ -3,8 +3,11 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -51,6 +54,39 @@ func TestHostsAreShown(t *testing.T) {
 	if again := c.hosts(); len(again) != 1 || again[0].ID != x.ID {
 		t.Errorf("after a restart there are %v", again)
 	}
+}
+
+// lookedAt counts how often a host is asked what it is.
+type lookedAt struct {
+	hypervisor.Driver
+	n atomic.Int32
+}
+
+func (l *lookedAt) Info(ctx context.Context) (hypervisor.Info, error) {
+	l.n.Add(1)
+	return l.Driver.Info(ctx)
+}
+
+// TestHostsAreLookedAtOnce has nothing but time, and what others write, ask a host again.
+func TestHostsAreLookedAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.Stop()
+	l := &lookedAt{Driver: c.host}
+	c.Engine = engine.New(engine.Config{Store: c.store, Model: func() *occi.Model { return c.model }, Worker: "test", Describe: time.Hour,
+		Hosts: []engine.Host{{Name: "one", Driver: l}}, Logger: slog.New(slog.DiscardHandler)})
+	if err := c.Start(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	c.up()
+	c.create(draft(compute))
+	if n := l.n.Load(); n != 1 {
+		t.Errorf("the host was asked %d times", n)
+	}
+	if _, err := c.Act(c.ctx, engine.Caller{}, []uuid.UUID{c.up().ID}, &occi.Draft{Action: "drain"}, engine.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	c.until("it is asked again", func() bool { return l.n.Load() > 1 })
 }
 
 func TestHostsAreFollowed(t *testing.T) {
