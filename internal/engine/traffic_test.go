@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/occid/occid/internal/engine"
@@ -12,12 +13,13 @@ import (
 type stuck struct {
 	engine.Store
 	title            string
+	once             sync.Once
 	entered, release chan struct{}
 }
 
 func (s *stuck) Commit(ctx context.Context, c *occi.Change) error {
 	if len(c.Puts) > 0 && c.Puts[0].Title == s.title {
-		close(s.entered)
+		s.once.Do(func() { close(s.entered) })
 		<-s.release
 	}
 	return s.Store.Commit(ctx, c)
