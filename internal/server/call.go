@@ -52,6 +52,9 @@ func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
 		r.status = status
 	}
+	if status == http.StatusNotModified {
+		web.Unchanged(r.Header())
+	}
 	r.ResponseWriter.WriteHeader(status)
 }
 

@@ -24,6 +24,15 @@ func Protect(h http.Header, secure bool) {
 	}
 }
 
+// Unchanged takes away what the answer has that a 304 tells of: the client goes on with
+// that one's fields (RFC 9110 section 15.4.5).
+func Unchanged(h http.Header) {
+	delete(h, "X-Content-Type-Options")
+	delete(h, "Referrer-Policy")
+	delete(h, "X-Frame-Options")
+	delete(h, "Content-Security-Policy")
+}
+
 // Protected has every answer of a handler protected.
 func Protected(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
