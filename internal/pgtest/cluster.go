@@ -24,6 +24,8 @@ import (
 // that ends.
 type Cluster struct {
 	dir  string
+	args []string // with the program
+	who  *syscall.Credential
 	cmd  *exec.Cmd
 	done chan error // of capacity 1: how the server ended
 	last atomic.Int64
@@ -61,9 +63,7 @@ func Start(settings ...string) (c *Cluster, err error) {
 	for _, s := range settings {
 		args = append(args, "-c", s)
 	}
-	c = &Cluster{dir: dir, cmd: exec.Command(filepath.Join(bin, "postgres"), args...), done: make(chan error, 1)}
-	c.cmd.Dir = dir
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who, Pdeathsig: syscall.SIGQUIT}
+	c = &Cluster{dir: dir, args: append([]string{filepath.Join(bin, "postgres")}, args...), who: who}
 	return c, c.run()
 }
 
@@ -109,6 +109,9 @@ func account(dir string) (*syscall.Credential, error) {
 
 // run starts the server and waits until it says that it is ready.
 func (c *Cluster) run() error {
+	c.cmd, c.done = exec.Command(c.args[0], c.args[1:]...), make(chan error, 1)
+	c.cmd.Dir = c.dir
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.who, Pdeathsig: syscall.SIGQUIT}
 	log, err := c.cmd.StderrPipe()
 	if err != nil {
 		return err
@@ -165,6 +168,16 @@ func (c *Cluster) Stop() error {
 		err = <-c.done
 	}
 	return errors.Join(err, os.RemoveAll(c.dir))
+}
+
+// Crash ends the server at once, with the loss of what it has in memory only, and starts
+// it again on its data.
+func (c *Cluster) Crash() error {
+	if err := c.cmd.Process.Signal(syscall.SIGQUIT); err != nil { // immediate shutdown
+		return err
+	}
+	<-c.done
+	return c.run()
 }
 
 // URL names a database of the cluster.

@@ -34,6 +34,15 @@ func TestCluster(t *testing.T) {
 	if err := conn.QueryRow(ctx, "SHOW max_connections").Scan(&have); err != nil || have != "10" {
 		t.Errorf("max_connections = %q, %v; want 10", have, err)
 	}
+	if err := c.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Ping(ctx); err == nil {
+		t.Error("a connection outlived a crash")
+	}
+	if conn, err = pgx.Connect(ctx, url); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Stop(); err != nil {
 		t.Errorf("Stop with a connection open: %v", err)
 	}
