@@ -169,6 +169,10 @@ func (m *monitoring) hosts(eng *engine.Engine) []metrics.HostState {
 	for i, d := range m.drivers {
 		u := d.Usage()
 		list[i] = metrics.HostState{Name: d.name, Connected: u.Connected, Watched: eng.Watches(d.name), Calls: u.Calls, Hung: u.Hung}
+		if use, ok := eng.HostUse(d.name); ok {
+			capacity := metrics.HostCapacity(use)
+			list[i].Capacity = &capacity
+		}
 	}
 	return list
 }

@@ -56,6 +56,7 @@ func (p *program) until(line string) string {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	p := busy(t)
+	p.until(`occid_host_event_duration_seconds_count{host="test:///default"}`)
 	text := p.until(`occid_pool_capacity_bytes{host="test:///default",pool="fast"}`)
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil || len(problems) > 0 {

@@ -65,6 +65,32 @@ func (e *Engine) Pools() []PoolUse {
 	return out
 }
 
+// HostUse is what machines have of a host, and the most that they may have; 0 for no limit.
+type HostUse struct {
+	Open                          bool // machines are placed on it
+	Cores, CoresLimit             int64
+	MemoryBytes, MemoryLimitBytes int64
+	Computes                      int64
+}
+
+// HostUse tells how far a host is taken, as this server knows it; ok is false until
+// something is known of it. It asks neither a host nor the store.
+func (e *Engine) HostUse(name string) (u HostUse, ok bool) {
+	h := e.host(name)
+	if h == nil {
+		return u, false
+	}
+	v := h.view.Load()
+	if v == nil {
+		return u, false
+	}
+	l := &e.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return HostUse{Open: v.open, Cores: l.kept(name, takeCores), CoresLimit: v.cores, MemoryBytes: l.kept(name, takeMemory),
+		MemoryLimitBytes: v.memory, Computes: l.kept(name, takeMachines)}, true
+}
+
 // poolsTold gives what the host told of its pools, by name.
 func (h *host) poolsTold() map[string]hypervisor.PoolStatus {
 	h.mu.Lock()

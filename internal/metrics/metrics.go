@@ -139,8 +139,10 @@ func (m *Metrics) TaskOver(t *occi.Task) {
 // EventFollowed counts an event of a host.
 func (m *Metrics) EventFollowed(host string, took time.Duration, err error) {
 	m.events.duration.WithLabelValues(host).Observe(took.Seconds())
+	// From the first event on there is a 0, from which a rate sees the first failure.
+	failures := m.events.failures.WithLabelValues(host)
 	if err != nil {
-		m.events.failures.WithLabelValues(host).Inc()
+		failures.Inc()
 	}
 }
 

@@ -25,7 +25,8 @@ func sources(asked map[string]int, away *bool) metrics.Sources {
 	}
 	return metrics.Sources{
 		Hosts: func() []metrics.HostState {
-			return []metrics.HostState{{Name: "h1", Connected: true, Watched: true, Calls: 3, Hung: 1}, {Name: "h2"}}
+			return []metrics.HostState{{Name: "h1", Connected: true, Watched: true, Calls: 3, Hung: 1,
+				Capacity: &metrics.HostCapacity{Open: true, Cores: 6, CoresLimit: 8, MemoryBytes: 1 << 30, Computes: 3}}, {Name: "h2"}}
 		},
 		Pools: func() []metrics.PoolState {
 			return []metrics.PoolState{{Key: "k", Host: "h1", Pool: "fast", CapacityBytes: 10, AllocatedBytes: 4}}
@@ -100,6 +101,8 @@ func TestScrape(t *testing.T) {
 		`occid_host_watched{host="h1"} 1`, `occid_host_watched{host="h2"} 0`, `occid_event_followers 2`,
 		`occid_host_event_duration_seconds_count{host="h1"} 2`, `occid_host_event_failures_total{host="h1"} 1`,
 		`occid_host_connected{host="h1"} 1`, `occid_host_connected{host="h2"} 0`,
+		`occid_host_open{host="h1"} 1`, `occid_host_cores_allocated{host="h1"} 6`, `occid_host_cores_limit{host="h1"} 8`,
+		`occid_host_memory_allocated_bytes{host="h1"} 1.073741824e+09`, `occid_host_memory_limit_bytes{host="h1"} +Inf`, `occid_host_computes{host="h1"} 3`,
 		`occid_driver_calls_in_flight{host="h1"} 3`, `occid_driver_calls_hung{host="h1"} 1`,
 		`occid_driver_call_duration_seconds_count{host="h1",operation="define domain"} 1`,
 		`occid_driver_call_failures_total{host="h1",operation="define domain"} 1`,

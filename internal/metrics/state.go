@@ -36,6 +36,17 @@ type HostState struct {
 	Connected   bool
 	Watched     bool // by this server
 	Calls, Hung int  // under way; of those, given up by their callers
+	// Capacity is nil until it is known.
+	Capacity *HostCapacity
+}
+
+// HostCapacity is what machines have of a host, and the most that they may have; 0 for no
+// limit.
+type HostCapacity struct {
+	Open                          bool // machines are placed on it
+	Cores, CoresLimit             int64
+	MemoryBytes, MemoryLimitBytes int64
+	Computes                      int64
 }
 
 // PoolState is what is known of a storage pool.
@@ -74,6 +85,13 @@ var (
 	callsDesc     = desc("driver_calls_in_flight", "Calls of a host's driver that are under way.", "host")
 	hungDesc      = desc("driver_calls_hung", "Calls that are under way and whose callers have given up.", "host")
 
+	openDesc        = desc("host_open", "1 if machines are placed on a host, else 0.", "host")
+	coresDesc       = desc("host_cores_allocated", "Cores that machines on a host have together.", "host")
+	coresLimitDesc  = desc("host_cores_limit", "Cores that machines may have of a host together; +Inf without a limit.", "host")
+	memoryDesc      = desc("host_memory_allocated_bytes", "Memory that machines on a host have together.", "host")
+	memoryLimitDesc = desc("host_memory_limit_bytes", "Memory that machines may have of a host together; +Inf without a limit.", "host")
+	computesDesc    = desc("host_computes", "Machines on a host.", "host")
+
 	capacityDesc  = desc("pool_capacity_bytes", "Size of a storage pool.", "host", "pool")
 	allocatedDesc = desc("pool_allocated_bytes", "What is in use of a storage pool.", "host", "pool")
 	limitDesc     = desc("pool_limit_bytes", "What volumes may take of a storage pool together; +Inf without a limit.", "host", "pool")
@@ -89,7 +107,8 @@ var (
 
 // Describe implements prometheus.Collector.
 func (s *state) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{tasksDesc, oldestDesc, entitiesDesc, connectedDesc, watchedDesc, followersDesc, callsDesc, hungDesc, capacityDesc,
+	for _, d := range []*prometheus.Desc{tasksDesc, oldestDesc, entitiesDesc, connectedDesc, watchedDesc, followersDesc, callsDesc, hungDesc,
+		openDesc, coresDesc, coresLimitDesc, memoryDesc, memoryLimitDesc, computesDesc, capacityDesc,
 		allocatedDesc, limitDesc, promisedDesc, upDesc, connectionsDesc, waitsDesc, waitedDesc} {
 		ch <- d
 	}
@@ -112,6 +131,14 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		put(watchedDesc, truth(h.Watched), h.Name)
 		put(callsDesc, float64(h.Calls), h.Name)
 		put(hungDesc, float64(h.Hung), h.Name)
+		if c := h.Capacity; c != nil {
+			put(openDesc, truth(c.Open), h.Name)
+			put(coresDesc, float64(c.Cores), h.Name)
+			put(coresLimitDesc, most(c.CoresLimit), h.Name)
+			put(memoryDesc, float64(c.MemoryBytes), h.Name)
+			put(memoryLimitDesc, most(c.MemoryLimitBytes), h.Name)
+			put(computesDesc, float64(c.Computes), h.Name)
+		}
 	}
 	err := s.queues(ctx, put, hosts)
 	if err == nil {
@@ -134,6 +161,14 @@ func truth(b bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// most is a limit, of which 0 is none.
+func most(limit int64) float64 {
+	if limit == 0 {
+		return math.Inf(1)
+	}
+	return float64(limit)
 }
 
 // queues tells of the queue of each host, be it empty, and of those that other servers
@@ -178,13 +213,9 @@ func (s *state) entities(ctx context.Context, put gauge) error {
 func (s *state) pools(ctx context.Context, put gauge) error {
 	list := s.Pools()
 	for _, p := range list {
-		limit := float64(p.LimitBytes)
-		if p.LimitBytes == 0 {
-			limit = math.Inf(1)
-		}
 		put(capacityDesc, float64(p.CapacityBytes), p.Host, p.Pool)
 		put(allocatedDesc, float64(p.AllocatedBytes), p.Host, p.Pool)
-		put(limitDesc, limit, p.Host, p.Pool)
+		put(limitDesc, most(p.LimitBytes), p.Host, p.Pool)
 	}
 	promised, err := s.Promised(ctx)
 	if err != nil {
