@@ -19,10 +19,11 @@ var (
 	corsMethods = []string{"GET, HEAD, POST, PUT, DELETE, OPTIONS"}
 	corsHeaders = []string{"Accept, Category, Content-Digest, Content-Range, Content-Type, Digest, Idempotency-Key, If-Match, If-Modified-Since, " +
 		"If-None-Match, If-Unmodified-Since, Last-Event-ID, Link, Prefer, Repr-Digest, Traceparent, Tracestate, X-Checksum-Sha256, " +
-		"X-OCCI-Attribute, X-OCCI-Category, X-OCCI-Link, X-OCCI-Location, X-Request-Id"}
-	corsNamed   = []string{corsHeaders[0] + ", Authorization"}
+		"X-OCCI-Attribute, X-OCCI-Category, X-OCCI-Link, X-OCCI-Location, X-Project, X-Request-Id"}
+	// Where no site is named, none may send what somebody is recognised by.
+	corsNamed   = []string{corsHeaders[0] + ", Authorization, X-Auth-Token"}
 	corsExposed = []string{"Accept, Allow, Category, Content-Disposition, ETag, Link, Location, Preference-Applied, Range, Retry-After, Server, " +
-		"Upload-Length, Upload-Offset, WWW-Authenticate, X-OCCI-Attribute, X-OCCI-Location, X-OCCI-States, X-OCCI-Transition, X-Request-Id, X-Task-Location"}
+		"Upload-Length, Upload-Offset, WWW-Authenticate, X-Auth-Token, X-OCCI-Attribute, X-OCCI-Location, X-OCCI-States, X-OCCI-Transition, X-Request-Id, X-Task-Location"}
 	corsAge   = []string{"600"} // seconds
 	corsAny   = []string{anyOrigin}
 	corsTrue  = []string{"true"}
@@ -107,7 +108,7 @@ func (c *call) fromPage() error {
 		return occi.E(occi.Invalid, "Origin: the request has %d of them", n)
 	}
 	err := o.browser.Check(c.r)
-	if err == nil || o.any && len(c.r.Header["Authorization"])+len(c.r.Header["Cookie"]) == 0 {
+	if err == nil || o.any && len(c.r.Header["Authorization"])+len(c.r.Header["Cookie"])+len(c.r.Header["X-Auth-Token"]) == 0 {
 		return nil
 	}
 	return occi.E(occi.Forbidden, "a page of another site may not send this request: %v", err)

@@ -69,6 +69,7 @@ func TestPagesOfOtherSites(t *testing.T) {
 		{"any, of nowhere", all, "null", 201, "*", nil},
 		{"any with credentials", all, stranger, 403, "*", []string{basic}},
 		{"any with a cookie", all, stranger, 403, "*", []string{cookie}},
+		{"any with a token", all, stranger, 403, "*", []string{"X-Auth-Token: t"}},
 		{"any, without a page", all, "", 201, "*", []string{basic}},
 	} {
 		w := page(t, c, x.origins, "POST", "/compute/", x.origin, x.more...)
@@ -88,7 +89,7 @@ func TestPagesOfOtherSites(t *testing.T) {
 			if got := h.Get("Access-Control-Allow-Credentials"); got != credentials {
 				t.Errorf("%s: GET %s allows credentials: %q", x.name, path, got)
 			}
-			for _, field := range []string{"ETag", "Location", "Link", "X-OCCI-Attribute", "X-OCCI-Location", "Retry-After"} {
+			for _, field := range []string{"ETag", "Location", "Link", "X-Auth-Token", "X-OCCI-Attribute", "X-OCCI-Location", "Retry-After"} {
 				if shows := strings.Contains(", "+h.Get("Access-Control-Expose-Headers")+",", ", "+field+","); shows != (x.allowed != "") {
 					t.Errorf("%s: GET %s shows %s: %v", x.name, path, field, shows)
 				}
@@ -135,7 +136,7 @@ func TestPreflight(t *testing.T) {
 				t.Errorf("%s: %s: methods %q", x.name, path, methods)
 			}
 			if x.is && (!strings.Contains(names, "If-Match") || !strings.Contains(names, "X-OCCI-Attribute") || !strings.Contains(names, "Content-Type")) ||
-				strings.Contains(names, "Authorization") != x.authorizes {
+				strings.Contains(names, "Authorization") != x.authorizes || strings.Contains(names, "X-Auth-Token") != x.authorizes || strings.Contains(names, "X-Project") != x.is {
 				t.Errorf("%s: %s: fields %q", x.name, path, names)
 			}
 			if (h.Get("Allow") == "") != x.is {
