@@ -34,6 +34,7 @@ type Secret struct {
 	Owner  uuid.UUID // the user
 	// Name is unique: what is looked up.
 	Name string
-	// Hash is of what must be presented beside Name, empty for nothing.
+	// Hash is of what must be presented beside Name, empty for nothing; of a token, it
+	// tells which secret the user had when it was made.
 	Hash string
 }

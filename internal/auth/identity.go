@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/subtle"
 	"time"
 
 	"github.com/google/uuid"
@@ -93,6 +94,13 @@ func (a *Authenticator) account(ctx context.Context, name string) (*account, err
 	}
 	if !found.ends(m).After(a.now()) {
 		return nil, occi.E(occi.NotFound, "the token has ended")
+	}
+	of, err := a.accounts.Secret(ctx, UserName(value(m, user, RoleName)))
+	if err != nil {
+		return nil, err
+	}
+	if subtle.ConstantTimeCompare([]byte(Era(of.Hash)), []byte(secret.Hash)) != 1 {
+		return nil, occi.E(occi.NotFound, "the secret of the user was changed")
 	}
 	return found, nil
 }

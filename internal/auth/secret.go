@@ -89,5 +89,15 @@ func TokenName(token string) string {
 	return "token " + hex.EncodeToString(sum[:])
 }
 
+// Era tells the times apart in which a user has one secret, by the hash that is kept of
+// it. What was made in one is good in that one alone.
+func Era(hash string) string {
+	if hash == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("era " + hash))
+	return hex.EncodeToString(sum[:])
+}
+
 // UserName is the name of a user among accounts.
 func UserName(login string) string { return "user " + login }

@@ -107,8 +107,12 @@ func readyToken(ctx context.Context, b *creation, old, x *occi.Entity) error {
 		}
 	}
 	setRole(b.m, x, auth.RoleExpires, occi.Str(ends.UTC().Format(time.RFC3339)))
+	of, err := b.e.store.Secret(ctx, auth.UserName(b.c.Login))
+	if err != nil {
+		return err
+	}
 	b.token = auth.NewToken()
-	b.change.Secrets = append(b.change.Secrets, occi.Secret{Entity: x.ID, Owner: owner, Name: auth.TokenName(b.token)})
+	b.change.Secrets = append(b.change.Secrets, occi.Secret{Entity: x.ID, Owner: owner, Name: auth.TokenName(b.token), Hash: auth.Era(of.Hash)})
 	return nil
 }
 

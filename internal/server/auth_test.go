@@ -12,7 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/server"
+	"github.com/occid/occid/occi"
 )
 
 const adminSecret = "open sesame"
@@ -171,6 +176,48 @@ func TestChangesOfUsersCountAtOnce(t *testing.T) {
 		admin.do("GET", "/", "", "X-Project: "+strings.TrimPrefix(project, "/project/")).want(t, 200)
 		ann.do("GET", "/", "", "X-Project: lab").want(t, 200)
 		ann.do("GET", "/", "", "X-Project: 7b0c2f5e-3d0e-4f5a-9a43-6f0f6a2d9c11").want(t, 403)
+	})
+}
+
+// TestTokensEndWithTheSecret: who has taken a token is out once the user's secret is another.
+func TestTokensEndWithTheSecret(t *testing.T) {
+	t.Parallel()
+	onEachGuarded(t, func(t *testing.T, c *cloud) {
+		admin := c.admin()
+		ann := admin.user("ann", admin.made("/project/", `{"title":"lab"}`), "member")
+		json := "Content-Type: application/json"
+		token := func() string {
+			return "X-Auth-Token: " + ann.do("POST", "/token/", `{"title":"t"}`, json).want(t, 201).Header.Get("X-Auth-Token")
+		}
+		first := token()
+		c.do("GET", "/", "", first).want(t, 200)
+		ann.do("POST", "/user/"+ann.id, `{"secret":"another secret"}`, json).want(t, 200)
+		c.do("GET", "/", "", first).want(t, 401)
+		ann.header = []string{basic("ann", "another secret")}
+		second := token()
+		c.do("GET", "/", "", second).want(t, 200)
+		admin.do("POST", "/user/"+ann.id, `{"title":"Ann"}`, json).want(t, 200)
+		c.do("GET", "/", "", second).want(t, 200)
+		// The same secret, given anew, is a change: it is how to be rid of tokens.
+		admin.do("POST", "/user/"+ann.id, `{"secret":"another secret"}`, json).want(t, 200)
+		c.do("GET", "/", "", second).want(t, 401)
+		third := token()
+		admin.do("POST", "/user/"+ann.id, `{"disabled":true}`, json).want(t, 200)
+		c.do("GET", "/", "", third).want(t, 401)
+
+		// Who never had a secret has tokens that end when one is given.
+		bob := admin.made("/user/", `{"name":"bob"}`)
+		x, err := c.engine.Get(t.Context(), engine.Caller{}, uuid.MustParse(strings.TrimPrefix(bob, "/user/")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := c.engine.Create(t.Context(), engine.Caller{Name: x.ID.String(), Login: "bob", Roles: auth.Member}, occi.TokenKind, []*occi.Draft{{Kind: occi.TokenKind}}, engine.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.do("GET", bob, "", "X-Auth-Token: "+out.Token).want(t, 200)
+		admin.do("POST", bob, `{"secret":"secret of bob"}`, json).want(t, 200)
+		c.do("GET", bob, "", "X-Auth-Token: "+out.Token).want(t, 401)
 	})
 }
 
