@@ -98,6 +98,7 @@ var standard = map[string][]string{
 	occi.ProjectKind:    nil,
 	occi.MembershipKind: {"occid.membership.role string rw =member"},
 	occi.TokenKind:      {"occid.token.project string init", "occid.token.expires string init", "occid.token.secret string ro"},
+	occi.SessionKind:    {"occid.session.expires string init"},
 	occi.SharedMixin:    nil,
 	"http://schemas.occid.org/occi/placement#host_labels":       {"occid.placement.labels string init"},
 	"http://schemas.occid.org/occi/infrastructure#host_pool":    nil,
@@ -216,6 +217,7 @@ func TestKinds(t *testing.T) {
 		"project /project/ project <resource",
 		"membership /membership/ link membership >project <link",
 		"token /token/ token <resource",
+		"session /session/ session <resource",
 	} {
 		k := m.KindNamed(strings.Fields(want)[0])
 		got := k.Term + " " + k.Location

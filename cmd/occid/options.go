@@ -36,7 +36,7 @@ type options struct {
 	LogFormat     string        `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
 	Dev           bool          `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
 
-	Auth            []string `sep:"," default:"basic,token" env:"OCCID_AUTH" placeholder:"HOW" help:"Ways to log in, the first in front: basic and token."`
+	Auth            []string `sep:"," default:"basic,token,session" env:"OCCID_AUTH" placeholder:"HOW" help:"Ways to log in, the first in front: basic, token and session."`
 	AdminSecretFile string   `env:"OCCID_ADMIN_SECRET_FILE" placeholder:"FILE" help:"File with the secret of the administrator that is made if there is no user; without it one is made up and shown."`
 
 	GuestBridges []string `sep:"," default:"auto" env:"OCCID_GUEST_BRIDGES" placeholder:"NAME" help:"Interfaces of this host at which machines ask about themselves: auto for the networks' own bridges, and names of others; or none."`

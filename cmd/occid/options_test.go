@@ -80,7 +80,7 @@ func TestOptions(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json",
-				Auth: []string{"basic", "token"}, GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, KeepEvents: day, BootDirs: []string{"/var/lib/libvirt/boot"},
+				Auth: []string{"basic", "token", "session"}, GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, KeepEvents: day, BootDirs: []string{"/var/lib/libvirt/boot"},
 				Placement: "spread", Statistics: "asked", Observe: 15 * time.Second, MaxImage: 64 << 30, KeepUploads: day, FenceAfter: time.Minute, FenceTime: time.Minute,
 				Web: webOptions{ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory", Connections: 4096, Streams: 1024}}
 			x.want(&want)

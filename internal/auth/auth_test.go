@@ -75,7 +75,7 @@ func (w *watch) from(t *testing.T, address, login, secret string) occi.Class {
 	t.Helper()
 	r := (&http.Request{Header: http.Header{}}).WithContext(t.Context())
 	r.SetBasicAuth(login, secret)
-	_, err := w.Authenticate(r, address)
+	_, err := w.Authenticate(r, auth.From{Address: address})
 	if err == nil {
 		return ""
 	}

@@ -84,7 +84,7 @@ func New(c Config) (*Authenticator, error) {
 	for _, name := range c.Mechanisms {
 		m := mechanisms[name]
 		if m == nil || slices.Contains(a.names, name) {
-			return nil, fmt.Errorf("there is no mechanism %q, or it is named twice; there are basic and token", name)
+			return nil, fmt.Errorf("there is no mechanism %q, or it is named twice; there are basic, token and session", name)
 		}
 		a.names = append(a.names, name)
 		a.mechanisms = append(a.mechanisms, m)
@@ -108,18 +108,22 @@ func (a *Authenticator) Changed() { a.epoch.Add(1) }
 // ProjectField is the header field that names the project a request is about.
 const ProjectField = "X-Project"
 
-// Authenticate tells who makes a request from an address, as http.Request.RemoteAddr has
-// it. The error is Unauthorized if nobody is
-// recognised, TooMany if there were too many attempts, and Forbidden if the project that
+// From is where a request comes from.
+type From struct {
+	Address string // of the client, as http.Request.RemoteAddr has it
+	Secure  bool   // the client speaks TLS
+}
+
+// Authenticate tells who makes a request. The error is Unauthorized if nobody is recognised, TooMany if there were too many attempts, and Forbidden if the project that
 // the request names is not the caller's.
-func (a *Authenticator) Authenticate(r *http.Request, remote string) (Caller, error) {
+func (a *Authenticator) Authenticate(r *http.Request, from From) (Caller, error) {
 	project := ""
 	if f := r.Header[ProjectField]; len(f) > 0 {
 		project = f[0]
 	}
 	for _, m := range a.mechanisms {
-		if p, ok := m.read(r.Header); ok {
-			return a.recognise(r.Context(), m, p, project, remote)
+		if p, ok := m.read(r, from); ok {
+			return a.recognise(r.Context(), m, p, project, from.Address)
 		}
 	}
 	return Caller{}, occi.E(occi.Unauthorized, "this needs a login")
@@ -170,7 +174,7 @@ func (a *Authenticator) look(ctx context.Context, key [32]byte, m *mechanism, p 
 	have := a.known[key]
 	a.mu.RUnlock()
 	try := &attempt{limits: &a.limits, from: from, account: p.name}
-	if m == mechanisms["token"] {
+	if m != mechanisms["basic"] {
 		try.account = "" // of no account
 	}
 	// Who was verified a while ago is not kept out by others' failures.

@@ -59,6 +59,9 @@ type Caller struct {
 	Roles Roles
 	// Scoped callers presented a token, which is for one project.
 	Scoped bool
+	// Session is the UUID of the session of who presented a cookie, which a browser sends
+	// whoever wrote the page that it shows; else empty.
+	Session string
 }
 
 // Operates reports whether the caller runs the provider's equipment.

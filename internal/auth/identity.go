@@ -54,7 +54,7 @@ type account struct {
 	// projects are those that the user has a part in, by UUID and by title.
 	projects map[string]string
 	first    string       // the UUID of the first of them
-	token    *occi.Entity // nil for a user
+	token    *occi.Entity // or session; nil for a user
 }
 
 // account reads what is known under a name; NotFound if nothing is, or it counts no more.
@@ -123,7 +123,9 @@ func (a *Authenticator) caller(ctx context.Context, f *account, named string) (C
 	c := Caller{Name: f.user.ID.String(), Login: value(m, f.user, RoleName)}
 	administers := isSet(m, f.user, RoleAdministrator)
 	project := f.projects[named]
-	if f.token != nil {
+	if f.token != nil && f.token.Kind == occi.SessionKind {
+		c.Session = f.token.ID.String()
+	} else if f.token != nil {
 		c.Scoped, c.Project = true, value(m, f.token, RoleProject)
 		if named != "" && named != c.Project && (project == "" || project != c.Project) {
 			return c, noPart(named)

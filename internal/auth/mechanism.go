@@ -18,7 +18,7 @@ type mechanism struct {
 	// challenge is what WWW-Authenticate says of it.
 	challenge string
 	// read finds what a request presents; ok is false if nothing of the kind.
-	read func(http.Header) (p presented, ok bool)
+	read func(*http.Request, From) (p presented, ok bool)
 	// verify compares it with an account, which is nil if there is none; that must take
 	// as long.
 	verify func(ctx context.Context, p presented, f *account) (bool, error)
@@ -26,13 +26,14 @@ type mechanism struct {
 
 // mechanisms are those that an operator can switch on.
 var mechanisms = map[string]*mechanism{
-	"basic": {challenge: `Basic realm="occid", charset="UTF-8"`, read: readBasic, verify: verifySecret},
-	"token": {challenge: `Bearer realm="occid"`, read: readToken, verify: verifyToken},
+	"basic":   {challenge: `Basic realm="occid", charset="UTF-8"`, read: readBasic, verify: verifySecret},
+	"token":   {challenge: `Bearer realm="occid"`, read: readToken, verify: verifyToken},
+	"session": {challenge: `Cookie realm="occid", form-action="/session/", cookie-name="` + cookieName + `"`, read: readSession, verify: verifyToken},
 }
 
 // readBasic reads RFC 7617's field.
-func readBasic(h http.Header) (presented, bool) {
-	text, ok := scheme(h, "Basic")
+func readBasic(r *http.Request, _ From) (presented, bool) {
+	text, ok := scheme(r.Header, "Basic")
 	if !ok {
 		return presented{}, false
 	}
@@ -54,11 +55,11 @@ func verifySecret(ctx context.Context, p presented, f *account) (bool, error) {
 }
 
 // readToken reads RFC 6750's field, or the older X-Auth-Token.
-func readToken(h http.Header) (presented, bool) {
-	if text, ok := scheme(h, "Bearer"); ok {
+func readToken(r *http.Request, _ From) (presented, bool) {
+	if text, ok := scheme(r.Header, "Bearer"); ok {
 		return presented{name: TokenName(text)}, true
 	}
-	if f := h["X-Auth-Token"]; len(f) > 0 {
+	if f := r.Header["X-Auth-Token"]; len(f) > 0 {
 		return presented{name: TokenName(strings.TrimSpace(f[0]))}, true
 	}
 	return presented{}, false

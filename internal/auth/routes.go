@@ -36,6 +36,7 @@ var routes = map[string]needs{
 	"tasklink": reading, "unfinished": reading, "reverse": reading, "prefix": reading, "search": reading,
 	"states": reading, "permissions": reading, "events": reading, "opensearch": reading, "schema": reading,
 	"metrics": operating,
+	"logout":  {http.MethodPost: {Verb: Read}}, // of nobody's session but the caller's
 	"health":  open, "ready": open, "exchange": open,
 }
 

@@ -72,6 +72,7 @@ var personal = map[string]Verb{
 	occi.MembershipKind: Read,
 	occi.ProjectKind:    Read,
 	occi.TokenKind:      Read | Create | Delete,
+	occi.SessionKind:    Read | Create | Delete,
 }
 
 // Made is a thing of a kind that the caller is about to make.

@@ -99,5 +99,11 @@ func Era(hash string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// SessionName is the name of a session among accounts, by the value of its cookie.
+func SessionName(cookie string) string {
+	sum := sha256.Sum256([]byte("session " + cookie))
+	return "session " + hex.EncodeToString(sum[:])
+}
+
 // UserName is the name of a user among accounts.
 func UserName(login string) string { return "user " + login }

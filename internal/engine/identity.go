@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -22,6 +23,9 @@ const (
 	// tokenLife is how long a token lasts unless its maker says, tokenMost how long at most.
 	tokenLife = 24 * time.Hour
 	tokenMost = 366 * 24 * time.Hour
+	// sessionLife and sessionMost are those of sessions.
+	sessionLife = 8 * time.Hour
+	sessionMost = 7 * 24 * time.Hour
 	// tokenGrace is how long a token is shown after its end.
 	tokenGrace = 10 * time.Minute
 )
@@ -99,21 +103,57 @@ func readyToken(ctx context.Context, b *creation, old, x *occi.Entity) error {
 		return err
 	}
 	setRole(b.m, x, auth.RoleProject, textValue(project))
-	ends := b.now.Add(tokenLife)
+	if err := b.expires(x, tokenLife, tokenMost); err != nil {
+		return err
+	}
+	return b.presents(ctx, owner, x, auth.TokenName)
+}
+
+// expires sets when what is presented ends: after life unless its maker says, after most
+// at most.
+func (b *creation) expires(x *occi.Entity, life, most time.Duration) error {
+	ends := b.now.Add(life)
 	if given := role(b.m, x, auth.RoleExpires).Text; given != "" {
-		if ends, err = time.Parse(time.RFC3339, given); err != nil || !ends.After(b.now) || ends.After(b.now.Add(tokenMost)) {
-			return occi.Problems(occi.Invalid, "the token cannot be made", []occi.Problem{{What: roleAttr(b.m, x, auth.RoleExpires).Name,
-				Text: "is not a time from now on and within a year"}})
+		var err error
+		if ends, err = time.Parse(time.RFC3339, given); err != nil || !ends.After(b.now) || ends.After(b.now.Add(most)) {
+			return occi.Problems(occi.Invalid, "the "+b.term(x.Kind)+" cannot be made", []occi.Problem{{What: roleAttr(b.m, x, auth.RoleExpires).Name,
+				Text: fmt.Sprintf("is not a time from now on and within %d days", most/(24*time.Hour))}})
 		}
 	}
 	setRole(b.m, x, auth.RoleExpires, occi.Str(ends.UTC().Format(time.RFC3339)))
+	return nil
+}
+
+// presents makes what a user is recognised by as long as its secret stays the same.
+func (b *creation) presents(ctx context.Context, owner uuid.UUID, x *occi.Entity, name func(string) string) error {
 	of, err := b.e.store.Secret(ctx, auth.UserName(b.c.Login))
 	if err != nil {
 		return err
 	}
 	b.token = auth.NewToken()
-	b.change.Secrets = append(b.change.Secrets, occi.Secret{Entity: x.ID, Owner: owner, Name: auth.TokenName(b.token), Hash: auth.Era(of.Hash)})
+	b.change.Secrets = append(b.change.Secrets, occi.Secret{Entity: x.ID, Owner: owner, Name: name(b.token), Hash: auth.Era(of.Hash)})
 	return nil
+}
+
+func readySession(ctx context.Context, b *creation, old, x *occi.Entity) error {
+	x.Project, x.Owner = b.c.Name, b.c.Name
+	if old != nil {
+		x.Project, x.Owner = old.Project, old.Owner
+		return nil
+	}
+	owner, ok := occi.ParseID(b.c.Name)
+	switch {
+	case !ok:
+		return occi.E(occi.Forbidden, "a session is a user's, and nobody is authenticated here")
+	case b.c.Scoped || b.c.Session != "":
+		return occi.E(occi.Forbidden, "who presents a token or a session gets no session; log in for one")
+	case b.token != "":
+		return occi.E(occi.Invalid, "one request makes one session, whose cookie is in its answer")
+	}
+	if err := b.expires(x, sessionLife, sessionMost); err != nil {
+		return err
+	}
+	return b.presents(ctx, owner, x, auth.SessionName)
 }
 
 // tokenProject chooses the project of a new token: one that its owner has a part in. That
@@ -151,7 +191,7 @@ func (r *removal) dismissed(ctx context.Context, x *occi.Entity) error {
 		if r.c.Name == x.ID.String() {
 			return occi.E(occi.Forbidden, "administrators do not lock themselves out; another one can do it")
 		}
-		tokens, err := r.e.store.List(ctx, &occi.Query{Kinds: []string{occi.TokenKind}, Reach: []string{x.ID.String()}})
+		tokens, err := r.e.store.List(ctx, &occi.Query{Kinds: presentedKinds, Reach: []string{x.ID.String()}})
 		if err != nil {
 			return err
 		}
@@ -173,27 +213,35 @@ func (r *removal) dismissed(ctx context.Context, x *occi.Entity) error {
 	return nil
 }
 
-// purgeTokens forgets up to n tokens that ended before a time.
+// presentedKinds are those of what is presented in a user's place, and goes with the user.
+var presentedKinds = []string{occi.TokenKind, occi.SessionKind}
+
+// purgeTokens forgets up to n tokens, and n sessions, that ended before a time.
 func (e *Engine) purgeTokens(ctx context.Context, before time.Time, n int) (int, error) {
-	a := e.tokenExpiry()
-	if a == "" {
-		return 0, nil
-	}
-	page, err := e.store.List(ctx, &occi.Query{Kinds: []string{occi.TokenKind}, Limit: n,
-		Conds: []occi.Cond{{Name: a, Op: occi.Lt, Value: occi.Str(before.UTC().Format(time.RFC3339))}}})
-	if err != nil || len(page.Entities) == 0 {
-		return 0, err
-	}
 	c := &occi.Change{At: e.now()}
-	for _, t := range page.Entities {
-		c.Removes = append(c.Removes, occi.Removal{ID: t.ID})
+	for _, kind := range presentedKinds {
+		a := e.expiry(kind)
+		if a == "" {
+			continue
+		}
+		page, err := e.store.List(ctx, &occi.Query{Kinds: []string{kind}, Limit: n,
+			Conds: []occi.Cond{{Name: a, Op: occi.Lt, Value: occi.Str(before.UTC().Format(time.RFC3339))}}})
+		if err != nil {
+			return 0, err
+		}
+		for _, t := range page.Entities {
+			c.Removes = append(c.Removes, occi.Removal{ID: t.ID})
+		}
+	}
+	if len(c.Removes) == 0 {
+		return 0, nil
 	}
 	return len(c.Removes), e.store.Commit(ctx, c)
 }
 
-// tokenExpiry names the attribute that tells when a token ends; "" if there are none.
-func (e *Engine) tokenExpiry() string {
-	if k := e.Model().Kind(occi.TokenKind); k != nil {
+// expiry names the attribute that tells when something of a kind ends; "" if none does.
+func (e *Engine) expiry(kind string) string {
+	if k := e.Model().Kind(kind); k != nil {
 		for _, a := range k.Attributes {
 			if a.Role == auth.RoleExpires {
 				return a.Name

@@ -79,6 +79,7 @@ var parts = map[string]*partOps{
 	"project":    {ready: readyProject},
 	"membership": {ready: readyMembership},
 	"token":      {ready: readyToken},
+	"session":    {ready: readySession},
 }
 
 // part gives what a host does for an entity; never nil.

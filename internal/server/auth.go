@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/occid/occid/internal/auth"
@@ -19,7 +20,7 @@ func (c *call) authenticated(open bool) error {
 		return nil
 	}
 	var err error
-	if c.caller, err = c.s.auth.Authenticate(c.r, c.s.client(c.r)); err != nil {
+	if c.caller, err = c.s.auth.Authenticate(c.r, c.from()); err != nil {
 		path := c.r.URL.Path
 		_, c.to.suffix = cutSuffix(path[strings.LastIndexByte(path, '/')+1:])
 		return err
@@ -31,6 +32,9 @@ func (c *call) authenticated(open bool) error {
 // entity that may not be written to or seen. What is read is selected by whose it is.
 func (c *call) permitted() error {
 	need, ok := auth.NeedOf(c.to.verbs.name, c.r.Method)
+	if err := c.sessions(); err != nil {
+		return err
+	}
 	switch {
 	case !ok:
 		return occi.E(occi.Forbidden, "%s at %s is for nobody", c.r.Method, c.to.path)
@@ -82,9 +86,14 @@ func (c *call) challenge(h http.Header) {
 	}
 }
 
-// hand gives a new token to its maker: it is shown this once.
+// hand gives a new token to its maker: it is shown this once. That of a session is for
+// the browser, and no page sees it.
 func (c *call) hand(token string, es []*occi.Entity) {
 	if token == "" {
+		return
+	}
+	if i := slices.IndexFunc(es, func(x *occi.Entity) bool { return x.Kind == occi.SessionKind }); i >= 0 {
+		c.keepSession(token, es[i])
 		return
 	}
 	c.rec.Header()["X-Auth-Token"] = []string{token}

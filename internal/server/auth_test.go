@@ -74,7 +74,7 @@ func TestLogin(t *testing.T) {
 		for path, media := range map[string]string{"/": "text/plain", "/compute/.json": "application/json", "/-/": "text/plain", "/nothing": "text/plain",
 			"/compute/7b0c2f5e-3d0e-4f5a-9a43-6f0f6a2d9c11.xml": "application/xml", "/metrics": "text/plain"} {
 			r := c.do("GET", path, "").want(t, 401)
-			if got := strings.Join(r.Header.Values("WWW-Authenticate"), "; "); got != `Basic realm="occid", charset="UTF-8"; Bearer realm="occid"` {
+			if got := strings.Join(r.Header.Values("WWW-Authenticate"), "; "); got != `Basic realm="occid", charset="UTF-8"; Bearer realm="occid"; Cookie realm="occid", form-action="/session/", cookie-name="occid"` {
 				t.Errorf("%s is to be logged in to by %q", path, got)
 			}
 			if !strings.HasPrefix(r.Header.Get("Content-Type"), media) {

@@ -202,7 +202,7 @@ var (
 	closes           = []string{"close"}
 	varyAccept       = []string{"Accept"}
 	ownersAlone      = []string{"private, no-cache"}
-	varyLogin        = "Authorization, X-Auth-Token, " + auth.ProjectField
+	varyLogin        = "Authorization, Cookie, X-Auth-Token, " + auth.ProjectField
 	varyFilter       = []string{"Category, X-OCCI-Attribute"}
 	varyAcceptFilter = []string{"Accept, Category, X-OCCI-Attribute"}
 )

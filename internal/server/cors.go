@@ -108,7 +108,10 @@ func (c *call) fromPage() error {
 		return occi.E(occi.Invalid, "Origin: the request has %d of them", n)
 	}
 	err := o.browser.Check(c.r)
-	if err == nil || o.any && len(c.r.Header["Authorization"])+len(c.r.Header["Cookie"])+len(c.r.Header["X-Auth-Token"]) == 0 {
+	if err == nil {
+		return c.intended()
+	}
+	if o.any && len(c.r.Header["Authorization"])+len(c.r.Header["Cookie"])+len(c.r.Header["X-Auth-Token"]) == 0 {
 		return nil
 	}
 	return occi.E(occi.Forbidden, "a page of another site may not send this request: %v", err)

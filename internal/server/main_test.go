@@ -157,7 +157,7 @@ func newCloudWith(t testing.TB, dsn string, m *occi.Model, guarded bool, more ..
 	config := engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
 		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Images: images, Describe: time.Hour, Logger: quiet}
 	if guarded {
-		if c.auth, err = auth.New(auth.Config{Mechanisms: []string{"basic", "token"}, Accounts: st, Model: config.Model, Now: c.watch}); err != nil {
+		if c.auth, err = auth.New(auth.Config{Mechanisms: []string{"basic", "token", "session"}, Accounts: st, Model: config.Model, Now: c.watch}); err != nil {
 			t.Fatal(err)
 		}
 		config.Identities = c.auth.Changed

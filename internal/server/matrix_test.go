@@ -126,7 +126,7 @@ func (w *tenants) cell(name string, p *person, q request, need auth.Need) {
 	}
 	caller, err := auth.Caller{}, error(nil)
 	if p.header != nil {
-		caller, err = w.auth.Authenticate(&http.Request{Header: fields(p.header)}, "127.0.0.1:1")
+		caller, err = w.auth.Authenticate(&http.Request{Header: fields(p.header)}, auth.From{Address: "127.0.0.1:1"})
 	}
 	if err != nil {
 		w.t.Fatal(err)
@@ -182,6 +182,7 @@ func newTenants(t testing.TB, dsn string) *tenants {
 	w.thing("user", foreign, "/user/"+stranger.id)
 	w.thing("membership", foreign, strings.TrimPrefix(strings.TrimSpace(stranger.do("GET", "/membership/.uri", "").text), w.url))
 	w.thing("token", foreign, stranger.made("/token/", `{"title":"t"}`))
+	w.thing("session", foreign, stranger.made("/session/", `{"title":"t"}`))
 	for relation, p := range map[relation]*person{own: w.people["member"], foreign: stranger} {
 		vm := p.made("/compute/", `{"title":"a"}`)
 		net := p.made("/network/", `{"title":"n"}`)

@@ -234,6 +234,10 @@ func (s *Server) router(config Config) http.Handler {
 		r.Handle(exchangePath, h)
 		r.Handle(exchangePath+"/", h)
 	}
+	if s.offersSessions() {
+		s.fixed[logoutPath] = logoutVerbs
+		r.Handle(logoutPath, s.handle(fixed(logoutPath, logoutVerbs), false))
+	}
 	return r
 }
 

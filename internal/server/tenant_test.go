@@ -38,7 +38,7 @@ func TestTenantsReadTheirsAlone(t *testing.T) {
 		member := w.people["member"]
 		of := func(kind string, r relation) string { return w.things[kind][r] }
 		paths := []string{"/", "/resource/", "/link/", "/compute/", "/network/", "/storage/", "/networkinterface/", "/task/", "/tasklink/", "/events",
-			"/mixin/shared/", "/mixin/", "/-/compute", "/?sort=-title", "/?q=a", "/compute/?page=1&number=1", "/user/", "/project/", "/membership/", "/token/", "/host/", "/pool/", "/poolmember/",
+			"/mixin/shared/", "/mixin/", "/-/compute", "/?sort=-title", "/?q=a", "/compute/?page=1&number=1", "/user/", "/project/", "/membership/", "/token/", "/session/", "/host/", "/pool/", "/poolmember/",
 			of("network", shared) + "/compute/", of("network", shared), of("storage", shared), of("compute", own), of("compute", own) + "/tasks/"}
 		for _, path := range paths {
 			for _, suffix := range []string{"application/json", "application/atom+xml", "application/xml"} {
@@ -259,6 +259,6 @@ func TestPermissions(t *testing.T) {
 		}
 	}
 	w.people["member"].do("GET", "/-/permissions?entity="+vm[foreign], "").want(t, 404)
-	w.people["reader"].do("GET", "/-/permissions.json", "").want(t, 200, `"user":"reader"`, `"roles":["reader"]`, `"permitted":["create /token/"]`)
+	w.people["reader"].do("GET", "/-/permissions.json", "").want(t, 200, `"user":"reader"`, `"roles":["reader"]`, `"permitted":["create /token/","create /session/"]`)
 	w.people["member"].do("GET", "/-/permissions", "").want(t, 200, "create /compute/")
 }

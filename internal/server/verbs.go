@@ -41,6 +41,7 @@ var (
 	healthVerbs     = &verbs{name: "health", get: (*call).getHealth, plain: true}
 	permissionVerbs = &verbs{name: "permissions", get: (*call).getPermissions, plain: true}
 	exchangeVerbs   = &verbs{name: "exchange", get: (*call).exchange, plain: true}
+	logoutVerbs     = &verbs{name: "logout", post: (*call).logout, plain: true}
 	readyVerbs      = &verbs{name: "ready", get: (*call).getReady, plain: true}
 )
 

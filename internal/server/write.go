@@ -93,7 +93,7 @@ func (c *call) created(w write, out *engine.Outcome) error {
 	c.reg = c.s.registry(c.caller)
 	es, done := c.settled(w, out)
 	if !done {
-		c.hand(out.Token, nil)
+		c.hand(out.Token, out.Entities)
 		return c.accepted(out)
 	}
 	c.locate(es[0])
