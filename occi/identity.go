@@ -12,6 +12,7 @@ const (
 	MembershipKind = identityScheme + "membership"
 	TokenKind      = identityScheme + "token"
 	SessionKind    = identityScheme + "session"
+	IdentityKind   = identityScheme + "identity"
 )
 
 // SharedMixin is the mixin of what all projects may see and link to.

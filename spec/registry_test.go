@@ -94,11 +94,12 @@ var standard = map[string][]string{
 		"occid.host.computes integer ro", "occid.host.cores.overcommit number rw", "occid.host.memory.overcommit number rw",
 		"occid.host.labels string rw", "occid.host.fenced string ro", "occid.host.moved string ro"},
 	occi.UserKind: {"occid.user.name string req", "occid.user.secret string rw", "occid.user.administrator boolean rw",
-		"occid.user.disabled boolean rw", "occid.user.secret.changed string ro"},
+		"occid.user.disabled boolean rw", "occid.user.secret.changed string ro", "occid.user.by string ro"},
 	occi.ProjectKind:    nil,
-	occi.MembershipKind: {"occid.membership.role string rw =member"},
+	occi.MembershipKind: {"occid.membership.role string rw =member", "occid.membership.by string ro"},
 	occi.TokenKind:      {"occid.token.project string init", "occid.token.expires string init", "occid.token.secret string ro"},
 	occi.SessionKind:    {"occid.session.expires string init"},
+	occi.IdentityKind:   {"occid.identity.mechanism string req", "occid.identity.subject string req", "occid.identity.user string req"},
 	occi.SharedMixin:    nil,
 	"http://schemas.occid.org/occi/placement#host_labels":       {"occid.placement.labels string init"},
 	"http://schemas.occid.org/occi/infrastructure#host_pool":    nil,
@@ -218,6 +219,7 @@ func TestKinds(t *testing.T) {
 		"membership /membership/ link membership >project <link",
 		"token /token/ token <resource",
 		"session /session/ session <resource",
+		"identity /identity/ identity <resource",
 	} {
 		k := m.KindNamed(strings.Fields(want)[0])
 		got := k.Term + " " + k.Location

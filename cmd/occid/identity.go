@@ -21,7 +21,15 @@ func (s *service) authenticator(st *store.Store) (*auth.Authenticator, error) {
 	if s.options.Dev {
 		return nil, nil
 	}
-	a, err := auth.New(auth.Config{Mechanisms: s.options.Auth, Accounts: st, Model: s.registry.model})
+	provers, err := s.provers()
+	if err != nil {
+		return nil, err
+	}
+	mapping, err := s.mapping()
+	if err != nil {
+		return nil, err
+	}
+	a, err := auth.New(auth.Config{Mechanisms: s.options.Auth, Accounts: st, Model: s.registry.model, Provers: provers, Mapping: mapping, Admit: s.admitted})
 	if err != nil {
 		return nil, fmt.Errorf("--auth: %w", err)
 	}

@@ -36,8 +36,10 @@ type options struct {
 	LogFormat     string        `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
 	Dev           bool          `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
 
-	Auth            []string `sep:"," default:"basic,token,session" env:"OCCID_AUTH" placeholder:"HOW" help:"Ways to log in, the first in front: basic, token and session."`
+	Auth            []string `sep:"," default:"basic,token,session" env:"OCCID_AUTH" placeholder:"HOW" help:"Ways to log in, the first in front: basic, token, session and external."`
 	AdminSecretFile string   `env:"OCCID_ADMIN_SECRET_FILE" placeholder:"FILE" help:"File with the secret of the administrator that is made if there is no user; without it one is made up and shown."`
+
+	Login loginOptions `embed:""`
 
 	GuestBridges []string `sep:"," default:"auto" env:"OCCID_GUEST_BRIDGES" placeholder:"NAME" help:"Interfaces of this host at which machines ask about themselves: auto for the networks' own bridges, and names of others; or none."`
 	GuestListen  string   `env:"OCCID_GUEST_LISTEN" placeholder:"ADDR" help:"Address at which occid guest-proxy of other hosts is answered, ADDR or unix:PATH."`
@@ -124,6 +126,9 @@ func read(args []string, more ...kong.Option) (*options, error) {
 // finish fills in what depends on other options.
 func (o *options) finish() error {
 	if err := o.checkWeb(); err != nil {
+		return err
+	}
+	if err := o.Login.check(); err != nil {
 		return err
 	}
 	if err := errors.Join(keeps("--keep-tasks", o.KeepTasks), keeps("--keep-keys", o.KeepKeys), keeps("--keep-events", o.KeepEvents),

@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"internal/engine":      {"occi", "hypervisor", "internal/auth", "internal/failpoint", "internal/iso"},
 	"internal/image":       {"occi"},
 	"internal/auth":        {"occi"},
+	"internal/delegate":    {"occi", "internal/auth"},
 	"internal/web":         {"occi"},
 	"internal/guest":       {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
 	"internal/server":      {"occi", "render", "internal/engine", "internal/auth", "internal/web"},

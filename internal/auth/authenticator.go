@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,13 @@ type Config struct {
 	Accounts   Accounts
 	Model      func() *occi.Model
 	Now        func() time.Time // nil means time.Now
+	// Provers are those that are configured, by the names of their mechanisms.
+	Provers map[string]Prover
+	// Mapping tells what those whom provers know are here.
+	Mapping *Mapping
+	// Admit finds the user of a proof, which may make it, and gives the name of its account;
+	// see Engine.Admit. It is needed with provers.
+	Admit func(ctx context.Context, a Admission) (name string, err error)
 }
 
 // Authenticator tells who makes a request. It is safe for concurrent use.
@@ -56,6 +64,8 @@ type Authenticator struct {
 	model      func() *occi.Model
 	now        func() time.Time
 	limits     limiter
+	mapping    *Mapping
+	admit      func(ctx context.Context, a Admission) (name string, err error)
 
 	// key keeps what was presented from being read off the memory it is found by.
 	key     [32]byte
@@ -72,23 +82,42 @@ type identity struct {
 	hash     string // that it was verified against
 	verified time.Time
 	until    time.Time // it counts without a look
+	// name is that of the account that a prover's proof is of, until it ends.
+	name string
+	ends time.Time
 }
 
 // New makes an Authenticator, or tells which mechanism there is not.
 func New(c Config) (*Authenticator, error) {
-	a := &Authenticator{accounts: c.Accounts, model: c.Model, now: c.Now, known: map[[32]byte]*identity{}}
+	a := &Authenticator{accounts: c.Accounts, model: c.Model, now: c.Now, mapping: c.Mapping, admit: c.Admit, known: map[[32]byte]*identity{}}
 	if a.now == nil {
 		a.now = time.Now
 	}
 	rand.Read(a.key[:])
 	for _, name := range c.Mechanisms {
 		m := mechanisms[name]
-		if m == nil || slices.Contains(a.names, name) {
-			return nil, fmt.Errorf("there is no mechanism %q, or it is named twice; there are basic, token and session", name)
+		if by := c.Provers[name]; by != nil {
+			m = proved(name, by)
+		}
+		switch {
+		case slices.Contains(a.names, name):
+			return nil, fmt.Errorf("the mechanism %s is named twice", name)
+		case m == nil && slices.Contains(provers, name):
+			return nil, fmt.Errorf("the mechanism %s is not configured", name)
+		case m == nil:
+			return nil, fmt.Errorf("there is no mechanism %q; there are basic, token, session, %s", name, strings.Join(provers, ", "))
 		}
 		a.names = append(a.names, name)
 		a.mechanisms = append(a.mechanisms, m)
-		a.challenges = append(a.challenges, m.challenge)
+		a.challenges = append(a.challenges, m.challenges...)
+	}
+	for name := range c.Provers {
+		if !slices.Contains(a.names, name) {
+			return nil, fmt.Errorf("the mechanism %s is configured, but not on", name)
+		}
+	}
+	if slices.Equal(a.names, []string{"session"}) {
+		return nil, errors.New("a session begins with another mechanism, and none is on")
 	}
 	if len(a.mechanisms) == 0 {
 		return nil, errors.New("no mechanism is on, so that nobody could log in")
@@ -99,7 +128,7 @@ func New(c Config) (*Authenticator, error) {
 // Offers reports whether a mechanism is on.
 func (a *Authenticator) Offers(name string) bool { return slices.Contains(a.names, name) }
 
-// Challenges are the values of WWW-Authenticate: one for each mechanism on offer.
+// Challenges are the values of WWW-Authenticate, for each mechanism on offer.
 func (a *Authenticator) Challenges() []string { return a.challenges }
 
 // Changed is to be called when users, tokens or roles have changed.
@@ -129,6 +158,15 @@ func (a *Authenticator) Authenticate(r *http.Request, from From) (Caller, error)
 	return Caller{}, occi.E(occi.Unauthorized, "this needs a login")
 }
 
+// LoginBy tells who presents a credential to the prover of a mechanism that is on.
+func (a *Authenticator) LoginBy(ctx context.Context, mechanism string, c Credential, remote string) (Caller, error) {
+	i := slices.Index(a.names, mechanism)
+	if i < 0 || a.mechanisms[i].prover == nil {
+		return Caller{}, Unknown()
+	}
+	return a.recognise(ctx, a.mechanisms[i], presented{name: c.Account, secret: c.Key, guessed: c.Guessed, request: c.Request}, "", remote)
+}
+
 // Login tells who a login and a secret are, whatever mechanisms are on, for a project or
 // without one.
 func (a *Authenticator) Login(ctx context.Context, login, secret, project, remote string) (Caller, error) {
@@ -142,13 +180,16 @@ func (a *Authenticator) recognise(ctx context.Context, m *mechanism, p presented
 	if have := a.remembered(key); have != nil {
 		return have.caller, nil
 	}
-	found, err, _ := a.flights.Do(string(key[:]), func() (any, error) {
+	found, err, _ := a.flights.Do(string(key[:])+p.request, func() (any, error) {
 		if have := a.remembered(key); have != nil {
 			return have.caller, nil
 		}
 		// It is for all who wait, of whom the first may go.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 		defer cancel()
+		if m.prover != nil {
+			return a.proven(ctx, key, m, p, project, origin(remote))
+		}
 		return a.look(ctx, key, m, p, project, origin(remote))
 	})
 	if err != nil {
@@ -217,7 +258,7 @@ func (a *Authenticator) verified(ctx context.Context, m *mechanism, p presented,
 		try.end()
 		return err
 	}
-	return occi.E(occi.Unauthorized, "the login is not known, or its secret is another")
+	return Unknown()
 }
 
 // attempt is one to log in, which counts as failed from its beginning until its end.
@@ -251,7 +292,7 @@ func (t *attempt) end() {
 func (a *Authenticator) keyOf(m *mechanism, p presented, project string) [32]byte {
 	text := make([]byte, 0, 256)
 	text = append(text, a.key[:]...)
-	for _, part := range []string{m.challenge, p.name, project} {
+	for _, part := range []string{m.name, p.name, project} {
 		text = append(append(text, part...), 0)
 	}
 	return sha256.Sum256(append(text, p.secret...))

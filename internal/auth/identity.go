@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"crypto/subtle"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,7 +20,11 @@ const (
 	RoleToken         = "identity.token" // what is presented, shown once
 	RoleProject       = "identity.project"
 	RoleExpires       = "identity.expires"
-	roleRole          = "identity.role"
+	RoleBy            = "identity.by"        // the mechanism whose word it is
+	RoleMechanism     = "identity.mechanism" // of an identity, with who it is and whose
+	RoleSubject       = "identity.subject"
+	RoleUser          = "identity.user"
+	RoleRole          = "identity.role"
 )
 
 // value gives the attribute of an entity that has a role.
@@ -41,7 +46,7 @@ func RolesIn(m *occi.Model, user *occi.Entity, project string) Roles {
 	var roles Roles
 	for _, l := range user.Links {
 		if l.Kind == occi.MembershipKind && l.Target.ID.String() == project {
-			roles |= RoleNamed(value(m, l, roleRole))
+			roles |= RoleNamed(value(m, l, RoleRole))
 		}
 	}
 	return roles
@@ -86,7 +91,7 @@ func (a *Authenticator) account(ctx context.Context, name string) (*account, err
 			}
 		}
 	}
-	if secret.Entity == secret.Owner {
+	if secret.Entity == secret.Owner || strings.HasPrefix(name, identityPrefix) {
 		return found, nil
 	}
 	if found.token, err = a.accounts.Entity(ctx, secret.Entity); err != nil {

@@ -11,24 +11,41 @@ import (
 type presented struct {
 	name   string // of the account that it is about, as accounts are named
 	secret string // to be compared with the account's hash; empty where the name is the proof
+	// guessed and request are those of a Credential.
+	guessed bool
+	request string
 }
 
 // mechanism is a way to log in.
 type mechanism struct {
-	// challenge is what WWW-Authenticate says of it.
-	challenge string
+	name string
+	// challenges are what WWW-Authenticate says of it.
+	challenges []string
 	// read finds what a request presents; ok is false if nothing of the kind.
 	read func(*http.Request, From) (p presented, ok bool)
 	// verify compares it with an account, which is nil if there is none; that must take
 	// as long.
 	verify func(ctx context.Context, p presented, f *account) (bool, error)
+	// prover, if set, does all that in place of them.
+	prover Prover
 }
 
-// mechanisms are those that an operator can switch on.
+// provers are the mechanisms whose proof others give.
+var provers = []string{"oidc", "cert", "external"}
+
+// proved is the mechanism of a prover.
+func proved(name string, by Prover) *mechanism {
+	return &mechanism{name: name, challenges: by.Challenges(), prover: by, read: func(r *http.Request, from From) (presented, bool) {
+		c, ok := by.Read(r, from)
+		return presented{name: c.Account, secret: c.Key, guessed: c.Guessed, request: c.Request}, ok
+	}}
+}
+
+// mechanisms are those that an operator can switch on, beside those of provers.
 var mechanisms = map[string]*mechanism{
-	"basic":   {challenge: `Basic realm="occid", charset="UTF-8"`, read: readBasic, verify: verifySecret},
-	"token":   {challenge: `Bearer realm="occid"`, read: readToken, verify: verifyToken},
-	"session": {challenge: `Cookie realm="occid", form-action="/session/", cookie-name="` + cookieName + `"`, read: readSession, verify: verifyToken},
+	"basic":   {name: "basic", challenges: []string{`Basic realm="occid", charset="UTF-8"`}, read: readBasic, verify: verifySecret},
+	"token":   {name: "token", challenges: []string{`Bearer realm="occid"`}, read: readToken, verify: verifyToken},
+	"session": {name: "session", challenges: []string{`Cookie realm="occid", form-action="/session/", cookie-name="` + cookieName + `"`}, read: readSession, verify: verifyToken},
 }
 
 // readBasic reads RFC 7617's field.
@@ -54,9 +71,10 @@ func verifySecret(ctx context.Context, p presented, f *account) (bool, error) {
 	return matches(ctx, p.secret, hash)
 }
 
-// readToken reads RFC 6750's field, or the older X-Auth-Token.
+// readToken reads RFC 6750's field, or the older X-Auth-Token. There is no dot in a token
+// of the server's own.
 func readToken(r *http.Request, _ From) (presented, bool) {
-	if text, ok := scheme(r.Header, "Bearer"); ok {
+	if text, ok := scheme(r.Header, "Bearer"); ok && !strings.Contains(text, ".") {
 		return presented{name: TokenName(text)}, true
 	}
 	if f := r.Header["X-Auth-Token"]; len(f) > 0 {

@@ -73,6 +73,7 @@ var personal = map[string]Verb{
 	occi.ProjectKind:    Read,
 	occi.TokenKind:      Read | Create | Delete,
 	occi.SessionKind:    Read | Create | Delete,
+	occi.IdentityKind:   Read,
 }
 
 // Made is a thing of a kind that the caller is about to make.

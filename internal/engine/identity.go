@@ -61,6 +61,9 @@ func readyUser(ctx context.Context, b *creation, old, x *occi.Entity) error {
 	if old != nil && given == "" {
 		return nil
 	}
+	if old == nil && b.by != "" {
+		setRole(b.m, x, auth.RoleBy, occi.Str(b.by))
+	}
 	s := occi.Secret{Entity: x.ID, Owner: x.ID, Name: name}
 	if given != "" {
 		var err error
@@ -78,7 +81,10 @@ func readyProject(_ context.Context, _ *creation, _, x *occi.Entity) error {
 	return nil
 }
 
-func readyMembership(_ context.Context, b *creation, _, x *occi.Entity) error {
+func readyMembership(_ context.Context, b *creation, old, x *occi.Entity) error {
+	if old == nil && b.by != "" {
+		setRole(b.m, x, auth.RoleBy, occi.Str(b.by))
+	}
 	if x.Source.Kind != "" && x.Source.Kind != occi.UserKind {
 		return occi.Problems(occi.Invalid, "the link is not valid", []occi.Problem{{What: occi.AttrSource, Text: "only users have roles in projects"}})
 	}
@@ -191,7 +197,7 @@ func (r *removal) dismissed(ctx context.Context, x *occi.Entity) error {
 		if r.c.Name == x.ID.String() {
 			return occi.E(occi.Forbidden, "administrators do not lock themselves out; another one can do it")
 		}
-		tokens, err := r.e.store.List(ctx, &occi.Query{Kinds: presentedKinds, Reach: []string{x.ID.String()}})
+		tokens, err := r.e.store.List(ctx, &occi.Query{Kinds: usersKinds, Reach: []string{x.ID.String()}})
 		if err != nil {
 			return err
 		}
@@ -213,8 +219,12 @@ func (r *removal) dismissed(ctx context.Context, x *occi.Entity) error {
 	return nil
 }
 
-// presentedKinds are those of what is presented in a user's place, and goes with the user.
-var presentedKinds = []string{occi.TokenKind, occi.SessionKind}
+// presentedKinds are those of what is presented in a user's place. users' goes with the
+// user.
+var (
+	presentedKinds = []string{occi.TokenKind, occi.SessionKind}
+	usersKinds     = append([]string{occi.IdentityKind}, presentedKinds...)
+)
 
 // purgeTokens forgets up to n tokens, and n sessions, that ended before a time.
 func (e *Engine) purgeTokens(ctx context.Context, before time.Time, n int) (int, error) {

@@ -80,6 +80,7 @@ var parts = map[string]*partOps{
 	"membership": {ready: readyMembership},
 	"token":      {ready: readyToken},
 	"session":    {ready: readySession},
+	"identity":   {ready: readyIdentity},
 }
 
 // part gives what a host does for an entity; never nil.

@@ -33,6 +33,7 @@ type plan struct {
 	// identities tells that the plan changes who may do what.
 	identities bool
 	token      string // of a new token
+	by         string // see Options
 	// regroups tells that hosts come into pools or leave them.
 	regroups bool
 }
@@ -46,6 +47,7 @@ func (e *Engine) plan(c Caller) *plan {
 // begin is plan for a request that may have a condition on a collection.
 func (e *Engine) begin(ctx context.Context, c Caller, o Options) (*plan, error) {
 	p := e.plan(c)
+	p.by = o.By
 	if o.Collection == nil {
 		return p, nil
 	}

@@ -25,6 +25,8 @@ type Options struct {
 	// Collection, when set, is asked about the collection that is written to, in
 	// the same way.
 	Collection *Collection
+	// By is the way to log in that the write is the word of; see Admit.
+	By string
 }
 
 // Collection is a condition on the members of a collection.

@@ -25,7 +25,13 @@ const adminSecret = "open sesame"
 // newGuarded starts a server at which people log in, with an administrator.
 func newGuarded(t testing.TB, dsn string) *cloud {
 	t.Helper()
-	c := newCloudWith(t, dsn, builtin(t), true)
+	return newGuardedBy(t, dsn, nil)
+}
+
+// newGuardedBy is newGuarded with ways to log in that guard adjusts.
+func newGuardedBy(t testing.TB, dsn string, guard func(*auth.Config)) *cloud {
+	t.Helper()
+	c := newCloudWith(t, dsn, builtin(t), guard, true)
 	if made, err := c.engine.FirstAdministrator(context.Background(), "admin", adminSecret); err != nil || !made {
 		t.Fatalf("the administrator: %t, %v", made, err)
 	}

@@ -121,7 +121,7 @@ func newCloudOn(t testing.TB, dsn string) *cloud {
 // adjust.
 func newCloudOf(t testing.TB, dsn string, m *occi.Model, more ...func(*engine.Config)) *cloud {
 	t.Helper()
-	return newCloudWith(t, dsn, m, false, more...)
+	return newCloudWith(t, dsn, m, nil, false, more...)
 }
 
 func builtin(t testing.TB) *occi.Model {
@@ -133,8 +133,9 @@ func builtin(t testing.TB) *occi.Model {
 	return m
 }
 
-// newCloudWith is newCloudOf, at which people log in if it is guarded.
-func newCloudWith(t testing.TB, dsn string, m *occi.Model, guarded bool, more ...func(*engine.Config)) *cloud {
+// newCloudWith is newCloudOf, at which people log in if it is guarded, in ways that guard
+// adjusts.
+func newCloudWith(t testing.TB, dsn string, m *occi.Model, guard func(*auth.Config), guarded bool, more ...func(*engine.Config)) *cloud {
 	t.Helper()
 	c := &cloud{t: t, log: &record{}, statements: &counter{}, judge: &schematest.Judge{}}
 	ctx := context.Background()
@@ -157,7 +158,12 @@ func newCloudWith(t testing.TB, dsn string, m *occi.Model, guarded bool, more ..
 	config := engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
 		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Images: images, Describe: time.Hour, Logger: quiet}
 	if guarded {
-		if c.auth, err = auth.New(auth.Config{Mechanisms: []string{"basic", "token", "session"}, Accounts: st, Model: config.Model, Now: c.watch}); err != nil {
+		with := auth.Config{Mechanisms: []string{"basic", "token", "session"}, Accounts: st, Model: config.Model, Now: c.watch,
+			Admit: func(ctx context.Context, a auth.Admission) (string, error) { return c.engine.Admit(ctx, a) }}
+		if guard != nil {
+			guard(&with)
+		}
+		if c.auth, err = auth.New(with); err != nil {
 			t.Fatal(err)
 		}
 		config.Identities = c.auth.Changed

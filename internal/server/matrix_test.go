@@ -182,6 +182,7 @@ func newTenants(t testing.TB, dsn string) *tenants {
 	w.thing("user", foreign, "/user/"+stranger.id)
 	w.thing("membership", foreign, strings.TrimPrefix(strings.TrimSpace(stranger.do("GET", "/membership/.uri", "").text), w.url))
 	w.thing("token", foreign, stranger.made("/token/", `{"title":"t"}`))
+	w.thing("identity", foreign, admin.made("/identity/", `{"mechanism":"oidc","subject":"x","user":"`+stranger.id+`"}`))
 	w.thing("session", foreign, stranger.made("/session/", `{"title":"t"}`))
 	for relation, p := range map[relation]*person{own: w.people["member"], foreign: stranger} {
 		vm := p.made("/compute/", `{"title":"a"}`)

@@ -38,7 +38,7 @@ func TestTenantsReadTheirsAlone(t *testing.T) {
 		member := w.people["member"]
 		of := func(kind string, r relation) string { return w.things[kind][r] }
 		paths := []string{"/", "/resource/", "/link/", "/compute/", "/network/", "/storage/", "/networkinterface/", "/task/", "/tasklink/", "/events",
-			"/mixin/shared/", "/mixin/", "/-/compute", "/?sort=-title", "/?q=a", "/compute/?page=1&number=1", "/user/", "/project/", "/membership/", "/token/", "/session/", "/host/", "/pool/", "/poolmember/",
+			"/mixin/shared/", "/mixin/", "/-/compute", "/?sort=-title", "/?q=a", "/compute/?page=1&number=1", "/user/", "/project/", "/membership/", "/token/", "/session/", "/identity/", "/host/", "/pool/", "/poolmember/",
 			of("network", shared) + "/compute/", of("network", shared), of("storage", shared), of("compute", own), of("compute", own) + "/tasks/"}
 		for _, path := range paths {
 			for _, suffix := range []string{"application/json", "application/atom+xml", "application/xml"} {
