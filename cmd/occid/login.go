@@ -4,15 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/delegate"
+	"github.com/occid/occid/internal/oidc"
 )
 
 // loginOptions say whom the server believes about who people are, beside its own store.
 type loginOptions struct {
 	Rules string `name:"auth-rules" env:"OCCID_AUTH_RULES" placeholder:"FILE" help:"Rules, in YAML, by which those whom other ways to log in know are users here, of projects, with roles."`
+
+	Issuer     string   `name:"oidc-issuer" env:"OCCID_OIDC_ISSUER" placeholder:"URL" help:"Provider of OpenID Connect whose users log in by oidc."`
+	Client     string   `name:"oidc-client" env:"OCCID_OIDC_CLIENT" placeholder:"ID" help:"What it knows this server by."`
+	SecretFile string   `name:"oidc-secret-file" env:"OCCID_OIDC_SECRET_FILE" placeholder:"FILE" help:"File with the secret of that client; without it the client is a public one."`
+	Audiences  []string `name:"oidc-audience" sep:"," env:"OCCID_OIDC_AUDIENCE" placeholder:"NAME" help:"Audiences whose tokens are taken (default: that of --oidc-client)."`
+	Algorithms []string `name:"oidc-algorithms" sep:"," default:"RS256,PS256,ES256,EdDSA" env:"OCCID_OIDC_ALGORITHMS" placeholder:"ALG" help:"Algorithms by which tokens may be signed."`
+	Scopes     []string `name:"oidc-scopes" sep:"," default:"profile,email" env:"OCCID_OIDC_SCOPES" placeholder:"SCOPE" help:"What is asked for beside openid when browsers log in."`
+	LoginClaim string   `name:"oidc-login-claim" default:"preferred_username" env:"OCCID_OIDC_LOGIN_CLAIM" placeholder:"CLAIM" help:"Claim that the login of a user is made of."`
+	Callback   string   `name:"oidc-callback" env:"OCCID_OIDC_CALLBACK" placeholder:"URL" help:"Where browsers come back to (default: /login/callback where they have asked)."`
+	ProviderCA string   `name:"oidc-ca" env:"OCCID_OIDC_CA" placeholder:"FILE" help:"Certificates to trust beside the system's where the provider is asked."`
 
 	Program        string        `name:"auth-program" env:"OCCID_AUTH_PROGRAM" placeholder:"PATH" help:"Program that tells whose a login is, for external."`
 	ProgramSchemes []string      `name:"auth-program-schemes" sep:"," env:"OCCID_AUTH_PROGRAM_SCHEMES" placeholder:"SCHEME" help:"Schemes of Authorization that it is asked about, such as Negotiate."`
@@ -23,6 +36,10 @@ type loginOptions struct {
 // check refuses what does not go together.
 func (o *loginOptions) check() error {
 	switch {
+	case o.Issuer == "" && (o.Client != "" || o.SecretFile != "" || len(o.Audiences) > 0 || o.Callback != "" || o.ProviderCA != ""):
+		return errors.New("--oidc-issuer is missing, which the other options of OpenID Connect are for")
+	case o.Callback != "" && !strings.HasPrefix(o.Callback, "https://") && !strings.HasPrefix(o.Callback, "http://"):
+		return fmt.Errorf("--oidc-callback: %q is no URL", o.Callback)
 	case o.Program == "" && len(o.ProgramSchemes) > 0:
 		return errors.New("--auth-program-schemes is for --auth-program, which is missing")
 	case o.ProgramTime < 10*time.Millisecond || o.ProgramTime > time.Minute:
@@ -36,6 +53,24 @@ func (o *loginOptions) check() error {
 // provers makes what is asked about who people are, by the names of their mechanisms.
 func (s *service) provers() (map[string]auth.Prover, error) {
 	o, all := &s.options.Login, map[string]auth.Prover{}
+	if o.Issuer != "" {
+		secret := ""
+		if o.SecretFile != "" {
+			text, err := os.ReadFile(o.SecretFile)
+			if err != nil {
+				return nil, fmt.Errorf("--oidc-secret-file: %w", err)
+			}
+			if secret = strings.TrimRight(string(text), "\r\n"); secret == "" {
+				return nil, errors.New("--oidc-secret-file: the file is empty")
+			}
+		}
+		p, err := oidc.New(oidc.Config{Issuer: o.Issuer, Client: o.Client, Secret: secret, Audiences: o.Audiences, Algorithms: o.Algorithms, Scopes: o.Scopes,
+			Login: o.LoginClaim, CA: o.ProviderCA, Logger: s.log})
+		if err != nil {
+			return nil, fmt.Errorf("--oidc-issuer: %w", err)
+		}
+		all["oidc"], s.browser = p, p
+	}
 	if o.Program != "" {
 		p, err := delegate.New(delegate.Config{Path: o.Program, Schemes: o.ProgramSchemes, Time: o.ProgramTime, Most: o.ProgramMost, Logger: s.log})
 		if err != nil {

@@ -82,7 +82,7 @@ func TestOptions(t *testing.T) {
 			want := options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json",
 				Auth: []string{"basic", "token", "session"}, GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, KeepEvents: day, BootDirs: []string{"/var/lib/libvirt/boot"},
 				Placement: "spread", Statistics: "asked", Observe: 15 * time.Second, MaxImage: 64 << 30, KeepUploads: day, FenceAfter: time.Minute, FenceTime: time.Minute,
-				Login: loginOptions{ProgramTime: 5 * time.Second, ProgramMost: 8},
+				Login: loginOptions{Algorithms: []string{"RS256", "PS256", "ES256", "EdDSA"}, Scopes: []string{"profile", "email"}, LoginClaim: "preferred_username", ProgramTime: 5 * time.Second, ProgramMost: 8},
 				Web:   webOptions{ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory", Connections: 4096, Streams: 1024}}
 			x.want(&want)
 			if d := cmp.Diff(want, *got); d != "" {

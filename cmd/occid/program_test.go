@@ -15,12 +15,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/occid/occid/internal/oidctest"
 )
 
 // asProgram makes the test binary run main instead of tests.
 const asProgram = "OCCID_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
+	oidctest.Main()
 	if os.Getenv(asProgram) != "" {
 		command(killer(os.Getenv(killAt), os.Getenv(killLog)))
 		return

@@ -20,6 +20,7 @@ import (
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/image"
+	"github.com/occid/occid/internal/oidc"
 	"github.com/occid/occid/internal/server"
 	"github.com/occid/occid/spec"
 	"github.com/occid/occid/store"
@@ -41,7 +42,8 @@ type service struct {
 	registry *registry
 	engine   *engine.Engine
 	server   *server.Server
-	cert     certificates // nil without TLS
+	cert     certificates   // nil without TLS
+	browser  *oidc.Provider // nil without one
 	listener net.Listener
 	guests   guests
 	closers  []func() error
@@ -129,6 +131,9 @@ func (s *service) open(ctx context.Context) error {
 		return err
 	}
 	c := server.Config{Engine: eng, Version: version, Auth: login, Logger: s.log, Schemas: spec.Schemas()}
+	if s.browser != nil {
+		c.Browser, c.Callback = s.browser, o.Login.Callback
+	}
 	if c.Proxies, err = o.Web.proxies(); err != nil {
 		return err
 	}

@@ -23,6 +23,8 @@ var allowed = map[string][]string{
 	"internal/image":       {"occi"},
 	"internal/auth":        {"occi"},
 	"internal/delegate":    {"occi", "internal/auth"},
+	"internal/oidc":        {"occi", "internal/auth"},
+	"internal/oidctest":    {},
 	"internal/web":         {"occi"},
 	"internal/guest":       {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
 	"internal/server":      {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
@@ -49,6 +51,8 @@ var only = map[string]string{
 	"github.com/prometheus/":   "internal/metrics",
 	"go.opentelemetry.io/":     "internal/trace",
 	"golang.org/x/crypto/acme": "internal/cert",
+	"github.com/coreos/":       "internal/oidc",
+	"github.com/zitadel/":      "internal/oidctest",
 }
 
 // outside names the packages outside the standard library that a package may

@@ -37,7 +37,7 @@ var routes = map[string]needs{
 	"states": reading, "permissions": reading, "events": reading, "opensearch": reading, "schema": reading,
 	"metrics": operating,
 	"logout":  {http.MethodPost: {Verb: Read}}, // of nobody's session but the caller's
-	"health":  open, "ready": open, "exchange": open,
+	"health":  open, "ready": open, "exchange": open, "login": open, "callback": open,
 }
 
 // NeedOf gives what a request on a route needs; ok is false if nobody may make it.

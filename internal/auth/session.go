@@ -52,6 +52,27 @@ func Cookie(value string, ends time.Time, from From) *http.Cookie {
 	return c
 }
 
+// loginTime is how long a browser may take to log in elsewhere, in seconds.
+const loginTime = 600
+
+// LoginCookie is what a browser keeps while it logs in elsewhere; one that is empty is
+// forgotten.
+func LoginCookie(kept string, from From) *http.Cookie {
+	c := Cookie(kept, time.Time{}, from)
+	if c.Name += "-login"; kept != "" {
+		c.MaxAge = loginTime
+	}
+	return c
+}
+
+// LoginCookieOf is what a browser has kept of that, "" for nothing.
+func LoginCookieOf(r *http.Request, from From) string {
+	if all := r.CookiesNamed(nameOfCookie(from) + "-login"); len(all) == 1 {
+		return all[0].Value
+	}
+	return ""
+}
+
 // CSRFToken is what a page shows with a session whose cookie has a value.
 func CSRFToken(value string) string {
 	sum := sha256.Sum256([]byte("csrf " + value))

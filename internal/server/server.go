@@ -81,6 +81,10 @@ type Config struct {
 	// Auth finds out who asks; without it nobody is asked, and everybody may do
 	// everything.
 	Auth *auth.Authenticator
+	// Browser is with whom browsers log in at /login, where there is nothing without it.
+	// They come back to Callback; empty means /login/callback of where they have asked.
+	Browser  Browser
+	Callback string
 	// Version is the program's; every answer shows it.
 	Version string
 	// Logger gets one record for each request, and the text of internal faults;
@@ -113,15 +117,17 @@ type Config struct {
 
 // Server answers requests. It is safe for concurrent use.
 type Server struct {
-	engine  Engine
-	auth    *auth.Authenticator // nil for none
-	log     *slog.Logger
-	now     func() time.Time
-	watch   Observer
-	tracer  Tracer // nil for none
-	version string
-	routes  http.Handler
-	fixed   map[string]*verbs // of paths that are the server's own
+	engine   Engine
+	auth     *auth.Authenticator // nil for none
+	browser  Browser             // nil for none, as Config has it
+	callback string
+	log      *slog.Logger
+	now      func() time.Time
+	watch    Observer
+	tracer   Tracer // nil for none
+	version  string
+	routes   http.Handler
+	fixed    map[string]*verbs // of paths that are the server's own
 	// heartbeat is Config.Heartbeat.
 	heartbeat time.Duration
 	origins   *Origins
@@ -233,6 +239,13 @@ func (s *Server) router(config Config) http.Handler {
 		h := s.handle(fixed(exchangePath, exchangeVerbs), isOpen(exchangeVerbs))
 		r.Handle(exchangePath, h)
 		r.Handle(exchangePath+"/", h)
+	}
+	if s.browser = config.Browser; s.browser != nil && s.offersSessions() {
+		s.callback = config.Callback
+		for path, v := range map[string]*verbs{loginPath: loginVerbs, callbackPath: callbackVerbs} {
+			s.fixed[path] = v
+			r.Handle(path, s.handle(fixed(path, v), isOpen(v)))
+		}
 	}
 	if s.offersSessions() {
 		s.fixed[logoutPath] = logoutVerbs

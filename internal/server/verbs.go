@@ -42,6 +42,8 @@ var (
 	permissionVerbs = &verbs{name: "permissions", get: (*call).getPermissions, plain: true}
 	exchangeVerbs   = &verbs{name: "exchange", get: (*call).exchange, plain: true}
 	logoutVerbs     = &verbs{name: "logout", post: (*call).logout, plain: true}
+	loginVerbs      = &verbs{name: "login", get: (*call).login, plain: true}
+	callbackVerbs   = &verbs{name: "callback", get: (*call).loggedIn, plain: true}
 	readyVerbs      = &verbs{name: "ready", get: (*call).getReady, plain: true}
 )
 

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/occid/occid/internal/oidctest"
+)
+
+const adminSecret = "open-sesame-8787"
+
+// files writes files of a folder of its own, and gives their paths.
+func files(t *testing.T, texts map[string]string) func(name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range texts {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func(name string) string { return filepath.Join(dir, name) }
+}
+
+// believing starts the program with a provider of OpenID Connect.
+func believing(t *testing.T, is *oidctest.Provider, more ...string) *program {
+	t.Helper()
+	file := files(t, map[string]string{"admin": adminSecret, "client": oidctest.ClientSecret + "\n", "rules": `
+- {mechanism: oidc, when: {email: '.*@zitadel\.ch', email_verified: 'true'}, make: true}
+- {mechanism: oidc, when: {groups: 'lab-(?P<role>\w+)'}, project: lab, role: '${role}'}
+`})
+	return guarded(t, t.TempDir(), append([]string{"--admin-secret-file", file("admin"), "--auth", "oidc,basic,token,session", "--auth-rules", file("rules"),
+		"--oidc-issuer", is.Issuer, "--oidc-client", oidctest.Client, "--oidc-secret-file", file("client")}, more...)...)
+}
+
+// ask sends a request with header lines, and gives the answer and its text.
+func ask(t *testing.T, b *http.Client, method, at, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, at, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, line := range header {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header.Set(name, value)
+	}
+	resp, err := b.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(text)
+}
+
+// wants is ask, of which a status is expected.
+func wants(t *testing.T, status int, b *http.Client, method, at, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	r, text := ask(t, b, method, at, body, header...)
+	if r.StatusCode != status {
+		t.Fatalf("%s %s: %d, want %d: %s", method, at, r.StatusCode, status, text)
+	}
+	return r, text
+}
+
+func asAdmin() string {
+	r := &http.Request{Header: http.Header{}}
+	r.SetBasicAuth("admin", adminSecret)
+	return "Authorization: " + r.Header.Get("Authorization")
+}
+
+// TestOpenIDConnect logs in at a real provider, as a program and as a browser does.
+func TestOpenIDConnect(t *testing.T) {
+	t.Parallel()
+	is := oidctest.Start(t, "127.0.0.1:0")
+	p := believing(t, is)
+	b := oidctest.Browser(t)
+	is.Redirect(p.url + "/login/callback")
+	is.Claims(`{"groups":["lab-member","lab-administrator"]}`)
+	wants(t, 201, b, "POST", p.url+"/project/", `{"title":"lab"}`, asAdmin())
+	r, _ := wants(t, 401, b, "GET", p.url+"/", "")
+	if got := r.Header.Values("WWW-Authenticate"); len(got) != 4 || got[0] != `Bearer realm="occid", issuer="`+is.Issuer+`"` {
+		t.Errorf("%q", got)
+	}
+
+	// A program with a token.
+	email := map[string]any{"email": "test-user2@zitadel.ch", "email_verified": true, "groups": []string{"lab-reader"}}
+	bearer := "Authorization: Bearer " + is.Token(email)
+	_, text := wants(t, 200, b, "GET", p.url+"/-/permissions.json", "", bearer)
+	if !strings.Contains(text, `"user":"test-user2","`) || !strings.Contains(text, `"roles":["reader"]`) {
+		t.Errorf("%s", text)
+	}
+	wants(t, 200, b, "GET", p.url+"/compute/", "", "X-Auth-Token: "+is.Token(email))
+	wants(t, 401, b, "GET", p.url+"/", "", "Authorization: Bearer "+is.Token(map[string]any{"aud": "other"}))
+	wants(t, 403, b, "GET", p.url+"/", "", "Authorization: Bearer "+is.Token(map[string]any{"sub": "another"}))
+
+	// A browser.
+	r, _ = wants(t, 303, b, "GET", p.url+"/login?to=/compute/.json", "")
+	at := r.Header.Get("Location")
+	asked, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := asked.Query(); q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) < 43 || len(q.Get("state")) < 20 || len(q.Get("nonce")) < 20 || q.Get("response_type") != "code" || q.Get("scope") != "openid profile email" {
+		t.Errorf("the browser is sent to %s", at)
+	}
+	back := is.Login(b, at)
+	// Who has not begun it cannot end it, and the code is good for this login alone.
+	stranger := oidctest.Browser(t)
+	wants(t, 401, stranger, "GET", back, "")
+	wants(t, 303, stranger, "GET", p.url+"/login", "")
+	if r, _ := wants(t, 401, stranger, "GET", back, ""); strings.Contains(strings.Join(r.Header["Set-Cookie"], ""), "occid=") {
+		t.Errorf("a stranger gets %v", r.Header)
+	}
+	r, _ = wants(t, 303, b, "GET", back, "")
+	if r.Header.Get("Location") != "/compute/.json" || r.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("it comes to %v", r.Header)
+	}
+	csrf := r.Header.Get("X-CSRF-Token")
+	_, text = wants(t, 200, b, "GET", p.url+"/-/permissions.json", "")
+	if !strings.Contains(text, `"user":"test-user2","`) || !strings.Contains(text, `"roles":["member"]`) {
+		t.Errorf("with the session: %s", text)
+	}
+	wants(t, 201, b, "POST", p.url+"/compute/", `{"title":"a"}`, "X-CSRF-Token: "+csrf)
+	wants(t, 403, b, "POST", p.url+"/compute/", `{"title":"a"}`)
+	wants(t, 401, b, "GET", back, "") // a second time
+	wants(t, 204, b, "POST", p.url+"/logout", "", "X-CSRF-Token: "+csrf)
+	wants(t, 401, b, "GET", p.url+"/", "")
+
+	for _, bad := range []string{"?to=https://evil.example", "?to=//evil.example", "?to=/%5Cevil.example", "?to=/x%0d%0aSet-Cookie:x", "?to=javascript:x", "?other=1", "?to=x"} {
+		wants(t, 400, b, "GET", p.url+"/login"+bad, "")
+	}
+	state := func() string {
+		r, _ := wants(t, 303, b, "GET", p.url+"/login", "")
+		u, err := r.Location()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Query().Get("state")
+	}
+	for _, bad := range []string{"", "?state=", "?state=x&code=y", "?code=y", "?state=STATE", "?state=STATE&state=STATE&code=x", "?state=STATE&error=access_denied", "?state=STATE&code=made-up", "?state=STATE&code=x&iss=https://evil.example"} {
+		r, text := ask(t, b, "GET", p.url+"/login/callback"+strings.ReplaceAll(bad, "STATE", state()), "")
+		if r.StatusCode != 401 || strings.Contains(strings.Join(r.Header["Set-Cookie"], ""), "occid=") {
+			t.Errorf("%s: %d %v %s", bad, r.StatusCode, r.Header, text)
+		}
+	}
+	for _, secret := range []string{strings.TrimPrefix(bearer, "Authorization: Bearer "), oidctest.ClientSecret, csrf} {
+		if strings.Contains(p.log.String(), secret) {
+			t.Errorf("the log tells %q", secret)
+		}
+	}
+}
+
+// TestProviderOutage: who logs in otherwise does not notice that the provider is away.
+func TestProviderOutage(t *testing.T) {
+	t.Parallel()
+	is := oidctest.Start(t, "127.0.0.1:0")
+	token := "Authorization: Bearer " + is.Token(map[string]any{"email": "a@zitadel.ch", "email_verified": true})
+	is.Stop()
+	begun := time.Now()
+	p := believing(t, is) // it starts
+	t.Logf("started in %s", time.Since(begun))
+	b := oidctest.Browser(t)
+	for range 3 {
+		r, text := wants(t, 503, b, "GET", p.url+"/", "", token)
+		if r.Header.Get("Retry-After") == "" || !strings.Contains(text, "other ways to log in go on") {
+			t.Errorf("%v %s", r.Header, text)
+		}
+		wants(t, 503, b, "GET", p.url+"/login", "")
+		wants(t, 200, b, "GET", p.url+"/", "", asAdmin())
+	}
+	made, _ := wants(t, 201, b, "POST", p.url+"/token/", `{"title":"t"}`, asAdmin())
+	wants(t, 200, b, "GET", p.url+"/", "", "X-Auth-Token: "+made.Header.Get("X-Auth-Token"))
+	wants(t, 401, b, "GET", p.url+"/", "")
+	// It is found again by itself.
+	again := oidctest.Start(t, is.Address())
+	token = "Authorization: Bearer " + again.Token(map[string]any{"email": "a@zitadel.ch", "email_verified": true})
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if r, text := ask(t, b, "GET", p.url+"/", "", token); r.StatusCode == 200 {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("with the provider back: %d %s", r.StatusCode, text)
+		}
+	}
+	// What was verified counts on while it is away.
+	again.Stop()
+	wants(t, 200, b, "GET", p.url+"/", "", token)
+}
+
+// TestMechanismsThatAreNot: the program does not start with a way to log in that it could
+// not offer.
+func TestMechanismsThatAreNot(t *testing.T) {
+	t.Parallel()
+	file := files(t, map[string]string{"rules": "[{}]", "secret": ""})
+	for want, args := range map[string][]string{
+		`no mechanism "kerberos"`:     {"--auth", "basic,kerberos"},
+		"oidc is not configured":      {"--auth", "basic,oidc"},
+		"cert is not configured":      {"--auth", "cert"},
+		"external is not configured":  {"--auth", "external"},
+		"oidc is configured, but not": {"--oidc-issuer", "https://idp.example.org", "--oidc-client", "x"},
+		"by no client":                {"--auth", "oidc", "--oidc-issuer", "https://idp.example.org"},
+		"no https URL":                {"--auth", "oidc", "--oidc-issuer", "http://idp.example.org", "--oidc-client", "x"},
+		`"HS256" is no algorithm`:     {"--auth", "oidc", "--oidc-issuer", "https://idp.example.org", "--oidc-client", "x", "--oidc-algorithms", "HS256"},
+		"--oidc-issuer is missing":    {"--oidc-client", "x"},
+		"the file is empty":           {"--auth", "oidc", "--oidc-issuer", "https://idp.example.org", "--oidc-client", "x", "--oidc-secret-file", file("secret")},
+		"gives nothing":               {"--auth-rules", file("rules")},
+		"--auth-program: stat":        {"--auth", "external", "--auth-program", "/nowhere", "--auth-program-schemes", "X"},
+		"for --auth-program":          {"--auth-program-schemes", "X"},
+	} {
+		cmd := exec.Command(os.Args[0], append([]string{"--listen", "127.0.0.1:0", "--data", filepath.Join(t.TempDir(), "data")}, args...)...)
+		cmd.Env = append(os.Environ(), asProgram+"=1")
+		p := begin(t, cmd)
+		if p.url != "" || !strings.Contains(p.log.String(), want) {
+			t.Errorf("%v: %s, want %q", args, p.log, want)
+		}
+	}
+}
