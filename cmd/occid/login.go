@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/clientcert"
 	"github.com/occid/occid/internal/delegate"
 	"github.com/occid/occid/internal/oidc"
 )
@@ -27,6 +28,10 @@ type loginOptions struct {
 	Callback   string   `name:"oidc-callback" env:"OCCID_OIDC_CALLBACK" placeholder:"URL" help:"Where browsers come back to (default: /login/callback where they have asked)."`
 	ProviderCA string   `name:"oidc-ca" env:"OCCID_OIDC_CA" placeholder:"FILE" help:"Certificates to trust beside the system's where the provider is asked."`
 
+	ClientCA  string `name:"client-ca" env:"OCCID_CLIENT_CA" placeholder:"FILE" help:"Authorities of certificates that clients log in with over TLS, for cert, PEM."`
+	ClientCRL string `name:"client-crl" env:"OCCID_CLIENT_CRL" placeholder:"FILE" help:"Lists of what they have revoked, PEM."`
+	VOMSDir   string `name:"voms-dir" env:"OCCID_VOMS_DIR" placeholder:"DIR" help:"Directory of VOMS servers that are believed, as VO/HOST.lsc; with it proxies of certificates are taken, too."`
+
 	Program        string        `name:"auth-program" env:"OCCID_AUTH_PROGRAM" placeholder:"PATH" help:"Program that tells whose a login is, for external."`
 	ProgramSchemes []string      `name:"auth-program-schemes" sep:"," env:"OCCID_AUTH_PROGRAM_SCHEMES" placeholder:"SCHEME" help:"Schemes of Authorization that it is asked about, such as Negotiate."`
 	ProgramTime    time.Duration `name:"auth-program-time" default:"5s" env:"OCCID_AUTH_PROGRAM_TIME" placeholder:"TIME" help:"How long it may take."`
@@ -40,6 +45,8 @@ func (o *loginOptions) check() error {
 		return errors.New("--oidc-issuer is missing, which the other options of OpenID Connect are for")
 	case o.Callback != "" && !strings.HasPrefix(o.Callback, "https://") && !strings.HasPrefix(o.Callback, "http://"):
 		return fmt.Errorf("--oidc-callback: %q is no URL", o.Callback)
+	case o.ClientCA == "" && (o.ClientCRL != "" || o.VOMSDir != ""):
+		return errors.New("--client-crl and --voms-dir are for --client-ca, which is missing")
 	case o.Program == "" && len(o.ProgramSchemes) > 0:
 		return errors.New("--auth-program-schemes is for --auth-program, which is missing")
 	case o.ProgramTime < 10*time.Millisecond || o.ProgramTime > time.Minute:
@@ -70,6 +77,16 @@ func (s *service) provers() (map[string]auth.Prover, error) {
 			return nil, fmt.Errorf("--oidc-issuer: %w", err)
 		}
 		all["oidc"], s.browser = p, p
+	}
+	if o.ClientCA != "" {
+		if !s.options.Web.secure() {
+			return nil, errors.New("--client-ca is for a server that speaks TLS itself, as with --tls-cert")
+		}
+		a, err := clientcert.Open(clientcert.Config{CA: o.ClientCA, CRL: o.ClientCRL, VOMS: o.VOMSDir, Logger: s.log})
+		if err != nil {
+			return nil, fmt.Errorf("--client-ca: %w", err)
+		}
+		all["cert"], s.clients = a, a
 	}
 	if o.Program != "" {
 		p, err := delegate.New(delegate.Config{Path: o.Program, Schemes: o.ProgramSchemes, Time: o.ProgramTime, Most: o.ProgramMost, Logger: s.log})

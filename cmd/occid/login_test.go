@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/url"
@@ -199,6 +200,73 @@ func TestProviderOutage(t *testing.T) {
 	wants(t, 200, b, "GET", p.url+"/", "", token)
 }
 
+// TestClientCertificates logs in over TLS by what the client shows, and otherwise without.
+func TestClientCertificates(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	openssl := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("openssl", args...)
+		cmd.Dir = home
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("openssl %v: %v\n%s", args, err, out)
+		}
+	}
+	file := files(t, map[string]string{"admin": adminSecret, "rules": `
+- {mechanism: cert, when: {dn: '/O=Physics/CN=(?P<name>\w+)'}, make: true, login: '${name}'}
+- {mechanism: cert, when: {subject: 'CN=\w+,O=Physics'}, project: lab, role: member}
+`})
+	for _, ca := range []string{"ca", "other"} {
+		openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", ca+".key", "-out", ca+".pem", "-days", "2", "-subj", "/CN=Test CA")
+	}
+	show := func(ca, subject string, days string) *http.Client {
+		t.Helper()
+		openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "c.key", "-out", "c.csr", "-subj", subject)
+		openssl("x509", "-req", "-in", "c.csr", "-CA", ca+".pem", "-CAkey", ca+".key", "-CAcreateserial", "-days", days, "-out", "c.pem")
+		pair, err := tls.LoadX509KeyPair(filepath.Join(home, "c.pem"), filepath.Join(home, "c.key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := trusting(t, filepath.Join(home, "data", "tls.crt"))
+		b.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+		return b
+	}
+	p := guarded(t, home, "--admin-secret-file", file("admin"), "--auth", "cert,basic,token,session", "--auth-rules", file("rules"), "--tls-self-signed", "--client-ca", filepath.Join(home, "ca.pem"))
+	none := trusting(t, filepath.Join(home, "data", "tls.crt"))
+	wants(t, 201, none, "POST", p.url+"/project/", `{"title":"lab"}`, asAdmin())
+	r, _ := wants(t, 401, none, "GET", p.url+"/", "")
+	if got := r.Header.Values("WWW-Authenticate"); len(got) != 4 || got[0] != `Certificate realm="occid"` {
+		t.Errorf("%q", got)
+	}
+	ann := show("ca", "/O=Physics/CN=Ann", "1")
+	r, text := wants(t, 200, ann, "GET", p.url+"/-/permissions.json", "")
+	if r.ProtoMajor != 2 || !strings.Contains(text, `"user":"Ann","`) || !strings.Contains(text, `"roles":["member"]`) {
+		t.Errorf("%s: %s", r.Proto, text)
+	}
+	wants(t, 201, ann, "POST", p.url+"/compute/", `{"title":"a"}`)
+	wants(t, 403, ann, "POST", p.url+"/compute/", `{"title":"a"}`, "Origin: https://evil.example") // as any page can have a browser do
+	wants(t, 403, show("ca", "/O=Chemistry/CN=Eve", "1"), "GET", p.url+"/", "")
+	wants(t, 401, show("other", "/O=Physics/CN=Ann", "1"), "GET", p.url+"/", "")
+	wants(t, 401, show("ca", "/O=Physics/CN=Old", "-1"), "GET", p.url+"/", "")
+
+	// Another file counts without a start.
+	text2, err := os.ReadFile(filepath.Join(home, "other.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(home, "ca.pem"), text2, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bob := show("other", "/O=Physics/CN=Bob", "1")
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if r, text := ask(t, bob, "GET", p.url+"/", ""); r.StatusCode == 200 {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("%d %s", r.StatusCode, text)
+		}
+	}
+}
+
 // TestMechanismsThatAreNot: the program does not start with a way to log in that it could
 // not offer.
 func TestMechanismsThatAreNot(t *testing.T) {
@@ -218,6 +286,9 @@ func TestMechanismsThatAreNot(t *testing.T) {
 		"gives nothing":               {"--auth-rules", file("rules")},
 		"--auth-program: stat":        {"--auth", "external", "--auth-program", "/nowhere", "--auth-program-schemes", "X"},
 		"for --auth-program":          {"--auth-program-schemes", "X"},
+		"for --client-ca":             {"--voms-dir", "/"},
+		"speaks TLS itself":           {"--auth", "cert", "--client-ca", file("rules")},
+		"has no certificate":          {"--auth", "cert", "--client-ca", file("rules"), "--tls-self-signed"},
 	} {
 		cmd := exec.Command(os.Args[0], append([]string{"--listen", "127.0.0.1:0", "--data", filepath.Join(t.TempDir(), "data")}, args...)...)
 		cmd.Env = append(os.Environ(), asProgram+"=1")

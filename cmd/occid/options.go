@@ -36,7 +36,7 @@ type options struct {
 	LogFormat     string        `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
 	Dev           bool          `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
 
-	Auth            []string `sep:"," default:"basic,token,session" env:"OCCID_AUTH" placeholder:"HOW" help:"Ways to log in, the first in front: basic, token, session, oidc and external."`
+	Auth            []string `sep:"," default:"basic,token,session" env:"OCCID_AUTH" placeholder:"HOW" help:"Ways to log in, the first in front: basic, token, session, oidc, cert and external."`
 	AdminSecretFile string   `env:"OCCID_ADMIN_SECRET_FILE" placeholder:"FILE" help:"File with the secret of the administrator that is made if there is no user; without it one is made up and shown."`
 
 	Login loginOptions `embed:""`

@@ -18,6 +18,7 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/clientcert"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/image"
 	"github.com/occid/occid/internal/oidc"
@@ -42,8 +43,9 @@ type service struct {
 	registry *registry
 	engine   *engine.Engine
 	server   *server.Server
-	cert     certificates   // nil without TLS
-	browser  *oidc.Provider // nil without one
+	cert     certificates            // nil without TLS
+	browser  *oidc.Provider          // nil without one
+	clients  *clientcert.Authorities // nil without certificates of clients
 	listener net.Listener
 	guests   guests
 	closers  []func() error
@@ -150,7 +152,7 @@ func (s *service) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	s.listener = s.secured(l)
+	s.listener = s.entrance(l)
 	return nil
 }
 
@@ -224,6 +226,9 @@ func (s *service) serve(ctx context.Context, out io.Writer) error {
 			case <-hangups:
 				if s.cert != nil {
 					s.cert.Reload()
+				}
+				if s.clients != nil {
+					s.clients.Reload()
 				}
 				s.registry.reload(s.log)
 				s.engine.ImportImages(ended)

@@ -171,6 +171,14 @@ func (s *service) secured(l net.Listener) net.Listener {
 	return tlsListener{tls.NewListener(l, s.cert.Server())}
 }
 
+// entrance is secured for those who log in, who may show certificates.
+func (s *service) entrance(l net.Listener) net.Listener {
+	if s.clients == nil {
+		return s.secured(l)
+	}
+	return tlsListener{tls.NewListener(l, s.clients.Ask(s.cert.Server()))}
+}
+
 // where tells where a listener is reached.
 func where(l net.Listener) string {
 	switch a := l.Addr(); l.(type) {

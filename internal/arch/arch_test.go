@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/auth":        {"occi"},
 	"internal/delegate":    {"occi", "internal/auth"},
 	"internal/oidc":        {"occi", "internal/auth"},
+	"internal/clientcert":  {"occi", "internal/auth"},
 	"internal/oidctest":    {},
 	"internal/web":         {"occi"},
 	"internal/guest":       {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
