@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/occid/occid/internal/oidctest"
 )
 
 // benchSecret is that of the users of the server that is measured.
@@ -26,24 +28,37 @@ func (b *bench) logins() error {
 		return err
 	}
 	path, all := "/compute/"+one.String(), "/compute/?number=1000"
-	if err := b.loggedIn(many, project, func(basic, token string) []target {
+	if err := b.loggedIn(many, project, func(l login) []target {
 		return []target{
-			{name: "GET one of 10,000, with Basic", path: path, accept: "text/plain", least: 0.8, login: basic},
-			{name: "GET one of 10,000, with a token", path: path, accept: "text/plain", least: 0.8, login: token},
+			{name: "GET one of 10,000, with Basic", path: path, accept: "text/plain", least: 0.8, login: l.basic},
+			{name: "GET one of 10,000, with a token", path: path, accept: "text/plain", least: 0.8, login: l.token},
+			{name: "GET one of 10,000, with OpenID", path: path, accept: "text/plain", least: 0.8, login: l.openID},
+			{name: "GET one of 10,000, with a session", path: path, accept: "text/plain", least: 0.8, login: l.session},
 		}
 	}); err != nil {
 		return err
 	}
-	return b.loggedIn(thousand, project, func(basic, token string) []target {
+	return b.loggedIn(thousand, project, func(l login) []target {
 		return []target{
-			{name: "GET 1,000, with Basic", path: all, accept: "application/occi+json", least: 0.91, login: basic},
-			{name: "GET 1,000, with a token", path: all, accept: "application/occi+json", least: 0.91, login: token},
+			{name: "GET 1,000, with Basic", path: all, accept: "application/occi+json", least: 0.91, login: l.basic},
+			{name: "GET 1,000, with a token", path: all, accept: "application/occi+json", least: 0.91, login: l.token},
+			{name: "GET 1,000, with OpenID", path: all, accept: "application/occi+json", least: 0.91, login: l.openID},
 		}
 	})
 }
 
+// login has the header fields of one member, by each way to log in.
+type login struct{ basic, token, openID, session string }
+
+// loud ends the figures with what fails about a provider.
+type loud struct{}
+
+func (loud) Helper()                   {}
+func (loud) Fatal(args ...any)         { panic(fmt.Sprint(args...)) }
+func (loud) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+
 // loggedIn compares targets at two servers with one content.
-func (b *bench) loggedIn(file string, project uuid.UUID, targets func(basic, token string) []target) error {
+func (b *bench) loggedIn(file string, project uuid.UUID, targets func(login) []target) error {
 	copied := file + ".open"
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -65,18 +80,26 @@ func (b *bench) loggedIn(file string, project uuid.UUID, targets func(basic, tok
 	if err := os.WriteFile(secret, []byte(benchSecret), 0o600); err != nil {
 		return err
 	}
-	guarded, err := b.serve("sqlite:"+file, data, "--admin-secret-file", secret)
+	rules := filepath.Join(data, "rules")
+	if err := os.WriteFile(rules, fmt.Appendf(nil, "[{mechanism: oidc, when: {sub: '.*'}, make: true, project: %s, role: member}]", project), 0o600); err != nil {
+		return err
+	}
+	is, err := oidctest.Launch(loud{}, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer is.Stop()
+	guarded, err := b.serve("sqlite:"+file, data, "--admin-secret-file", secret, "--auth", "basic,token,oidc,session", "--oidc-issuer", is.Issuer, "--oidc-client", oidctest.Client, "--auth-rules", rules)
 	if err != nil {
 		return err
 	}
 	defer guarded.stop()
-	token, err := b.member(guarded.url, project)
+	l, err := b.member(guarded.url, project)
 	if err != nil {
 		return err
 	}
-	basic := &http.Request{Header: http.Header{}}
-	basic.SetBasicAuth("member", benchSecret)
-	for _, t := range targets("Authorization: "+basic.Header.Get("Authorization"), "Authorization: Bearer "+token) {
+	l.openID = "Authorization: Bearer " + is.Token(map[string]any{"groups": []string{"bench", "and", "others"}, "email": "member@example.org"})
+	for _, t := range targets(l) {
 		mine, best, err := b.compare(t, guarded, open)
 		if err != nil {
 			return err
@@ -86,8 +109,8 @@ func (b *bench) loggedIn(file string, project uuid.UUID, targets func(basic, tok
 	return nil
 }
 
-// member makes a project and a member, and gives a token of the member.
-func (b *bench) member(url string, project uuid.UUID) (token string, err error) {
+// member makes a project and a member, and gives how the member logs in.
+func (b *bench) member(url string, project uuid.UUID) (l login, err error) {
 	send := func(login, method, path, body string) (*http.Response, error) {
 		req, err := http.NewRequestWithContext(b.ctx, method, url+path, strings.NewReader(body))
 		if err != nil {
@@ -106,15 +129,26 @@ func (b *bench) member(url string, project uuid.UUID) (token string, err error) 
 		return resp, nil
 	}
 	if _, err := send("admin", http.MethodPut, "/project/"+project.String(), `{"title":"bench"}`); err != nil {
-		return "", err
+		return l, err
 	}
 	user := fmt.Sprintf(`{"name":"member","secret":%q,"links":[{"type":"membership","target":"/project/%s","role":"member"}]}`, benchSecret, project)
 	if _, err := send("admin", http.MethodPost, "/user/", user); err != nil {
-		return "", err
+		return l, err
 	}
-	resp, err := send("member", http.MethodPost, "/token/", `{"title":"bench"}`)
+	token, err := send("member", http.MethodPost, "/token/", `{"title":"bench"}`)
 	if err != nil {
-		return "", err
+		return l, err
 	}
-	return resp.Header.Get("X-Auth-Token"), nil
+	session, err := send("member", http.MethodPost, "/session/", `{"title":"bench"}`)
+	if err != nil {
+		return l, err
+	}
+	cookies := session.Cookies()
+	if len(cookies) != 1 {
+		return l, fmt.Errorf("a session has %d cookies", len(cookies))
+	}
+	basic := &http.Request{Header: http.Header{}}
+	basic.SetBasicAuth("member", benchSecret)
+	return login{basic: "Authorization: " + basic.Header.Get("Authorization"), token: "Authorization: Bearer " + token.Header.Get("X-Auth-Token"),
+		session: "Cookie: " + cookies[0].Name + "=" + cookies[0].Value}, nil
 }

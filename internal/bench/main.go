@@ -13,6 +13,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/occid/occid/internal/oidctest"
 )
 
 // bench is one run.
@@ -50,6 +52,7 @@ func (b *bench) limit(what string, got, most float64, unit string) {
 }
 
 func main() {
+	oidctest.Main()
 	if len(os.Args) > 1 && os.Args[1] == "bare" {
 		if err := serveBare(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)

@@ -1,4 +1,4 @@
-// Package oidctest runs a provider of OpenID Connect for tests: one of a library that
+// Package oidctest runs a provider of OpenID Connect for tests and figures: one of a library that
 // providers are made of, in a process of its own.
 package oidctest
 
@@ -45,7 +45,7 @@ const (
 // asProvider is the variable that has a test's program be the provider, at an address.
 const asProvider = "OCCID_TEST_PROVIDER"
 
-// Main is to be called by TestMain of tests that start a provider.
+// Main is to be called first by programs that start a provider, as by TestMain.
 func Main() {
 	if at := os.Getenv(asProvider); at != "" {
 		if err := serve(at); err != nil {
@@ -234,9 +234,16 @@ func (p *provider) sign(claims []byte) (string, error) {
 	return signed.CompactSerialize()
 }
 
+// teller is told of what fails, as testing.TB is.
+type teller interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // Provider is a running provider.
 type Provider struct {
-	t      testing.TB
+	t      teller
 	Issuer string
 	cmd    *exec.Cmd
 	input  io.Closer
@@ -246,26 +253,36 @@ type Provider struct {
 // Start starts a provider at an address, which may have the port 0. It ends with the test.
 func Start(t testing.TB, address string) *Provider {
 	t.Helper()
+	p, err := Launch(t, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return p
+}
+
+// Launch starts a provider that Stop ends. What fails then is told to t.
+func Launch(t teller, address string) (*Provider, error) {
 	p := &Provider{t: t, cmd: exec.Command(os.Args[0])}
 	p.cmd.Env = append(os.Environ(), asProvider+"="+address)
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if p.input, err = p.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(p.Stop)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Fatalf("the provider does not start: %v", err)
+		p.Stop()
+		return nil, fmt.Errorf("the provider does not start: %w", err)
 	}
 	p.Issuer = strings.TrimSpace(line)
-	return p
+	return p, nil
 }
 
 // Address is where it listens.
