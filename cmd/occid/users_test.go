@@ -33,6 +33,11 @@ func TestUsersDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	more, err := os.ReadFile("../../docs/login.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, more...)
 	home := t.TempDir()
 	for name, content := range map[string]string{".curlrc": "silent\nshow-error\nfail-with-body\n", "secret": "open-sesame-8787\n"} {
 		if err := os.WriteFile(filepath.Join(home, name), []byte(content), 0o600); err != nil {
