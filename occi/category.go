@@ -81,16 +81,19 @@ type Attribute struct {
 	Observed bool
 	// Secret ones are given and never shown: what a draft gives is among an entity's
 	// Secrets, which nothing keeps.
-	Secret   bool
-	Once     bool // may be set once, at creation or later, then never changed
-	Default  Value
-	Enum     []string
-	Min, Max *float64
-	Pattern  string // anchored regular expression (RE2)
-	Unit     string // of a bare number: "GiB", "GHz"; empty if it has none
-	Role     string // what the value means to a host, as "domain.memory"
-	Format   string // "ip", "cidr", "mac", "hostname", "line", "state", "rules"
-	Indexed  bool   // filters on it use an index
+	Secret bool
+	// Confidential ones hold what is for the machine alone, such as data that it is handed:
+	// the audit trail tells that they were changed, not to what.
+	Confidential bool
+	Once         bool // may be set once, at creation or later, then never changed
+	Default      Value
+	Enum         []string
+	Min, Max     *float64
+	Pattern      string // anchored regular expression (RE2)
+	Unit         string // of a bare number: "GiB", "GHz"; empty if it has none
+	Role         string // what the value means to a host, as "domain.memory"
+	Format       string // "ip", "cidr", "mac", "hostname", "line", "state", "rules"
+	Indexed      bool   // filters on it use an index
 	// Live: a mixin's default is not copied to what carries it; who wants to know asks
 	// the mixin, so that changing it changes them all.
 	Live        bool

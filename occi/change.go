@@ -60,6 +60,9 @@ type Change struct {
 	// Secrets are what users and tokens are recognised by from now on; what one that is
 	// forgotten had is forgotten too. It is a Conflict if another has the name.
 	Secrets []Secret
+	// Records are for the audit trail, beside those of what the change does itself. The
+	// store numbers them.
+	Records []Record
 	// Key, when set, is committed with the rest; a store that has it already
 	// answers Duplicate and commits nothing.
 	Key *Key

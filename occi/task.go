@@ -52,6 +52,8 @@ type Task struct {
 	Cancel      bool      // somebody asked to cancel it while it ran
 	// Trace is what leads to the trace of the request that left the task; "" for none.
 	Trace string
+	// Request identifies the request that left the task; empty for none.
+	Request string
 }
 
 // Queue counts the tasks of a host that are in a state.

@@ -51,27 +51,28 @@ type extensionDef struct {
 }
 
 type attrDef struct {
-	Name        string   `yaml:"name"`
-	Short       string   `yaml:"short"`
-	Aliases     []string `yaml:"aliases"`
-	Type        string   `yaml:"type"`
-	Mutable     *bool    `yaml:"mutable"`
-	Required    bool     `yaml:"required"`
-	Internal    bool     `yaml:"internal"`
-	Observed    bool     `yaml:"observed"`
-	Secret      bool     `yaml:"secret"`
-	Once        bool     `yaml:"once"`
-	Enum        []string `yaml:"enum"`
-	Min         *float64 `yaml:"min"`
-	Max         *float64 `yaml:"max"`
-	Pattern     string   `yaml:"pattern"`
-	Unit        string   `yaml:"unit"`
-	Role        string   `yaml:"role"`
-	Format      string   `yaml:"format"`
-	Indexed     bool     `yaml:"indexed"`
-	Live        bool     `yaml:"live"`
-	Description string   `yaml:"description"`
-	node        *yaml.Node
+	Name         string   `yaml:"name"`
+	Short        string   `yaml:"short"`
+	Aliases      []string `yaml:"aliases"`
+	Type         string   `yaml:"type"`
+	Mutable      *bool    `yaml:"mutable"`
+	Required     bool     `yaml:"required"`
+	Internal     bool     `yaml:"internal"`
+	Observed     bool     `yaml:"observed"`
+	Secret       bool     `yaml:"secret"`
+	Confidential bool     `yaml:"confidential"`
+	Once         bool     `yaml:"once"`
+	Enum         []string `yaml:"enum"`
+	Min          *float64 `yaml:"min"`
+	Max          *float64 `yaml:"max"`
+	Pattern      string   `yaml:"pattern"`
+	Unit         string   `yaml:"unit"`
+	Role         string   `yaml:"role"`
+	Format       string   `yaml:"format"`
+	Indexed      bool     `yaml:"indexed"`
+	Live         bool     `yaml:"live"`
+	Description  string   `yaml:"description"`
+	node         *yaml.Node
 }
 
 type actDef struct {

@@ -22,6 +22,7 @@ const (
 // tasks; Commit copies them to the change once all is durable.
 type job struct {
 	change *occi.Change
+	origin *occi.Origin // nil for the server itself
 	puts   []put
 	tasks  []taskPut
 	key    []byte            // document of the key, nil for none
@@ -69,6 +70,7 @@ func (s *Store) Commit(ctx context.Context, c *occi.Change) error {
 	if err != nil {
 		return err
 	}
+	j.origin = occi.OriginOf(ctx)
 	select {
 	case s.jobs <- j:
 	case <-s.closed:
@@ -229,10 +231,10 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 	remember := func(bool) {}
 	err := s.exclusive(ctx, func(read reader) ([]statement, error) {
 		var err error
-		if g, err = load(read, &s.db.dialect, jobs); err != nil {
+		if g, err = load(read, &s.db.dialect, jobs, s.uses); err != nil {
 			return nil, err
 		}
-		g.state, g.events, g.own = s.state, slices.Clone(noted), s.own()
+		g.state, g.events, g.own, g.audit.model = s.state, slices.Clone(noted), s.own(), s.model()
 		for _, j := range jobs {
 			if j.err = g.check(j); j.err == nil {
 				g.apply(j)

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -31,6 +32,8 @@ type dialect struct {
 	insert func(*table, [][]any) []statement
 	// events is the table of that name.
 	events *table
+	// guards is the SQL by which the audit trail is kept, see guard.go.
+	guards string
 	// list makes a parameter of a slice of strings or UUIDs, bytes one of bytes.
 	list  func(any) any
 	bytes func([]string) any
@@ -49,6 +52,7 @@ var sqliteDialect = dialect{
 	clock:  "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
 	insert: insertRows,
 	events: eventsTable,
+	guards: sqliteGuards,
 	pairs: func(as []occi.Address) (string, []any) {
 		list := make([][2]string, len(as))
 		for i, a := range as {
@@ -99,6 +103,7 @@ var postgresDialect = dialect{
 	skipLocked: " FOR UPDATE OF t SKIP LOCKED",
 	insert:     insertArrays,
 	events:     toldEvents,
+	guards:     fmt.Sprintf(postgresGuards, writeLock),
 	pairs: func(as []occi.Address) (string, []any) {
 		networks, keys := make([]uuid.UUID, len(as)), make([][]byte, len(as))
 		for i, a := range as {

@@ -28,6 +28,7 @@ const (
 // kind is.
 func WithModel(model func() *occi.Model) Option {
 	return func(s *Store) {
+		s.model = model
 		s.own = func() []string { return model().Own() }
 		s.state = func(e *occi.Entity) (string, string) {
 			m := model()
@@ -68,6 +69,7 @@ func (g *group) tell(old, now *occi.Entity, at int64) {
 		d.What, d.Was = occi.EventUpdated, ""
 	}
 	g.events = append(g.events, d)
+	g.audited(d.What, old, now)
 }
 
 // taskEvent tells that a task is in another state than it was; "" stands for none.

@@ -41,14 +41,16 @@ type group struct {
 	tallies     tallyBook
 	own         []string               // kinds that are the provider's own
 	placed      map[string][]uuid.UUID // on hosts that are to be vacant
+	audit       auditBook
+	usage       usageBook
 }
 
 // load reads what the jobs are based on: in two rounds at most, however many.
-func load(read reader, d *dialect, jobs []*job) (*group, error) {
+func load(read reader, d *dialect, jobs []*job, uses func(*occi.Entity) occi.Use) (*group, error) {
 	g := &group{d: d, counters: map[string]counter{}, counted: map[string]bool{}, entities: map[uuid.UUID]*entityRow{},
 		tasks: map[uuid.UUID]*taskRow{}, keys: map[string]bool{}, touched: map[uuid.UUID]bool{},
 		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook(), rooms: newRoomBook(), loads: newLoadBook(),
-		leading: map[uuid.UUID]map[uuid.UUID]bool{}, secrets: map[string]uuid.UUID{}, tallies: newTallyBook(), placed: map[string][]uuid.UUID{}}
+		leading: map[uuid.UUID]map[uuid.UUID]bool{}, secrets: map[string]uuid.UUID{}, tallies: newTallyBook(), placed: map[string][]uuid.UUID{}, usage: newUsageBook(uses)}
 	queries := []query{countersInto(g.counters)}
 	entities, tasks, keys := mentioned(jobs)
 	if len(entities) > 0 {
@@ -68,6 +70,7 @@ func load(read reader, d *dialect, jobs []*job) (*group, error) {
 	queries = append(queries, g.secretsIn(jobs)...)
 	queries = append(queries, g.talliesIn(jobs)...)
 	queries = append(queries, g.vacantIn(jobs)...)
+	queries = append(append(queries, g.usageIn(jobs)...), g.auditIn())
 	if err := read(queries); err != nil {
 		return nil, err
 	}
@@ -225,6 +228,7 @@ func idsOf(es []*occi.Entity) map[uuid.UUID]bool {
 // apply does a job that was checked.
 func (g *group) apply(j *job) {
 	at := micros(j.change.At)
+	g.beginAudit(j)
 	g.applyLoads(j)
 	var links []*occi.Entity
 	for i := range j.puts {
@@ -243,8 +247,10 @@ func (g *group) apply(j *job) {
 	for i := range j.tasks {
 		g.putTask(&j.tasks[i], at)
 	}
+	g.endAudit(j)
 	g.applyAddresses(j)
 	g.applyRooms(j)
+	g.auditMixins(j)
 	g.applyMixins(j, at)
 	g.applySecrets(j)
 	if k := j.change.Key; k != nil {
@@ -349,6 +355,8 @@ func (g *group) statements() []statement {
 	insert(roomsTable, rooms)
 	insert(poolsTable, pools)
 	insert(g.d.events, events)
+	insert(auditTable, g.auditRows())
+	insert(usageTable, g.usage.values())
 	loads, emptied := g.loads.statements()
 	insert(loadsTable, loads)
 	out = append(out, g.goneSecrets...)

@@ -42,11 +42,10 @@ func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
 	if have > newest {
 		return occi.E(occi.Unsupported, "the database has version %d of the schema; this program knows up to %d", have, newest)
 	}
-	if have == newest {
-		return nil
+	if have < newest {
+		if _, err := p.Up(ctx); err != nil {
+			return fmt.Errorf("bring the schema from version %d to %d: %w", have, newest, err)
+		}
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("bring the schema from version %d to %d: %w", have, newest, err)
-	}
-	return nil
+	return guard(ctx, db, d.guards)
 }

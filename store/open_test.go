@@ -116,28 +116,33 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	}
 }
 
-// execute runs a statement beside any store.
+// execute runs statements beside any store.
 func execute(t *testing.T, dsn, statement string) {
 	t.Helper()
+	if err := try(t, dsn, statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// try runs statements that may be refused.
+func try(t *testing.T, dsn, statement string) error {
+	t.Helper()
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
-		db, err := sql.Open("sqlite", path)
+		db, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(10000)")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		if _, err := db.Exec(statement); err != nil {
-			t.Fatal(err)
-		}
-		return
+		_, err = db.Exec(statement)
+		return err
 	}
 	conn, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), statement); err != nil {
-		t.Fatal(err)
-	}
+	_, err = conn.Exec(t.Context(), statement)
+	return err
 }
 
 func TestClosedStore(t *testing.T) {

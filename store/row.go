@@ -100,6 +100,7 @@ func (g *group) put(p *put, at int64) {
 	g.count(p.e.Kind, members, at)
 	g.tallyPut(old, p.e, at)
 	g.tell(old, p.e, at)
+	g.used(x.seq, p.e, at)
 	g.touched[id] = true
 	if led := g.leading[p.e.Target.ID]; led != nil {
 		led[id] = true
@@ -118,6 +119,7 @@ func (g *group) remove(id uuid.UUID, at int64) *occi.Entity {
 	g.tallyPut(x.e, nil, at)
 	g.dropSecret(x.e)
 	g.tell(x.e, nil, at)
+	g.used(x.seq, nil, at)
 	g.touched[id] = true
 	return x.e
 }

@@ -65,6 +65,20 @@ func openSQLite(ctx context.Context, path string) (db *database, err error) {
 		connections: func() Connections { return sqlConnections(writes, reads) }, close: opened.close}, nil
 }
 
+// readSQLite opens a file that is there to be read, whoever owns it.
+func readSQLite(path string) (*database, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	reads, err := sqlitePool(path, 1, "query_only(1)")
+	if err != nil {
+		return nil, err
+	}
+	r := &sqliteReader{db: reads, prepared: prepared{}}
+	return &database{dialect: sqliteDialect, read: r.read, ping: reads.PingContext, connections: func() Connections { return sqlConnections(reads, reads) },
+		close: func() error { return errors.Join(r.close(), reads.Close()) }}, nil
+}
+
 // closers undo what was opened, the last first.
 type closers []func() error
 

@@ -27,6 +27,9 @@ type Store struct {
 	// committed is told of transactions; see WithCommits.
 	committed func(changes int, took time.Duration, err error)
 
+	// model is nil without one; uses too.
+	model func() *occi.Model
+	uses  func(*occi.Entity) occi.Use
 	// own lists the kinds that are the provider's own.
 	own func() []string
 	// state tells an entity's state and what explains it.
@@ -83,10 +86,7 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 		}
 		return nil, occi.E(occi.Unavailable, "open the %s database: %w", scheme, err)
 	}
-	s := &Store{db: db, trace: func(string) {}, committed: func(int, time.Duration, error) {}, jobs: make(chan *job), closed: make(chan struct{}),
-		pages: newCache[string, *occi.Page](pageBudget), notes: notes{due: make(chan struct{}, 1)},
-		own:   func() []string { return nil },
-		state: func(*occi.Entity) (string, string) { return "", "" }}
+	s := newStore(db)
 	for _, o := range options {
 		o(s)
 	}
@@ -103,6 +103,15 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 	}
 	s.writer.Go(s.write)
 	return s, nil
+}
+
+// newStore makes a Store that only reads, until its writer is begun.
+func newStore(db *database) *Store {
+	return &Store{db: db, trace: func(string) {}, committed: func(int, time.Duration, error) {}, jobs: make(chan *job), closed: make(chan struct{}),
+		pages: newCache[string, *occi.Page](pageBudget), notes: notes{due: make(chan struct{}, 1)},
+		model: func() *occi.Model { return nil },
+		own:   func() []string { return nil },
+		state: func(*occi.Entity) (string, string) { return "", "" }}
 }
 
 // Close waits for the changes under way and closes the database. Later calls of

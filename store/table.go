@@ -51,6 +51,11 @@ var (
 	// toldEvents are told to the servers that listen once they are committed; that takes no
 	// statement of its own.
 	toldEvents = newTable("events", "RETURNING pg_notify('"+eventChannel+"', seq::text)", eventColumns...)
+	auditTable = newTable("audit", "", "seq bigint", "first bigint", "at bigint", "doc bytea", "hash bytea")
+	usageTable = newTable("usage", `ON CONFLICT (entity, began) DO UPDATE SET ended = excluded.ended, computes = excluded.computes,
+		cores = excluded.cores, memory = excluded.memory, storage = excluded.storage, addresses = excluded.addresses`,
+		"entity bigint", "id uuid", "began bigint", "ended bigint", "kind text", "project bytea", "owner bytea",
+		"computes bigint", "cores bigint", "memory bigint", "storage bigint", "addresses bigint")
 	loadsTable = newTable("loads", "ON CONFLICT (host, what) DO UPDATE SET amount = loads.amount + excluded.amount",
 		"host bytea", "what bytea", "amount bigint")
 	talliesTable = newTable("tallies", `ON CONFLICT (reach, kind) DO UPDATE SET revision = tallies.revision + excluded.revision,

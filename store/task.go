@@ -30,12 +30,13 @@ type taskDocument struct {
 	Done       int64       `json:"done,omitempty"`
 	Total      int64       `json:"total,omitempty"`
 	Trace      string      `json:"trace,omitempty"`
+	Request    string      `json:"request,omitempty"`
 }
 
 func encodeTask(t *occi.Task) ([]byte, error) {
 	return json.Marshal(taskDocument{
 		ID: t.ID, Entity: t.Entity, Kind: t.Kind, Lane: t.Lane, After: t.After, Host: t.Host, Verb: t.Verb,
-		Attributes: toAttributes(t.Attributes), Error: t.Error, Who: t.Who, Project: t.Project, Created: micros(t.Created), Cancel: t.Cancel, Done: t.Done, Total: t.Total, Trace: t.Trace,
+		Attributes: toAttributes(t.Attributes), Error: t.Error, Who: t.Who, Project: t.Project, Created: micros(t.Created), Cancel: t.Cancel, Done: t.Done, Total: t.Total, Trace: t.Trace, Request: t.Request,
 	})
 }
 
@@ -47,7 +48,7 @@ func decodeTask(data []byte) (*occi.Task, error) {
 	}
 	return &occi.Task{
 		ID: d.ID, Entity: d.Entity, Kind: d.Kind, Lane: d.Lane, After: d.After, Host: d.Host, Verb: d.Verb,
-		Attributes: fromAttributes(d.Attributes), Error: d.Error, Who: d.Who, Project: d.Project, Created: fromMicros(d.Created), Cancel: d.Cancel, Done: d.Done, Total: d.Total, Trace: d.Trace,
+		Attributes: fromAttributes(d.Attributes), Error: d.Error, Who: d.Who, Project: d.Project, Created: fromMicros(d.Created), Cancel: d.Cancel, Done: d.Done, Total: d.Total, Trace: d.Trace, Request: d.Request,
 	}, nil
 }
 

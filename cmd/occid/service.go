@@ -89,7 +89,7 @@ func (s *service) open(ctx context.Context) error {
 	if err := s.openMonitoring(ctx); err != nil {
 		return err
 	}
-	st, err := store.Open(ctx, o.DB, append(s.monitoring.store(), store.WithModel(s.registry.model))...)
+	st, err := store.Open(ctx, o.DB, append(s.monitoring.store(), store.WithModel(s.registry.model), store.WithUses(engine.Uses(s.registry.model)))...)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 				return nil, err
 			}
 		}
-		follow(&p.change, t.Trace)
+		follow(&p.change, t.Trace, t.Request)
 		x, left = nil, p.puts[t.Entity]
 		if left != nil && p.resizes(left, t) {
 			p.settleRooms(left)

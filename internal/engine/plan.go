@@ -145,7 +145,7 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 	if err := p.takeRooms(ctx); err != nil {
 		return nil, err
 	}
-	follow(&p.change, p.e.cfg.Tracer.Carry(ctx))
+	follow(&p.change, p.e.cfg.Tracer.Carry(ctx), requestOf(ctx))
 	p.takes()
 	p.bounds()
 	p.e.traffic.enter()

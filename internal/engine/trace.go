@@ -22,11 +22,20 @@ func (untraced) Task(ctx context.Context, _ *occi.Task) (context.Context, func(e
 	return ctx, func(error) {}
 }
 
-// follow marks the tasks that a change makes.
-func follow(c *occi.Change, trace string) {
+// follow marks the tasks that a change makes with what leads to the request that they
+// are of.
+func follow(c *occi.Change, trace, request string) {
 	for _, t := range c.Tasks {
 		if t.Seq == 0 {
-			t.Trace = trace
+			t.Trace, t.Request = trace, request
 		}
 	}
+}
+
+// requestOf identifies the request in a context, "" for none.
+func requestOf(ctx context.Context) string {
+	if o := occi.OriginOf(ctx); o != nil {
+		return o.Request
+	}
+	return ""
 }
