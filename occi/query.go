@@ -114,3 +114,21 @@ type Page struct {
 	Earlier time.Time
 	Count   Count // that the page is based on
 }
+
+// Between gives the times that the conditions on when something was leave: from one on
+// and up to the other, each zero if any will do.
+func (q *Query) Between() (from, to time.Time) {
+	for _, c := range q.Conds {
+		if len(c.Or) > 0 || c.Name != Created && c.Name != Updated {
+			continue
+		}
+		at := time.UnixMicro(int64(c.Value.Num)).UTC()
+		if (c.Op == Ge || c.Op == Gt || c.Op == Eq) && at.After(from) {
+			from = at
+		}
+		if (c.Op == Le || c.Op == Lt || c.Op == Eq) && (to.IsZero() || at.Before(to)) {
+			to = at.Add(time.Microsecond)
+		}
+	}
+	return from, to
+}

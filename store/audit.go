@@ -80,7 +80,12 @@ func (g *group) beginAudit(j *job) {
 		}
 	}
 	for _, r := range j.change.Records {
-		r.At = j.change.At
+		if r.At.IsZero() {
+			r.At = j.change.At
+		}
+		if a.by != nil && r.Origin == (occi.Origin{}) {
+			r.Origin = *a.by
+		}
 		a.records = append(a.records, r)
 	}
 }

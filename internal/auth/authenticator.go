@@ -258,7 +258,24 @@ func (a *Authenticator) verified(ctx context.Context, m *mechanism, p presented,
 		try.end()
 		return err
 	}
+	if f != nil && f.token == nil {
+		return unknown(attempted(value(a.model(), f.user, RoleName)))
+	}
 	return Unknown()
+}
+
+// attempted is the login of an account whose secret was not presented, as the cause of an
+// Unauthorized.
+type attempted string
+
+func (a attempted) Error() string { return "the account is " + string(a) }
+
+// Attempted gives the login that somebody tried who was refused, if there is such a user:
+// of no other it is known that it is no secret.
+func Attempted(err error) string {
+	var a attempted
+	_ = errors.As(err, &a)
+	return string(a)
 }
 
 // attempt is one to log in, which counts as failed from its beginning until its end.

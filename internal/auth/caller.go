@@ -13,6 +13,7 @@ const (
 	Member
 	Reader
 	Recovery
+	Auditor
 )
 
 // roleNames are the roles as people write them.
@@ -20,7 +21,7 @@ var roleNames = []struct {
 	role Roles
 	name string
 }{
-	{Administrator, "administrator"}, {Manager, "manager"}, {Member, "member"}, {Reader, "reader"}, {Recovery, "recovery"},
+	{Administrator, "administrator"}, {Manager, "manager"}, {Member, "member"}, {Reader, "reader"}, {Recovery, "recovery"}, {Auditor, "auditor"},
 }
 
 // RoleNamed gives the role of a name, none if there is no such.
@@ -66,6 +67,10 @@ type Caller struct {
 
 // Operates reports whether the caller runs the provider's equipment.
 func (c Caller) Operates() bool { return c.Roles&Administrator != 0 || c == Caller{} }
+
+// Audits reports whether the caller may read the audit trail, of its project unless it
+// Operates.
+func (c Caller) Audits() bool { return c.Operates() || c.Roles&Auditor != 0 }
 
 // Owns lists whose the things are that are the caller's: its project's and its own.
 func (c Caller) Owns() []string {

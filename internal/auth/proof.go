@@ -73,8 +73,12 @@ func IdentityName(mechanism, subject string) string {
 const identityPrefix = "identity "
 
 // Unknown is the error about what proves nothing; it does not tell why.
-func Unknown() error {
-	return occi.E(occi.Unauthorized, "the login is not known, or its secret is another")
+func Unknown() error { return unknown(nil) }
+
+func unknown(cause error) error {
+	err := occi.E(occi.Unauthorized, "the login is not known, or its secret is another")
+	err.Err = cause
+	return err
 }
 
 // proven finds who presents something to a prover.

@@ -6,6 +6,8 @@ import "net/http"
 type Need struct {
 	// Open routes need nothing, Operating ones an administrator.
 	Open, Operating bool
+	// Auditing routes need an auditor, or an administrator.
+	Auditing bool
 	// Verb is what is done to what the route is about, or to what it selects of the
 	// caller's project.
 	Verb Verb
@@ -35,6 +37,7 @@ var routes = map[string]needs{
 	"task":     {http.MethodGet: {Verb: Read}, http.MethodDelete: {Verb: Act}},
 	"tasklink": reading, "unfinished": reading, "reverse": reading, "prefix": reading, "search": reading,
 	"states": reading, "permissions": reading, "events": reading, "opensearch": reading, "schema": reading,
+	"usage": reading, "audit": {http.MethodGet: {Verb: Read, Auditing: true}},
 	"metrics": operating,
 	"logout":  {http.MethodPost: {Verb: Read}}, // of nobody's session but the caller's
 	"health":  open, "ready": open, "exchange": open, "login": open, "callback": open,

@@ -63,6 +63,7 @@ var rules = []struct {
 	{Member, all, Read},
 	{Reader, Read, Read},
 	{Recovery, Read | Start, Read},
+	{Auditor, Read, Read},
 }
 
 // personal says what anybody may do with what is the provider's own and about

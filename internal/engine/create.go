@@ -101,6 +101,9 @@ func (b *creation) draft(ctx context.Context, kind string, d *occi.Draft, id uui
 		}
 		d.Kind = kind
 	}
+	if d.Kind == occi.AuditKind {
+		return occi.E(occi.Forbidden, "the audit trail tells of requests; it is not written to")
+	}
 	if d.Kind == occi.TaskKind || d.Kind == occi.TaskLinkKind {
 		return occi.E(occi.Forbidden, "tasks come of requests; they cannot be created")
 	}

@@ -50,6 +50,10 @@ type Store interface {
 	EventsBefore(ctx context.Context, before int64, n int) ([]*occi.Event, error)
 	Follow(ctx context.Context) (after int64, events <-chan []*occi.Event, err error)
 	PurgeEvents(ctx context.Context, before time.Time, n int) (int, error)
+	AuditRange(ctx context.Context, from, to time.Time) (first, last int64, err error)
+	AuditBefore(ctx context.Context, before, from int64) ([]*occi.Record, error)
+	Usage(ctx context.Context, q *occi.UsageQuery, f func(*occi.Interval)) error
+	SettleUsage(ctx context.Context, at time.Time) error
 	Mixins(ctx context.Context, known int64) ([]*occi.Mixin, int64, error)
 	MixinsRevision() int64
 	Holders(ctx context.Context, as []occi.Address) (map[occi.Address]uuid.UUID, error)
@@ -173,6 +177,7 @@ type Engine struct {
 	waiters  waiters
 	running  runningTasks
 	promises promises
+	refusals refusals
 	ledger   ledger
 	// reviewed is the revision of the hosts' rows that was read last; of beat.
 	reviewed int64
@@ -209,7 +214,7 @@ func New(c Config) *Engine {
 	if c.Worker == "" {
 		c.Worker = "occid"
 	}
-	e := &Engine{store: c.Store, cfg: c, log: c.Logger, regather: make(chan struct{}, 1),
+	e := &Engine{store: c.Store, cfg: c, log: c.Logger, regather: make(chan struct{}, 1), refusals: refusals{wake: make(chan struct{}, 1)},
 		now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }}
 	var hosts []*host
 	for _, h := range c.Hosts {
@@ -232,6 +237,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.adopt(ctx); err != nil {
 		return err
 	}
+	if err := e.store.SettleUsage(ctx, e.now()); err != nil {
+		return err
+	}
 	if err := e.ledger.reload(ctx, e.store, time.Now()); err != nil {
 		return err
 	}
@@ -250,6 +258,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.work.Go(func() { e.gatherAgain(run) })
 	e.work.Go(func() { e.beat(run) })
 	e.work.Go(func() { e.purge(run) })
+	e.work.Go(func() { e.tellRefusals(run) })
 	e.work.Go(func() { e.expireUploads(run) })
 	return nil
 }

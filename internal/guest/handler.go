@@ -388,7 +388,7 @@ func (c *call) write() error {
 	}
 	if len(next.Attributes) > 0 {
 		o := engine.Options{Match: match}
-		if _, err := c.h.engine.Update(c.r.Context(), c.own.caller(), c.own.entity.ID, next, o); err != nil {
+		if _, err := c.h.engine.Update(occi.WithOrigin(c.r.Context(), c.origin()), c.own.caller(), c.own.entity.ID, next, o); err != nil {
 			return err
 		}
 		c.h.log.Info("guest changed", "compute", c.own.entity.ID, "peer", c.peer.String(), "attributes", attributeNames(next))

@@ -174,3 +174,9 @@ func (o *own) caller() engine.Caller {
 	}
 	return c
 }
+
+// origin is the guest as the audit trail knows it.
+func (c *call) origin() *occi.Origin {
+	by := c.own.caller()
+	return &occi.Origin{User: by.Name, Login: by.Name, Project: by.Project, Address: c.peer.Addr.String(), Method: c.r.Method, Path: c.r.URL.Path}
+}

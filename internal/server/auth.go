@@ -42,6 +42,8 @@ func (c *call) permitted() error {
 		return nil
 	case need.Operating:
 		return occi.E(occi.Forbidden, "this is for administrators")
+	case need.Auditing && !c.caller.Audits():
+		return occi.E(occi.Forbidden, "this is for auditors and administrators")
 	case need.Verb == auth.Read:
 		return nil
 	}
@@ -127,6 +129,7 @@ func (c *call) exchange() error {
 		return err
 	}
 	c.reg = c.s.registry(c.caller)
+	c.r = c.r.WithContext(occi.WithOrigin(c.r.Context(), c.origin()))
 	d := &occi.Draft{Kind: occi.TokenKind, Attributes: []occi.DraftAttr{{Name: occi.AttrTitle, Value: occi.Str(exchangePath)}}}
 	out, err := c.s.engine.Create(c.r.Context(), c.caller, occi.TokenKind, []*occi.Draft{d}, engine.Options{})
 	if err != nil {

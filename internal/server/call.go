@@ -145,7 +145,15 @@ func (c *call) do(find finder) error {
 			return err
 		}
 	}
+	if !safe(c.r.Method) {
+		c.r = c.r.WithContext(occi.WithOrigin(c.r.Context(), c.origin()))
+	}
 	return verb(c)
+}
+
+// safe reports whether a method changes nothing (RFC 9110 section 9.2.1).
+func safe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
 // acceptable refuses what is not for this server: a later version of OCCI

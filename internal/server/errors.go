@@ -48,6 +48,7 @@ func (c *call) fail(err error) {
 		c.challenge(h)
 	}
 	f := c.fault(e)
+	c.refused(f.Status, err)
 	format := c.faultFormat()
 	body, err := format.Fault(nil, c.view(), f)
 	if err != nil {

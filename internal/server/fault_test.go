@@ -29,6 +29,8 @@ type failing struct {
 
 func (f *failing) ModelOf(engine.Caller) *occi.Model { return f.model }
 
+func (f *failing) Refuse(*occi.Record) {}
+
 func (f *failing) Renew(context.Context, bool) error { return nil }
 
 func (f *failing) Get(context.Context, engine.Caller, uuid.UUID) (*occi.Entity, error) {

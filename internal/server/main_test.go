@@ -139,7 +139,7 @@ func newCloudWith(t testing.TB, dsn string, m *occi.Model, guard func(*auth.Conf
 	t.Helper()
 	c := &cloud{t: t, log: &record{}, statements: &counter{}, judge: &schematest.Judge{}}
 	ctx := context.Background()
-	st, err := store.Open(ctx, dsn, store.WithTrace(c.statements.count), store.WithModel(func() *occi.Model { return m }))
+	st, err := store.Open(ctx, dsn, store.WithTrace(c.statements.count), store.WithModel(func() *occi.Model { return m }), store.WithUses(engine.Uses(func() *occi.Model { return m })))
 	if err != nil {
 		t.Fatal(err)
 	}

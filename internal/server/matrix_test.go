@@ -39,7 +39,7 @@ func (q *request) expected(c auth.Caller, anonymous bool, need auth.Need) int {
 		return 401
 	case c.Operates(), q.method == "OPTIONS": // which says the same of what is not there
 		return 0
-	case need.Operating:
+	case need.Operating, need.Auditing && !c.Audits():
 		return 403
 	}
 	do := need.Verb
@@ -172,7 +172,7 @@ func newTenants(t testing.TB, dsn string) *tenants {
 	mine, other := admin.made("/project/", `{"title":"mine"}`), admin.made("/project/", `{"title":"other"}`)
 	w.people["nobody"], w.people["administrator"] = &person{cloud: w.cloud}, admin
 	stranger := admin.user("stranger", other, "member")
-	for _, role := range []string{"manager", "member", "reader", "recovery"} {
+	for _, role := range []string{"manager", "member", "reader", "recovery", "auditor"} {
 		w.people[role] = admin.user(role, mine, role)
 	}
 	w.thing("host", none, strings.TrimPrefix(strings.TrimSpace(admin.do("GET", "/host/.uri", "").text), w.url))

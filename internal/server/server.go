@@ -32,6 +32,7 @@ type Engine interface {
 	writer
 	contents
 	events
+	audits
 	ModelOf(c engine.Caller) *occi.Model
 	Permit(ctx context.Context, c engine.Caller, do auth.Verb, kind string, id uuid.UUID) error
 	Renew(ctx context.Context, surely bool) error
@@ -73,6 +74,13 @@ type events interface {
 	Events(ctx context.Context, c engine.Caller, after int64, n int) ([]*occi.Event, error)
 	EventsBefore(ctx context.Context, c engine.Caller, before int64, n int) ([]*occi.Event, error)
 	Follow(ctx context.Context, c engine.Caller) (after int64, events <-chan []*occi.Event, err error)
+}
+
+type audits interface {
+	Audit(ctx context.Context, c engine.Caller, q *occi.Query) (*occi.Page, error)
+	AuditRecord(ctx context.Context, c engine.Caller, id uuid.UUID) (*occi.Entity, error)
+	Refuse(r *occi.Record)
+	Usage(ctx context.Context, c engine.Caller, q *occi.UsageQuery, by occi.UsageBy) ([]*occi.Usage, error)
 }
 
 // Config is what a Server is made of. Engine is required.
@@ -214,6 +222,7 @@ func (s *Server) router(config Config) http.Handler {
 		"/-/permissions":              permissionVerbs,
 		"/-/opensearch":               searchVerbs,
 		eventsPath:                    eventVerbs,
+		usagePath:                     usageVerbs,
 		"/healthz":                    healthVerbs,
 		"/readyz":                     readyVerbs,
 	} {
@@ -278,7 +287,10 @@ func fixed(route string, v *verbs) finder {
 	return func(c *call) (target, error) {
 		t := target{verbs: v, path: c.r.URL.Path, fixed: route}
 		if suffix := chi.URLParam(c.r, "suffix"); suffix != "" {
-			if t.suffix = render.Suffixed(suffix); t.suffix == nil {
+			if t.suffix = render.Suffixed(suffix); route == usagePath && suffix == usageCSV.Suffix {
+				t.suffix = usageCSV
+			}
+			if t.suffix == nil {
 				return t, nothingAt(c.r.URL.Path)
 			}
 		}

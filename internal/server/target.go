@@ -89,6 +89,8 @@ func entityAt(m *occi.Model, location, tail string) (target, bool) {
 	switch k {
 	case m.Kind(occi.TaskKind):
 		t.verbs = taskVerbs
+	case m.Kind(occi.AuditKind):
+		t.verbs = recordVerbs
 	case m.Kind(occi.TaskLinkKind):
 		t.verbs = taskLinkVerbs
 	}
@@ -124,6 +126,8 @@ func kindCollection(k *occi.Kind) target {
 		return target{verbs: rootVerbs}
 	case k.Abstract:
 		return target{verbs: unionVerbs, kind: k}
+	case k.ID() == occi.AuditKind:
+		return target{verbs: auditVerbs, kind: k}
 	case k.ID() == occi.TaskKind, k.ID() == occi.TaskLinkKind:
 		return target{verbs: allTasksVerbs, kind: k}
 	}

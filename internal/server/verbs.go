@@ -36,6 +36,9 @@ var (
 	categoryVerbs   = &verbs{name: "categories", get: (*call).getCategories, post: (*call).defineMixins, del: (*call).removeMixins}
 	stateVerbs      = &verbs{name: "states", get: (*call).getStates}
 	foundVerbs      = &verbs{name: "search", get: (*call).getCollection}
+	auditVerbs      = &verbs{name: "audit", get: (*call).getAudit}
+	recordVerbs     = &verbs{name: "audit", get: (*call).getRecord}
+	usageVerbs      = &verbs{name: "usage", get: (*call).getUsage, plain: true}
 	eventVerbs      = &verbs{name: "events", get: (*call).getEvents, plain: true}
 	searchVerbs     = &verbs{name: "opensearch", get: (*call).getSearch, plain: true}
 	healthVerbs     = &verbs{name: "health", get: (*call).getHealth, plain: true}
