@@ -174,6 +174,7 @@ func (s *Store) RetainAudit(ctx context.Context, before time.Time) (int64, error
 func OpenTrail(ctx context.Context, dsn string) (*Store, error) {
 	path, file := strings.CutPrefix(dsn, "sqlite:")
 	if !file || path == "" {
+		// The URL may hold a password, which errors of Open leave out.
 		return Open(ctx, dsn)
 	}
 	db, err := readSQLite(path)

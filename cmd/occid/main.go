@@ -1,5 +1,6 @@
 // Command occid serves the hosts of libvirt as a cloud with an OCCI interface. As
-// occid guest-proxy it passes on what the machines of a host without a server ask.
+// occid guest-proxy it passes on what the machines of a host without a server ask, as
+// occid audit it looks after the audit trail.
 //
 // Options are flags, OCCID_... variables of the environment or keys of a YAML
 // file, in this order of precedence. SIGHUP loads the registry and the certificate
@@ -36,6 +37,9 @@ func command(between seams) {
 		debug.SetGCPercent(gcPercent)
 	}
 	ran, err := proxy(os.Args[1:])
+	if !ran {
+		ran, err = audit(os.Args[1:])
+	}
 	if !ran {
 		err = serve(os.Args[1:], between)
 	}
