@@ -186,7 +186,7 @@ func (b *builder) attribute(a *DraftAttr) {
 		if b.k.States != nil && a.Name == b.k.States.Attribute && b.k.States.Canonical(a.Value.String()) != "" {
 			a.Value = Str(b.k.States.Canonical(a.Value.String()))
 		}
-		if v, err = def.Check(a.Value); err != nil && def.Secret {
+		if v, err = def.Check(a.Value); err != nil && (def.Secret || def.Confidential) {
 			b.bad(a.Name, a.Line, "is not as it must be: %s", def.Description)
 			return
 		} else if err != nil {

@@ -66,7 +66,7 @@ type taskPut struct {
 // a change that has begun is waited for. If the connection is lost as a change
 // ends, the error is Unavailable, but the change may have been written.
 func (s *Store) Commit(ctx context.Context, c *occi.Change) error {
-	j, err := newJob(c)
+	j, err := newJob(s.model(), c)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (s *Store) Commit(ctx context.Context, c *occi.Change) error {
 }
 
 // newJob does what needs no database.
-func newJob(c *occi.Change) (*job, error) {
+func newJob(m *occi.Model, c *occi.Change) (*job, error) {
 	j := &job{change: c, done: make(chan error, 1)}
 	seen := map[uuid.UUID]bool{}
 	for _, e := range c.Puts {
@@ -105,7 +105,7 @@ func newJob(c *occi.Change) (*job, error) {
 		if err != nil {
 			return nil, occi.E(occi.Invalid, "%s cannot be kept: %w", e.ID, err)
 		}
-		j.puts = append(j.puts, put{e: e, doc: doc, words: []byte(wordsOf(e)), keys: keysOf(e)})
+		j.puts = append(j.puts, put{e: e, doc: doc, words: []byte(wordsOf(m, e)), keys: keysOf(e)})
 	}
 	for _, t := range c.Tasks {
 		if seen[t.ID] {

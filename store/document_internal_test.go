@@ -44,7 +44,7 @@ func FuzzDecodeEntity(f *testing.F) {
 			t.Errorf("%v -first +second:\n%s", err, diff)
 		}
 		keysOf(first)
-		wordsOf(first)
+		wordsOf(nil, first)
 	})
 }
 

@@ -110,10 +110,16 @@ func refValue(s string) string {
 	return s
 }
 
-// wordsOf gives the text that a search for words looks through.
-func wordsOf(e *occi.Entity) string {
+// wordsOf gives the text that a search for words looks through; the model, nil for none,
+// says what it must not find.
+func wordsOf(m *occi.Model, e *occi.Entity) string {
 	texts := []string{e.Title, e.Summary}
 	for _, a := range e.Attributes {
+		if m != nil {
+			if d := m.Attribute(a.Name); d != nil && d.Confidential {
+				continue
+			}
+		}
 		if a.Value.Type == occi.String {
 			texts = append(texts, a.Value.Text)
 		}

@@ -21,7 +21,6 @@ func keyID(who, name string) string {
 
 type keyDocument struct {
 	Who      string      `json:"who,omitempty"`
-	Name     string      `json:"name"`
 	Hash     string      `json:"hash"`
 	Entities []uuid.UUID `json:"entities,omitempty"`
 	Made     []uuid.UUID `json:"made,omitempty"`
@@ -30,7 +29,7 @@ type keyDocument struct {
 }
 
 func encodeKey(k *occi.Key) ([]byte, error) {
-	return json.Marshal(keyDocument{k.Who, k.Name, k.Hash, k.Entities, k.Made, k.Defined, micros(k.Created)})
+	return json.Marshal(keyDocument{k.Who, k.Hash, k.Entities, k.Made, k.Defined, micros(k.Created)})
 }
 
 // Key gives what was made under an idempotency key, or NotFound.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -37,7 +38,7 @@ func (o *options) fence() func(context.Context, *engine.Fenced) error {
 	}
 	return func(ctx context.Context, h *engine.Fenced) error {
 		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-		cmd.Env = append(os.Environ(), "OCCID_HOST_URI="+h.Name, "OCCID_HOST_TITLE="+h.Title, "OCCID_HOST_ID="+h.ID.String(),
+		cmd.Env = append(slices.DeleteFunc(os.Environ(), ownVariable), "OCCID_HOST_URI="+h.Name, "OCCID_HOST_TITLE="+h.Title, "OCCID_HOST_ID="+h.ID.String(),
 			"OCCID_HOST_UUID="+h.HostID, "OCCID_HOST_NAME="+h.Hostname)
 		var said bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &said, &said
@@ -50,8 +51,29 @@ func (o *options) fence() func(context.Context, *engine.Fenced) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("the fence command took too long: %w", ctx.Err())
 		case err != nil:
-			return fmt.Errorf("the fence command failed: %w: %s", err, strings.TrimSpace(said.String()))
+			return fmt.Errorf("the fence command failed: %w: %s", err, withoutSecrets(strings.TrimSpace(said.String())))
 		}
 		return nil
 	}
+}
+
+// ownVariable reports whether a variable of the environment is the server's: it may hold
+// the password of the database, or what proves to a collector who sends spans.
+func ownVariable(v string) bool {
+	return strings.HasPrefix(v, "OCCID_") || strings.HasPrefix(v, "OTEL_")
+}
+
+// secretWords are in the names of variables that hold what a fence command logs in with.
+var secretWords = []string{"PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL"}
+
+// withoutSecrets is what a fence command says, without what it was told by the
+// environment to log in with.
+func withoutSecrets(said string) string {
+	for _, v := range os.Environ() {
+		name, value, _ := strings.Cut(v, "=")
+		if len(value) >= 4 && slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(strings.ToUpper(name), w) }) {
+			said = strings.ReplaceAll(said, value, "***")
+		}
+	}
+	return said
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +35,7 @@ type options struct {
 	KeepKeys      time.Duration `default:"24h" env:"OCCID_KEEP_KEYS" placeholder:"TIME" help:"How long a request with an Idempotency-Key can be repeated; 0 for ever."`
 	KeepEvents    time.Duration `default:"24h" env:"OCCID_KEEP_EVENTS" placeholder:"TIME" help:"How long events of /events can be read, as in 24h; 0 for ever."`
 	LogFormat     string        `enum:"json,text" default:"json" env:"OCCID_LOG_FORMAT" placeholder:"FORMAT" help:"Format of the log, json or text."`
+	LogLevel      string        `enum:"debug,info,warn,error" default:"info" env:"OCCID_LOG_LEVEL" placeholder:"LEVEL" help:"What is logged: debug, info, warn or error."`
 	Dev           bool          `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
 
 	Auth            []string `sep:"," default:"basic,token,session" env:"OCCID_AUTH" placeholder:"HOW" help:"Ways to log in, the first in front: basic, token, session, oidc, cert and external."`
@@ -111,7 +113,7 @@ func read(args []string, more ...kong.Option) (*options, error) {
 	o := &options{}
 	settings := append([]kong.Option{
 		kong.Name("occid"), kong.Vars{"version": version},
-		kong.Description("Serve the hosts of libvirt as a cloud with an OCCI interface. See also occid guest-proxy --help."),
+		kong.Description("Serve the hosts of libvirt as a cloud with an OCCI interface. See also occid guest-proxy --help and occid audit --help."),
 	}, more...)
 	k, err := kong.New(o, settings...)
 	if err != nil {
@@ -157,6 +159,11 @@ func (o *options) finish() error {
 	}
 	seen := map[string]bool{}
 	for _, uri := range o.Libvirt {
+		if u, err := url.Parse(uri); err == nil && u.User != nil {
+			if _, secret := u.User.Password(); secret {
+				return errors.New("--libvirt: a URI holds a password, which everybody who sees the host would see")
+			}
+		}
 		if uri == "" || seen[uri] {
 			return fmt.Errorf("--libvirt: the host %q is empty or named twice", uri)
 		}

@@ -79,7 +79,7 @@ func TestOptions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json",
+			want := options{Listen: "127.0.0.1:8787", DB: "sqlite:data/occid.db", Libvirt: []string{"test:///default"}, Data: "data", LogFormat: "json", LogLevel: "info",
 				Auth: []string{"basic", "token", "session"}, GuestBridges: []string{"auto"}, Acceleration: "auto", KeepTasks: 7 * day, KeepKeys: day, KeepEvents: day, BootDirs: []string{"/var/lib/libvirt/boot"},
 				Placement: "spread", Statistics: "asked", Observe: 15 * time.Second, MaxImage: 64 << 30, KeepUploads: day, FenceAfter: time.Minute, FenceTime: time.Minute,
 				Login: loginOptions{Algorithms: []string{"RS256", "PS256", "ES256", "EdDSA"}, Scopes: []string{"profile", "email"}, LoginClaim: "preferred_username", ProgramTime: 5 * time.Second, ProgramMost: 8},

@@ -63,11 +63,15 @@ func build(ctx context.Context, o *options, log io.Writer, between seams) (*serv
 	return s, nil
 }
 
+// logLevels are the values of the option.
+var logLevels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+
 func logger(o *options, to io.Writer) *slog.Logger {
+	level := &slog.HandlerOptions{Level: logLevels[o.LogLevel]}
 	if o.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(to, nil))
+		return slog.New(slog.NewTextHandler(to, level))
 	}
-	return slog.New(slog.NewJSONHandler(to, nil))
+	return slog.New(slog.NewJSONHandler(to, level))
 }
 
 func (s *service) open(ctx context.Context) error {

@@ -42,14 +42,29 @@ func within(c Caller, mine bool) []string {
 	return append(c.Owns(), occi.Everyone)
 }
 
-// shown gives an entity as a caller sees it: a link that is another's is not there.
+// shown gives an entity as a caller sees it: a link that is another's is not there, and
+// of what is only shared with the caller, nothing confidential.
 func shown(c Caller, m *occi.Model, x *occi.Entity) *occi.Entity {
+	if c.Operates() {
+		return x
+	}
 	foreign := func(l *occi.Entity) bool { return !sees(c, m, l) }
-	if c.Operates() || !slices.ContainsFunc(x.Links, foreign) {
+	private := func(a occi.Attr) bool {
+		d := m.Attribute(a.Name)
+		return d != nil && d.Confidential
+	}
+	hides := slices.ContainsFunc(x.Links, foreign)
+	keeps := x.Project != c.Project && x.Project != c.Name && slices.ContainsFunc(x.Attributes, private)
+	if !hides && !keeps {
 		return x
 	}
 	w := x.Clone()
-	w.Links = slices.DeleteFunc(slices.Clone(x.Links), foreign)
+	if hides {
+		w.Links = slices.DeleteFunc(slices.Clone(x.Links), foreign)
+	}
+	if keeps {
+		w.Attributes = slices.DeleteFunc(w.Attributes, private)
+	}
 	return w
 }
 

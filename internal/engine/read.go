@@ -28,7 +28,10 @@ func (e *Engine) Linked(ctx context.Context, c Caller, id uuid.UUID) (*occi.Enti
 		return x, targets, err
 	}
 	m := e.Model()
-	targets = slices.DeleteFunc(targets, func(t *occi.Entity) bool { return !sees(c, m, t) })
+	targets = slices.DeleteFunc(slices.Clone(targets), func(t *occi.Entity) bool { return !sees(c, m, t) })
+	for i, t := range targets {
+		targets[i] = shown(c, m, t)
+	}
 	return shown(c, m, x), targets, may(c, m, auth.Read, x)
 }
 
@@ -38,7 +41,17 @@ func (e *Engine) List(ctx context.Context, c Caller, q *occi.Query) (*occi.Page,
 		own := *q
 		own.Reach, q = reach, &own
 	}
-	return e.store.List(ctx, q)
+	page, err := e.store.List(ctx, q)
+	if err != nil || c.Operates() {
+		return page, err
+	}
+	m := e.Model()
+	own := *page
+	own.Entities = slices.Clone(page.Entities)
+	for i, x := range own.Entities {
+		own.Entities[i] = shown(c, m, x)
+	}
+	return &own, nil
 }
 
 // Count gives what is counted of the kinds' collections; no kinds means all.

@@ -103,14 +103,14 @@ func public(a netip.Addr) bool {
 func (s *Store) Permitted(source string) error {
 	u, err := url.Parse(source)
 	if err != nil || u.Host == "" || u.Scheme != "https" || u.Opaque != "" {
-		return occi.E(occi.Invalid, "%.200q is no https URL", source)
+		return occi.E(occi.Invalid, "the source is no https URL")
 	}
 	return s.permitted(u)
 }
 
 func (s *Store) permitted(u *url.URL) error {
 	if u.Scheme != "https" || u.User != nil {
-		return occi.E(occi.Forbidden, "it leads to %s, which is no https URL without a password", u.Redacted())
+		return occi.E(occi.Forbidden, "it leads to %s, which is no https URL without a password", shown(u))
 	}
 	host, port := strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), u.Port()
 	if port == "" {
@@ -145,6 +145,7 @@ func (s *Store) Fetch(ctx context.Context, id uuid.UUID, source string, sum []by
 	if err != nil {
 		return err
 	}
+	source = shown(req.URL)
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return fetchFault(ctx, err)
@@ -170,10 +171,20 @@ func (s *Store) Fetch(ctx context.Context, id uuid.UUID, source string, sum []by
 	return s.Verify(ctx, id, sum)
 }
 
+// shown is a URL without what may be a secret in it: a user, a password, and the
+// parameters of a signed URL.
+func shown(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
 // fetchFault tells a refusal, which stays, from a fault of the way, which may pass.
 func fetchFault(ctx context.Context, err error) error {
 	var known *occi.Error
 	var cert *tls.CertificateVerificationError
+	if of := (*url.Error)(nil); errors.As(err, &of) {
+		// Its text has the whole URL, and that of a redirection.
+		err = of.Err
+	}
 	switch {
 	case errors.As(err, &known):
 		return known

@@ -412,7 +412,8 @@ func (f *filters) meant(name string) []*occi.Attribute {
 	var as []*occi.Attribute
 	add := func(k *occi.Kind) {
 		a := f.m.MemberAttribute(k, f.m.Long(k, name))
-		if a != nil && !slices.ContainsFunc(as, func(b *occi.Attribute) bool { return a.Name == b.Name }) {
+		// What selects and orders by a value finds it out, by and by.
+		if a != nil && !a.Confidential && !slices.ContainsFunc(as, func(b *occi.Attribute) bool { return a.Name == b.Name }) {
 			as = append(as, a)
 		}
 	}
