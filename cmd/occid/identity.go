@@ -33,6 +33,7 @@ func (s *service) authenticator(st *store.Store) (*auth.Authenticator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--auth: %w", err)
 	}
+	s.login = a
 	return a, nil
 }
 

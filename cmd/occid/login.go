@@ -110,6 +110,19 @@ func (s *service) mapping() (*auth.Mapping, error) {
 	return m, nil
 }
 
+// remap reads the rules again. If they are no good, those from before stay.
+func (s *service) remap() {
+	if s.login == nil || s.options.Login.Rules == "" {
+		return
+	}
+	m, err := s.mapping()
+	if err != nil {
+		s.log.Error("the rules of logins stay as they were", "error", err)
+		return
+	}
+	s.login.Remap(m)
+}
+
 // admitted has the engine find who somebody is here.
 func (s *service) admitted(ctx context.Context, a auth.Admission) (string, error) {
 	return s.engine.Admit(ctx, a)

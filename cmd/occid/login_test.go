@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,13 +31,20 @@ func files(t *testing.T, texts map[string]string) func(name string) string {
 	return func(name string) string { return filepath.Join(dir, name) }
 }
 
+const oidcRules = `
+- {mechanism: oidc, when: {email: '.*@zitadel\.ch', email_verified: 'true'}, make: true}
+- {mechanism: oidc, when: {groups: 'lab-(?P<role>\w+)'}, project: lab, role: '${role}'}
+`
+
+// rules is the file of rules that a program was started with.
+func (p *program) rules() string {
+	return p.cmd.Args[slices.Index(p.cmd.Args, "--auth-rules")+1]
+}
+
 // believing starts the program with a provider of OpenID Connect.
 func believing(t *testing.T, is *oidctest.Provider, more ...string) *program {
 	t.Helper()
-	file := files(t, map[string]string{"admin": adminSecret, "client": oidctest.ClientSecret + "\n", "rules": `
-- {mechanism: oidc, when: {email: '.*@zitadel\.ch', email_verified: 'true'}, make: true}
-- {mechanism: oidc, when: {groups: 'lab-(?P<role>\w+)'}, project: lab, role: '${role}'}
-`})
+	file := files(t, map[string]string{"admin": adminSecret, "client": oidctest.ClientSecret + "\n", "rules": oidcRules})
 	return guarded(t, t.TempDir(), append([]string{"--admin-secret-file", file("admin"), "--auth", "oidc,basic,token,session", "--auth-rules", file("rules"),
 		"--oidc-issuer", is.Issuer, "--oidc-client", oidctest.Client, "--oidc-secret-file", file("client")}, more...)...)
 }
@@ -106,6 +115,26 @@ func TestOpenIDConnect(t *testing.T) {
 	wants(t, 200, b, "GET", p.url+"/compute/", "", "X-Auth-Token: "+is.Token(email))
 	wants(t, 401, b, "GET", p.url+"/", "", "Authorization: Bearer "+is.Token(map[string]any{"aud": "other"}))
 	wants(t, 403, b, "GET", p.url+"/", "", "Authorization: Bearer "+is.Token(map[string]any{"sub": "another"}))
+
+	// Other rules count once the server is told to read them.
+	reloads := func(rules, roles string) {
+		t.Helper()
+		if err := os.WriteFile(p.rules(), []byte(rules), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+			if _, text := ask(t, b, "GET", p.url+"/-/permissions.json", "", bearer); strings.Contains(text, `"roles":["`+roles+`"]`) {
+				return
+			} else if time.Now().After(end) {
+				t.Fatalf("with other rules: %s", text)
+			}
+		}
+	}
+	reloads(`[{mechanism: oidc, when: {email: '.*@zitadel\.ch'}, make: true}]`, "none")
+	reloads(oidcRules, "reader")
 
 	// A browser.
 	r, _ = wants(t, 303, b, "GET", p.url+"/login?to=/compute/.json", "")

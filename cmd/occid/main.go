@@ -3,8 +3,8 @@
 // occid audit it looks after the audit trail.
 //
 // Options are flags, OCCID_... variables of the environment or keys of a YAML
-// file, in this order of precedence. SIGHUP loads the registry and the certificate
-// again and takes in new images; SIGTERM and SIGINT end the server once the requests
+// file, in this order of precedence. SIGHUP loads the registry, the certificate and the rules
+// of logins again and takes in new images; SIGTERM and SIGINT end the server once the requests
 // under way are answered.
 package main
 

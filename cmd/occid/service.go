@@ -18,6 +18,7 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/clientcert"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/image"
@@ -44,6 +45,7 @@ type service struct {
 	engine   *engine.Engine
 	server   *server.Server
 	cert     certificates            // nil without TLS
+	login    *auth.Authenticator     // nil with --dev
 	browser  *oidc.Provider          // nil without one
 	clients  *clientcert.Authorities // nil without certificates of clients
 	listener net.Listener
@@ -234,6 +236,7 @@ func (s *service) serve(ctx context.Context, out io.Writer) error {
 				if s.clients != nil {
 					s.clients.Reload()
 				}
+				s.remap()
 				s.registry.reload(s.log)
 				s.engine.ImportImages(ended)
 			case <-ended.Done():

@@ -64,7 +64,7 @@ type Authenticator struct {
 	model      func() *occi.Model
 	now        func() time.Time
 	limits     limiter
-	mapping    *Mapping
+	mapping    atomic.Pointer[Mapping]
 	admit      func(ctx context.Context, a Admission) (name string, err error)
 
 	// key keeps what was presented from being read off the memory it is found by.
@@ -89,10 +89,11 @@ type identity struct {
 
 // New makes an Authenticator, or tells which mechanism there is not.
 func New(c Config) (*Authenticator, error) {
-	a := &Authenticator{accounts: c.Accounts, model: c.Model, now: c.Now, mapping: c.Mapping, admit: c.Admit, known: map[[32]byte]*identity{}}
+	a := &Authenticator{accounts: c.Accounts, model: c.Model, now: c.Now, admit: c.Admit, known: map[[32]byte]*identity{}}
 	if a.now == nil {
 		a.now = time.Now
 	}
+	a.mapping.Store(c.Mapping)
 	rand.Read(a.key[:])
 	for _, name := range c.Mechanisms {
 		m := mechanisms[name]

@@ -130,6 +130,21 @@ func (a *Authenticator) prove(ctx context.Context, m *mechanism, p presented, fr
 		return err
 	}
 	found.ends = proof.Until
-	found.name, err = a.admit(ctx, a.mapping.Admission(m.name, proof))
+	found.name, err = a.admit(ctx, a.mapping.Load().Admission(m.name, proof))
+	if err != nil && occi.ClassOf(err) == occi.NotFound {
+		return Unknown() // the user went meanwhile
+	}
 	return err
+}
+
+// Remap puts other rules in force. What was proven is looked at again.
+func (a *Authenticator) Remap(m *Mapping) {
+	a.mapping.Store(m)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key, known := range a.known {
+		if known.name != "" {
+			delete(a.known, key)
+		}
+	}
 }

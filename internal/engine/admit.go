@@ -50,9 +50,13 @@ func readyIdentity(ctx context.Context, b *creation, old, x *occi.Entity) error 
 // otherwise stay. It is Forbidden if the user is nobody's and may not be made.
 func (e *Engine) Admit(ctx context.Context, a auth.Admission) (name string, err error) {
 	secret, err := e.identified(ctx, a)
-	if errors.Is(err, occi.NotFound) {
+	for range attempts {
+		if !errors.Is(err, occi.NotFound) {
+			break
+		}
+		// It is a Conflict if another request, or server, has just done it, or has taken the
+		// login for somebody else.
 		if err = e.introduce(ctx, a); err == nil || errors.Is(err, occi.Conflict) {
-			// It is a Conflict if another request, or server, has just done it.
 			secret, err = e.identified(ctx, a)
 		}
 	}

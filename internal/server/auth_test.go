@@ -328,10 +328,12 @@ func TestSecretsAreNotTold(t *testing.T) {
 		admin.do("POST", "/user/", `{"name":"`+strings.NewReplacer("/", "-", "+", "-").Replace(media)+`","secret":"`+secret+`"}`, "Content-Type: application/json", "Accept: "+media).want(t, 201)
 		secrets = append(secrets, ann.do("POST", "/token/", `{"title":"t"}`, "Content-Type: application/json", "Accept: "+media).want(t, 201).Header.Get("X-Auth-Token"))
 	}
+	cookie, csrf := ann.session()
+	secrets = append(secrets, cookie[strings.IndexByte(cookie, '=')+1:], strings.TrimPrefix(csrf, "X-CSRF-Token: "))
 	secrets = append(secrets, "x\x01y planted", "five5")
 	told := []string{admin.do("POST", "/user/", `{"name":"bad","secret":"x\u0001y planted"}`, "Content-Type: application/json").want(t, 400).text,
 		admin.do("POST", "/user/", `{"name":"bad","secret":"five5"}`, "Content-Type: application/json").want(t, 400).text, c.log.String()}
-	for _, path := range []string{"/user/", "/token/", "/membership/", "/project/", "/events", "/"} {
+	for _, path := range []string{"/user/", "/token/", "/session/", "/membership/", "/project/", "/events", "/"} {
 		for _, suffix := range []string{".json", ".xml", ".atom", ".txt", ".yaml"} {
 			r := admin.do("GET", path+suffix, "")
 			told = append(told, r.text)

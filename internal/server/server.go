@@ -243,7 +243,8 @@ func (s *Server) router(config Config) http.Handler {
 		s.fixed[metricsPath] = passedTo(config.Metrics)
 		r.Handle(metricsPath, s.handle(fixed(metricsPath, s.fixed[metricsPath]), false))
 	}
-	if s.auth != nil && s.auth.Offers("token") {
+	// It takes the secrets of users, and gives a token.
+	if s.auth != nil && s.auth.Offers("token") && s.auth.Offers("basic") {
 		s.fixed[exchangePath] = exchangeVerbs
 		h := s.handle(fixed(exchangePath, exchangeVerbs), isOpen(exchangeVerbs))
 		r.Handle(exchangePath, h)

@@ -1,17 +1,23 @@
 package server_test
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/server"
+	"github.com/occid/occid/occi"
 )
 
 const inJSON = "Content-Type: application/json"
@@ -192,5 +198,52 @@ func TestCookiesOverTLS(t *testing.T) {
 		if got := ask(direct, "GET", "/", "Cookie: occid="+cookie.Value); got.StatusCode != 401 {
 			t.Errorf("as one that any site of the domain can set: %d", got.StatusCode)
 		}
+	}
+}
+
+// nowhere is with whom no browser can log in.
+type nowhere struct{}
+
+func (nowhere) Mechanism() string { return "oidc" }
+func (nowhere) Begin(context.Context, string) (to, kept string, err error) {
+	return "", "", occi.E(occi.Unavailable, "away")
+}
+func (nowhere) Finish(context.Context, string, string, url.Values) (auth.Credential, error) {
+	return auth.Credential{}, auth.Unknown()
+}
+
+// TestRoutesOfLogins: each route that ways to log in add has a rule, and those that nobody
+// needs to be known for are these alone.
+func TestRoutesOfLogins(t *testing.T) {
+	t.Parallel()
+	c := newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db")
+	s := server.New(server.Config{Engine: c.engine, Version: "test", Auth: c.auth, Browser: nowhere{}, Logger: slog.New(slog.DiscardHandler)})
+	patterns, err := s.Fixed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := map[string]bool{}
+	for _, path := range patterns {
+		route, allow := s.Rule(strings.TrimSuffix(path, "/"))
+		if route == "" || strings.ContainsAny(path, "{*") {
+			continue
+		}
+		for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"} {
+			need, ok := auth.NeedOf(route, method)
+			if strings.Contains(allow, method) && !ok {
+				t.Errorf("%s %s (%s) has no rule", method, path, route)
+			}
+			if ok && need.Open {
+				open[route] = true
+			}
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if need, ok := auth.NeedOf(route, "GET"); (!ok || !need.Open) && w.Code != 401 {
+			t.Errorf("GET %s by nobody is %d", path, w.Code)
+		}
+	}
+	if d := cmp.Diff(map[string]bool{"health": true, "ready": true, "exchange": true, "login": true, "callback": true}, open); d != "" {
+		t.Error(d)
 	}
 }
