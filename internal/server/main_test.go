@@ -19,6 +19,7 @@ import (
 	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/image"
+	"github.com/occid/occid/internal/oidctest"
 	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/internal/schematest"
 	"github.com/occid/occid/internal/server"
@@ -35,6 +36,7 @@ var postgres struct {
 }
 
 func TestMain(m *testing.M) {
+	oidctest.Main()
 	code := m.Run()
 	if postgres.cluster != nil {
 		if err := postgres.cluster.Stop(); err != nil {
