@@ -13,11 +13,18 @@ import (
 	"github.com/occid/occid/occi"
 )
 
+// maxSubject bounds by what somebody is known elsewhere, in bytes.
+const maxSubject = 2048
+
 // readyIdentity has who is known elsewhere be recognised as a user here.
 func readyIdentity(ctx context.Context, b *creation, old, x *occi.Entity) error {
 	if old != nil {
 		x.Project, x.Owner = old.Project, old.Owner
 		return nil
+	}
+	subject := role(b.m, x, auth.RoleSubject).Text
+	if subject == "" || len(subject) > maxSubject {
+		return occi.Problems(occi.Invalid, "the identity cannot be made", []occi.Problem{{What: roleAttr(b.m, x, auth.RoleSubject).Name, Text: "is empty or longer than 2048 bytes"}})
 	}
 	id, ok := occi.ParseID(strings.TrimPrefix(role(b.m, x, auth.RoleUser).Text, "/user/"))
 	user := b.puts[id]
@@ -35,7 +42,7 @@ func readyIdentity(ctx context.Context, b *creation, old, x *occi.Entity) error 
 	if b.puts[id] == nil {
 		b.change.There = append(b.change.There, id)
 	}
-	name := auth.IdentityName(role(b.m, x, auth.RoleMechanism).Text, role(b.m, x, auth.RoleSubject).Text)
+	name := auth.IdentityName(role(b.m, x, auth.RoleMechanism).Text, subject)
 	if _, err := b.e.store.Secret(ctx, name); err == nil {
 		return conflict("the subject is a user's already")
 	} else if !errors.Is(err, occi.NotFound) {
