@@ -101,7 +101,11 @@ func TestSecretsStaySecret(t *testing.T) {
 	admin := g.plant("the first administrator's secret", hashed)
 	key := strings.Repeat("k", 24) + g.plant("the key of guest proxies", hashed)
 	socket := filepath.Join(home, "guest.sock")
-	cmd := exec.Command(os.Args[0], "--listen", "127.0.0.1:0", "--data", filepath.Join(home, "data"), "--log-level", "debug",
+	program := write("login", "#!/bin/sh\ncat >&2\nexit 1")
+	if err := os.Chmod(program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "--auth", "basic,token,session,external", "--auth-program", program, "--auth-program-schemes", "Negotiate", "--listen", "127.0.0.1:0", "--data", filepath.Join(home, "data"), "--log-level", "debug",
 		"--admin-secret-file", write("secret", admin), "--guest-listen", "unix:"+socket, "--guest-key-file", write("guest.key", key), "--guest-bridges", "none",
 		"--image-hosts", source.Listener.Addr().String(), "--image-private")
 	cmd.Env = append(os.Environ(), asProgram+"=1", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_BSP_SCHEDULE_DELAY=20",
@@ -182,6 +186,12 @@ func (g *garden) people(admin string) map[string]*visitor {
 	p["ann"] = by("ann", changed)
 	h, _ := p["ann"].asks(201, "POST", "/token/", `{"title":"script"}`, asJSON)
 	g.found("a token", hashed, h.Get("X-Auth-Token"))
+	h, _ = p["ann"].asks(201, "POST", "/session/", `{"title":"browser"}`, asJSON)
+	cookie, _, _ := strings.Cut(h.Get("Set-Cookie"), ";")
+	_, value, _ := strings.Cut(cookie, "=")
+	g.found("a session of a browser", hashed, value)
+	g.found("what a page shows with a session", hashed, h.Get("X-CSRF-Token"))
+	(&visitor{g, []string{"Cookie: " + cookie}}).asks(200, "GET", "/compute/", "")
 	h, _ = g.curl(204, "GET", "/v1.0", "", "X-Auth-User: ann", "X-Auth-Key: "+changed)
 	g.found("a token that a key was exchanged for", hashed, h.Get("X-Auth-Token"))
 	(&visitor{g, []string{"X-Auth-Token: " + h.Get("X-Auth-Token")}}).asks(200, "GET", "/compute/", "")
@@ -228,6 +238,7 @@ func (g *garden) failures(p map[string]*visitor) {
 	refused(nobody, "GET", "/", "", "Authorization: "+basicField("ann", g.plant("a wrong secret", hashed)))
 	refused(nobody, "GET", "/", "", "Authorization: "+basicField(g.plant("a secret in the place of a login", hashed), "x"))
 	refused(nobody, "GET", "/", "", "Authorization: Bearer "+g.plant("a token that is none", hashed))
+	refused(nobody, "GET", "/", "", "Authorization: Negotiate "+g.plant("what a program is asked about", hashed))
 	refused(nobody, "GET", "/v1.0", "", "X-Auth-User: ann", "X-Auth-Key: "+g.plant("a wrong key", hashed))
 	refused(nobody, "GET", "/", "", "Cookie: session="+g.plant("a cookie", hashed), "Proxy-Authorization: Basic "+g.plant("a login for a proxy", hashed))
 	refused(p["admin"], "POST", "/user/", `{"name":"eve","secret":"`+strings.Repeat(g.plant("a secret that is too long", hashed), 10)+`"}`, asJSON)
@@ -327,7 +338,7 @@ func (g *garden) look(p map[string]*visitor) {
 		"application/occi+text", "application/atom+xml", "application/ovf", "text/csv"}
 	paths := []string{"/", "/?content=json", "/-/", "/-/permissions", "/-/states", "/audit/?number=10000", "/audit/?content=json&number=10000", "/events?number=1000", "/usage", "/usage?by=entity",
 		"/metrics", "/healthz", "/task/", "/tasklink/", "/mixin/", "/mixin/shared/", "/schema/", "/resource/", "/link/"}
-	for _, kind := range []string{"compute", "storage", "network", "networkinterface", "storagelink", "user", "project", "membership", "token", "host", "pool"} {
+	for _, kind := range []string{"compute", "storage", "network", "networkinterface", "storagelink", "user", "project", "membership", "token", "session", "identity", "host", "pool"} {
 		paths = append(paths, "/"+kind+"/")
 		_, uris := p["admin"].asks(200, "GET", "/"+kind+"/.uri", "")
 		for uri := range strings.FieldsSeq(uris) {
