@@ -155,11 +155,22 @@ func (s *Store) Usage(ctx context.Context, q *occi.UsageQuery, f func(*occi.Inte
 // settleBatch is how many entities are looked at in one transaction.
 const settleBatch = 500
 
-// SettleUsage begins what entities use of which that was not put down: those of an older
-// schema, or of a registry by which they used something else. It ends what they use no more.
-func (s *Store) SettleUsage(ctx context.Context, at time.Time) error {
+// SettleUsage begins what entities use of which that was not put down, those of an older
+// schema, and ends what they use no more. It looks at all of them if nothing was ever put
+// down, or not of one of certain kinds, all of which use something.
+func (s *Store) SettleUsage(ctx context.Context, at time.Time, kinds []string) error {
 	if s.uses == nil {
 		return nil
+	}
+	amiss := false
+	sql := `SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM entities e WHERE ` + s.db.anyOf("e.kind", "$1") + ` AND NOT e.deleted
+		AND NOT EXISTS (SELECT 1 FROM usage u WHERE u.entity = e.seq AND u.ended = 0))`
+	err := s.run(ctx, query{statement{sql, []any{s.db.list(kinds)}}, func(row) error {
+		amiss = true
+		return nil
+	}})
+	if err != nil || !amiss {
+		return err
 	}
 	for after := int64(0); ; {
 		n := 0

@@ -105,10 +105,10 @@ func TestUsageIsKeptWithTheChange(t *testing.T) {
 			// What an older server did not put down is found at the next start, and what is
 			// the same goes on.
 			execute(t, dsn, "DELETE FROM usage WHERE ended = 0")
-			if err := s.SettleUsage(t.Context(), start.Add(time.Hour)); err != nil {
+			if err := s.SettleUsage(t.Context(), start.Add(time.Hour), []string{computeKind}); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.SettleUsage(t.Context(), start.Add(2*time.Hour)); err != nil {
+			if err := s.SettleUsage(t.Context(), start.Add(2*time.Hour), []string{computeKind}); err != nil {
 				t.Fatal(err)
 			}
 			if d := diff.Diff([]string{want[0], want[2], "net/bob 0 1h0m0s..-"}, intervals(t, s, occi.UsageQuery{})); d != "" {
