@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ type entity struct {
 	more [][]byte
 }
 
-var serials int64
+var serials atomic.Int64
 
 // issue has an authority sign a certificate, or that sign itself.
 func issue(t *testing.T, by *entity, name pkix.Name, adjust ...func(*x509.Certificate)) *entity {
@@ -49,8 +50,7 @@ func issue(t *testing.T, by *entity, name pkix.Name, adjust ...func(*x509.Certif
 	if err != nil {
 		t.Fatal(err)
 	}
-	serials++
-	c := &x509.Certificate{SerialNumber: big.NewInt(serials), Subject: name, NotBefore: at.Add(-time.Hour), NotAfter: at.Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+	c := &x509.Certificate{SerialNumber: big.NewInt(serials.Add(1)), Subject: name, NotBefore: at.Add(-time.Hour), NotAfter: at.Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true}
 	for _, f := range adjust {
 		f(c)
