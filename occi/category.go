@@ -98,6 +98,10 @@ type Attribute struct {
 	// the mixin, so that changing it changes them all.
 	Live        bool
 	Description string
+	// Uses is what the value is counted as where quotas bound it: "cores"; empty for
+	// nothing. Limits and Tells are of the attributes of a quota: what the value is the most
+	// of, and what it tells the use of.
+	Uses, Limits, Tells string
 
 	match func(string) bool // compiled Pattern
 }
@@ -124,6 +128,8 @@ type Kind struct {
 	// Host names what represents an instance on a host: "domain", "network",
 	// "volume", "nic", "disk"; empty for nothing.
 	Host string
+	// Uses is what each instance is counted as one of: "computes"; empty for nothing.
+	Uses string
 	// Names under which the descriptor and foreign drafts know the kind.
 	Aliases []string
 }
@@ -141,6 +147,8 @@ type Mixin struct {
 	// Auto is the term of the action that the server invokes on a new entity
 	// that carries the mixin or one depending on it, empty for none.
 	Auto string
+	// Uses is what each entity that carries it is counted as one of; empty for nothing.
+	Uses string
 	// User is set on mixins that users defined; they may remove them. Owner is who
 	// did, Project whose it is; empty for everybody's.
 	User           bool

@@ -45,6 +45,9 @@ type Change struct {
 	// Limits bound what is taken of hosts: it is a Conflict with an Overload for its cause if
 	// more is taken of one of them then, unless the change takes no more of it than before.
 	Limits []Limit
+	// Quotas bounds what is used: the change is Forbidden, with an OverQuota for its cause, if
+	// it uses more of something than a quota of a project or user has left.
+	Quotas bool
 	// Reads are entities that the change relies on as they were read; if one has
 	// changed since, or is gone, that is a Conflict.
 	Reads []Version

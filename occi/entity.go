@@ -36,6 +36,14 @@ type Entity struct {
 	// Takes is what it takes of its host, for as long as it is there; of each thing
 	// once.
 	Takes []Take
+	// Charges are what it uses that quotas bound; the store sets it when it is written.
+	Charges []Charge
+	// Written is, of a quota, the revision since which nothing but what it shows as used has
+	// changed; a Change may be based on any since then. The store sets it.
+	Written int64
+	// Reserved are bytes of storage that it uses beside what its attributes say: of the disk
+	// of an image, or what a task is about to add.
+	Reserved int64
 	// Tasks lists what is under way or waiting for it, oldest first.
 	Tasks []uuid.UUID
 	// Deleted entities are gone for clients, kept until the host has followed.
@@ -60,6 +68,7 @@ func (e *Entity) Clone() *Entity {
 	c.Attributes = e.Attributes.Clone()
 	c.Secrets = e.Secrets.Clone()
 	c.Takes = append([]Take(nil), e.Takes...)
+	c.Charges = append([]Charge(nil), e.Charges...)
 	c.Tasks = append([]uuid.UUID(nil), e.Tasks...)
 	return &c
 }

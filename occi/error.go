@@ -38,6 +38,8 @@ type Problem struct {
 	What string
 	Text string
 	Line int
+	// Bound, if set, is the quota that the request exceeds.
+	Bound *Bound
 }
 
 // String is the problem as one sentence without a period.

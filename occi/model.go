@@ -19,6 +19,7 @@ type Model struct {
 
 	provided int // mixins that are the provider's, the first ones
 	own      []string
+	quotas   Quotas
 
 	kinds     map[string]*Kind
 	mixins    map[string]*Mixin
@@ -74,6 +75,7 @@ func NewModel(version string, kinds []*Kind, mixins []*Mixin, actions []*Action)
 	for _, k := range kinds {
 		m.inherited[k] = m.inherit(k)
 	}
+	m.addQuotas()
 	return m, nil
 }
 

@@ -107,6 +107,11 @@ func shown(m *occi.Model) map[string]func(*render.Format, *render.View) ([]byte,
 			return f.Fault(nil, v, &render.Fault{Status: 400, Reason: "Bad Request", Message: "the request is not a valid compute", Problems: []occi.Problem{
 				{What: "occi.compute.cores", Text: "0 is less than 1", Line: 2}, {Text: "a\nb \"c\" <d> \x01"}, {What: "occi.storage.size", Text: "is required"}}})
 		},
+		"fault-quota": func(f *render.Format, v *render.View) ([]byte, error) {
+			return f.Fault(nil, v, &render.Fault{Status: 403, Reason: "Forbidden", Message: "this is more than the quota allows", Problems: []occi.Problem{
+				{What: "occid.quota.cores", Text: "the limit is 8", Bound: &occi.Bound{Of: "project", Limit: occi.Int(8), Used: occi.Int(6), Requested: occi.Int(4)}},
+				{What: "occid.quota.memory", Text: "the limit is 1.5", Bound: &occi.Bound{Of: "user", Limit: occi.Float(1.5), Used: occi.Float(0), Requested: occi.Float(2)}}}})
+		},
 		"fault-without-words": func(f *render.Format, v *render.View) ([]byte, error) {
 			return f.Fault(nil, v, &render.Fault{Status: 500, Reason: "Internal Server Error"})
 		},

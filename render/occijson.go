@@ -315,6 +315,12 @@ func (occiJSON) fault(dst []byte, _ *View, f *Fault) ([]byte, error) {
 		}
 		dst = appendMember(dst, "what", p.What)
 		dst = appendMember(dst, "text", p.Text)
+		if b := p.Bound; b != nil {
+			dst = appendMember(dst, "of", b.Of)
+			dst = b.Limit.Append(append(dst, `,"limit":`...))
+			dst = b.Used.Append(append(dst, `,"used":`...))
+			dst = b.Requested.Append(append(dst, `,"requested":`...))
+		}
 		if len(dst) > before {
 			dst = append(dst[:before], dst[before+1:]...)
 		}

@@ -160,6 +160,12 @@ func (t *tree) fault(f *Fault) {
 		}
 		t.addGiven("what", p.What)
 		t.addGiven("text", p.Text)
+		if b := p.Bound; b != nil {
+			t.addGiven("of", b.Of)
+			t.addValue("limit", b.Limit)
+			t.addValue("used", b.Used)
+			t.addValue("requested", b.Requested)
+		}
 		t.close(i)
 	}
 	t.closeFilled(list)

@@ -106,7 +106,7 @@ func (b *builder) attributes(src *source, defs []*attrDef) []*occi.Attribute {
 func (b *builder) attribute(src *source, d *attrDef) *occi.Attribute {
 	a := &occi.Attribute{Name: d.Name, Short: d.Short, Aliases: d.Aliases, Type: occi.Type(d.Type), Required: d.Required, Internal: d.Internal, Observed: d.Observed, Secret: d.Secret, Confidential: d.Confidential,
 		Once: d.Once, Enum: d.Enum, Min: d.Min, Max: d.Max, Pattern: d.Pattern, Unit: d.Unit, Role: d.Role,
-		Format: d.Format, Indexed: d.Indexed, Live: d.Live, Description: d.Description, Mutable: !d.Internal}
+		Format: d.Format, Indexed: d.Indexed, Live: d.Live, Uses: d.Uses, Limits: d.Limits, Tells: d.Tells, Description: d.Description, Mutable: !d.Internal}
 	if d.Mutable != nil {
 		a.Mutable = *d.Mutable
 	}

@@ -182,7 +182,7 @@ func (b *builder) kind(src *source, d *kindDef) {
 		return
 	}
 	k := &occi.Kind{Category: c, Parent: d.Parent, Location: d.Location,
-		Abstract: d.Abstract, Own: d.Own, Link: d.Link, TargetKind: d.Target, Host: d.Host, Aliases: d.Aliases}
+		Abstract: d.Abstract, Own: d.Own, Link: d.Link, TargetKind: d.Target, Host: d.Host, Uses: d.Uses, Aliases: d.Aliases}
 	if k.Location == "" {
 		k.Location = "/" + k.Term + "/"
 	}
@@ -201,7 +201,7 @@ func (b *builder) mixin(src *source, d *mixinDef) {
 		return
 	}
 	x := &occi.Mixin{Category: c, Depends: d.Depends, Applies: d.Applies,
-		Location: d.Location, Exclusive: d.Exclusive, Auto: d.Auto}
+		Location: d.Location, Exclusive: d.Exclusive, Auto: d.Auto, Uses: d.Uses}
 	if x.Location == "" {
 		x.Location = "/mixin/" + x.Term + "/"
 	}
@@ -260,6 +260,9 @@ func (b *builder) inherit() {
 			}
 			if k.Host == "" {
 				k.Host = p.Host
+			}
+			if k.Uses == "" {
+				k.Uses = p.Uses
 			}
 			if k.TargetKind == "" {
 				k.TargetKind = p.TargetKind

@@ -21,6 +21,7 @@ type kindDef struct {
 	Link       bool       `yaml:"link"`
 	Target     string     `yaml:"target"`
 	Host       string     `yaml:"host"`
+	Uses       string     `yaml:"uses"`
 	Aliases    []string   `yaml:"aliases"`
 	Attributes []*attrDef `yaml:"attributes"`
 	Actions    []*actDef  `yaml:"actions"`
@@ -35,6 +36,7 @@ type mixinDef struct {
 	Depends    []string   `yaml:"depends"`
 	Applies    []string   `yaml:"applies"`
 	Exclusive  bool       `yaml:"exclusive"`
+	Uses       string     `yaml:"uses"`
 	Auto       string     `yaml:"auto"`
 	Attributes []*attrDef `yaml:"attributes"`
 	Actions    []*actDef  `yaml:"actions"`
@@ -71,6 +73,9 @@ type attrDef struct {
 	Format       string   `yaml:"format"`
 	Indexed      bool     `yaml:"indexed"`
 	Live         bool     `yaml:"live"`
+	Uses         string   `yaml:"uses"`
+	Limits       string   `yaml:"limits"`
+	Tells        string   `yaml:"tells"`
 	Description  string   `yaml:"description"`
 	node         *yaml.Node
 }

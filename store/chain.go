@@ -181,7 +181,8 @@ func OpenTrail(ctx context.Context, dsn string) (*Store, error) {
 	if err != nil {
 		return nil, occi.E(occi.Unavailable, "open the database: %w", err)
 	}
-	s := newStore(db)
+	s := newStore()
+	s.db = db
 	if _, _, err := s.AuditRange(ctx, time.Time{}, time.Time{}); err != nil {
 		return nil, errors.Join(occi.E(occi.Invalid, "%s is no database with an audit trail: %w", path, err), db.close())
 	}

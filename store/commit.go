@@ -28,6 +28,7 @@ type job struct {
 	key    []byte            // document of the key, nil for none
 	mixins [][]byte          // documents of those to define, then of those to redefine
 	loads  map[loadKey]int64 // by how much it changes these, as was found when it was checked
+	uses   map[useKey]int64  // likewise
 	state  atomic.Int32
 	done   chan error // of capacity 1
 	err    error      // decided, not told yet
@@ -66,6 +67,9 @@ type taskPut struct {
 // a change that has begun is waited for. If the connection is lost as a change
 // ends, the error is Unavailable, but the change may have been written.
 func (s *Store) Commit(ctx context.Context, c *occi.Change) error {
+	for _, e := range c.Puts {
+		e.Charges = s.charges(e)
+	}
 	j, err := newJob(s.model(), c)
 	if err != nil {
 		return err
@@ -235,10 +239,14 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 			return nil, err
 		}
 		g.state, g.events, g.own, g.audit.model = s.state, slices.Clone(noted), s.own(), s.model()
+		g.quotas = s.quotas()
 		for _, j := range jobs {
 			if j.err = g.check(j); j.err == nil {
 				g.apply(j)
 			}
+		}
+		if err := g.settleUses(); err != nil {
+			return nil, err
 		}
 		remember = s.hold(g)
 		// Told before it is so: who claims a task of the change is to look at the mixins

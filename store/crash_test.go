@@ -14,6 +14,7 @@ import (
 
 	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/occi"
+	"github.com/occid/occid/spec"
 	"github.com/occid/occid/store"
 )
 
@@ -23,7 +24,12 @@ const crashDSN = "OCCID_TEST_CRASH_DSN"
 // writeUntilKilled creates entities from several goroutines, until one cannot, and prints
 // the identifier of each that was acknowledged.
 func writeUntilKilled(dsn string) int {
-	s, err := store.Open(context.Background(), dsn)
+	m, err := spec.Builtin()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	s, err := store.Open(context.Background(), dsn, store.WithModel(func() *occi.Model { return m }))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -61,7 +67,14 @@ func TestKilledWriterLosesNothing(t *testing.T) {
 			t.Parallel()
 			dsn := freshDSN(t, kind)
 			acknowledged := killAfter(t, dsn, 200)
-			wantWhole(t, open(t, dsn), acknowledged)
+			s := counting(t, dsn)
+			wantWhole(t, s, acknowledged)
+			put(t, s, quota("lab", -1, -1))
+			page, err := s.List(t.Context(), &occi.Query{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantCounted(t, s, page.Entities)
 		})
 	}
 }

@@ -25,6 +25,9 @@ type document struct {
 	Host       string      `json:"host,omitempty"`
 	Moving     string      `json:"moving,omitempty"`
 	Takes      []take      `json:"takes,omitempty"`
+	Charges    []charge    `json:"charges,omitempty"`
+	Reserved   int64       `json:"reserved,omitempty"`
+	Written    int64       `json:"written,omitempty"`
 	Tasks      []uuid.UUID `json:"tasks,omitempty"`
 	Deleted    bool        `json:"deleted,omitempty"`
 }
@@ -43,6 +46,11 @@ type take struct {
 	Host   string `json:"host,omitempty"`
 }
 
+type charge struct {
+	What   string `json:"what"`
+	Amount int64  `json:"amount"`
+}
+
 type ref struct {
 	ID   uuid.UUID `json:"id,omitzero"`
 	Kind string    `json:"kind,omitempty"`
@@ -54,7 +62,7 @@ func encodeEntity(e *occi.Entity) ([]byte, error) {
 	return json.Marshal(document{
 		ID: e.ID, Kind: e.Kind, Owner: e.Owner, Project: e.Project, Title: e.Title, Summary: e.Summary,
 		Mixins: e.Mixins, Attributes: toAttributes(e.Attributes), Source: toRef(e.Source), Target: toRef(e.Target),
-		Host: e.Host, Moving: e.Moving, Takes: toTakes(e.Takes), Tasks: e.Tasks, Deleted: e.Deleted,
+		Host: e.Host, Moving: e.Moving, Takes: toTakes(e.Takes), Charges: toCharges(e.Charges), Reserved: e.Reserved, Written: e.Written, Tasks: e.Tasks, Deleted: e.Deleted,
 	})
 }
 
@@ -70,7 +78,7 @@ func decodeEntity(data []byte) (*occi.Entity, error) {
 	return &occi.Entity{
 		ID: d.ID, Kind: intern(d.Kind), Owner: intern(d.Owner), Project: intern(d.Project), Title: d.Title, Summary: d.Summary,
 		Mixins: d.Mixins, Attributes: fromAttributes(d.Attributes), Source: fromRef(d.Source), Target: fromRef(d.Target),
-		Host: intern(d.Host), Moving: intern(d.Moving), Takes: fromTakes(d.Takes), Tasks: d.Tasks, Deleted: d.Deleted,
+		Host: intern(d.Host), Moving: intern(d.Moving), Takes: fromTakes(d.Takes), Charges: fromCharges(d.Charges), Reserved: d.Reserved, Written: d.Written, Tasks: d.Tasks, Deleted: d.Deleted,
 	}, nil
 }
 
@@ -109,6 +117,25 @@ func fromTakes(ts []take) []occi.Take {
 	for i, t := range ts {
 		out[i] = occi.Take(t)
 		out[i].What, out[i].Host = intern(t.What), intern(t.Host)
+	}
+	return out
+}
+
+func toCharges(us []occi.Charge) []charge {
+	out := make([]charge, len(us))
+	for i, u := range us {
+		out[i] = charge(u)
+	}
+	return out
+}
+
+func fromCharges(us []charge) []occi.Charge {
+	if len(us) == 0 {
+		return nil
+	}
+	out := make([]occi.Charge, len(us))
+	for i, u := range us {
+		out[i] = occi.Charge{What: intern(u.What), Amount: u.Amount}
 	}
 	return out
 }

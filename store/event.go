@@ -24,8 +24,8 @@ const (
 )
 
 // WithModel names the model by which events tell of states, and that says which kinds
-// are the provider's own. Without it events tell of the states of tasks alone, and no
-// kind is.
+// are the provider's own and what counts where quotas bound it. Without it events tell of
+// the states of tasks alone, no kind is, and nothing counts.
 func WithModel(model func() *occi.Model) Option {
 	return func(s *Store) {
 		s.model = model

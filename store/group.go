@@ -34,6 +34,8 @@ type group struct {
 	events []eventDocument
 	state  func(*occi.Entity) (state, message string)
 	loads  loadBook
+	uses   useBook
+	quotas *occi.Quotas
 	// secrets are the names that are taken, and by what.
 	secrets     map[string]uuid.UUID
 	newSecrets  [][]any
@@ -49,10 +51,13 @@ type group struct {
 func load(read reader, d *dialect, jobs []*job, uses func(*occi.Entity) occi.Use) (*group, error) {
 	g := &group{d: d, counters: map[string]counter{}, counted: map[string]bool{}, entities: map[uuid.UUID]*entityRow{},
 		tasks: map[uuid.UUID]*taskRow{}, keys: map[string]bool{}, touched: map[uuid.UUID]bool{},
-		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook(), rooms: newRoomBook(), loads: newLoadBook(),
+		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook(), rooms: newRoomBook(), loads: newLoadBook(), uses: newUseBook(),
 		leading: map[uuid.UUID]map[uuid.UUID]bool{}, secrets: map[string]uuid.UUID{}, tallies: newTallyBook(), placed: map[string][]uuid.UUID{}, usage: newUsageBook(uses)}
 	queries := []query{countersInto(g.counters)}
 	entities, tasks, keys := mentioned(jobs)
+	owners := g.uses.owners(jobs)
+	entities = append(entities, quotasOf(owners)...)
+	queries = append(queries, g.usesOf(owners)...)
 	if len(entities) > 0 {
 		queries = append(queries, g.entitiesIn(entities))
 	}
@@ -74,8 +79,13 @@ func load(read reader, d *dialect, jobs []*job, uses func(*occi.Entity) occi.Use
 	if err := read(queries); err != nil {
 		return nil, err
 	}
-	if sources := g.sourcesOfRemoved(jobs); len(sources) > 0 {
-		return g, read([]query{g.entitiesIn(sources)})
+	owners = g.otherOwners(jobs)
+	again := g.usesOf(owners)
+	if more := append(g.sourcesOfRemoved(jobs), quotasOf(owners)...); len(more) > 0 {
+		again = append(again, g.entitiesIn(more))
+	}
+	if len(again) > 0 {
+		return g, read(again)
 	}
 	return g, nil
 }
@@ -166,6 +176,9 @@ func (g *group) check(j *job) error {
 	if err := g.checkLoads(j); err != nil {
 		return err
 	}
+	if err := g.checkUses(j); err != nil {
+		return err
+	}
 	if err := g.checkSecrets(j); err != nil {
 		return err
 	}
@@ -194,6 +207,9 @@ func (g *group) checkRevision(id uuid.UUID, based int64) error {
 		return occi.E(occi.Conflict, "entity %s does not exist any more", id)
 	case based == 0:
 		return occi.E(occi.Conflict, "entity %s exists already", id)
+	case x.e.Kind == occi.QuotaKind && x.e.Written <= based && based < x.revision:
+		// What it shows as used is written over.
+		return nil
 	case x.revision != based:
 		return occi.E(occi.Conflict, "entity %s is at revision %d, the change is based on %d", id, x.revision, based)
 	}
@@ -230,6 +246,7 @@ func (g *group) apply(j *job) {
 	at := micros(j.change.At)
 	g.beginAudit(j)
 	g.applyLoads(j)
+	g.applyUses(j, at)
 	var links []*occi.Entity
 	for i := range j.puts {
 		p := &j.puts[i]
@@ -359,6 +376,9 @@ func (g *group) statements() []statement {
 	insert(usageTable, g.usage.values())
 	loads, emptied := g.loads.statements()
 	insert(loadsTable, loads)
+	uses, unused := g.uses.statements()
+	insert(usesTable, uses)
+	emptied = append(emptied, unused...)
 	out = append(out, g.goneSecrets...)
 	insert(secretsTable, g.newSecrets)
 	insert(talliesTable, g.tallies.rows())

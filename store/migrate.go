@@ -17,12 +17,13 @@ import (
 var migrations embed.FS
 
 // migrate brings the schema to this program's version. A newer one is refused.
-func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
+func migrate(ctx context.Context, db *sql.DB, d *dialect, charges chargesOf) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
 	}
-	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger())}
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()),
+		goose.WithGoMigrations(accounting(charges))}
 	if d.goose == goose.DialectPostgres {
 		// Servers that start together must not migrate together.
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))

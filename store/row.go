@@ -96,6 +96,9 @@ func (g *group) put(p *put, at int64) {
 	x.revision++
 	x.updated = at
 	p.columns = x.columns
+	if p.e.Kind == occi.QuotaKind {
+		p.e.Written = x.revision
+	}
 	g.change(x)
 	g.count(p.e.Kind, members, at)
 	g.tallyPut(old, p.e, at)

@@ -67,14 +67,18 @@ func WithTrace(f func(sql string)) Option { return func(s *Store) { s.trace = f 
 // or the server does not answer, Unsupported if the schema is newer than this
 // program's, and Invalid if dsn is neither.
 func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
+	s := newStore()
+	for _, o := range options {
+		o(s)
+	}
 	var db *database
 	var err error
 	scheme, path, _ := strings.Cut(dsn, ":")
 	switch {
 	case scheme == "sqlite" && path != "":
-		db, err = openSQLite(ctx, path)
+		db, err = openSQLite(ctx, path, s.charges)
 	case scheme == "postgres" || scheme == "postgresql":
-		db, err = openPostgres(ctx, dsn)
+		db, err = openPostgres(ctx, dsn, s.charges)
 	default:
 		// The value may hold a password, so it is not repeated.
 		return nil, occi.E(occi.Invalid, `a database is named by "sqlite:PATH" or "postgres://USER@HOST/NAME"`)
@@ -86,10 +90,7 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 		}
 		return nil, occi.E(occi.Unavailable, "open the %s database: %w", scheme, err)
 	}
-	s := newStore(db)
-	for _, o := range options {
-		o(s)
-	}
+	s.db = db
 	if !db.shared {
 		s.tallies = newCache[string, map[string]counter](tallyBudget)
 		for range entityShards {
@@ -106,8 +107,8 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 }
 
 // newStore makes a Store that only reads, until its writer is begun.
-func newStore(db *database) *Store {
-	return &Store{db: db, trace: func(string) {}, committed: func(int, time.Duration, error) {}, jobs: make(chan *job), closed: make(chan struct{}),
+func newStore() *Store {
+	return &Store{trace: func(string) {}, committed: func(int, time.Duration, error) {}, jobs: make(chan *job), closed: make(chan struct{}),
 		pages: newCache[string, *occi.Page](pageBudget), notes: notes{due: make(chan struct{}, 1)},
 		model: func() *occi.Model { return nil },
 		own:   func() []string { return nil },

@@ -58,6 +58,8 @@ var (
 		"computes bigint", "cores bigint", "memory bigint", "storage bigint", "addresses bigint")
 	loadsTable = newTable("loads", "ON CONFLICT (host, what) DO UPDATE SET amount = loads.amount + excluded.amount",
 		"host bytea", "what bytea", "amount bigint")
+	usesTable = newTable("uses", "ON CONFLICT (owner, what) DO UPDATE SET amount = uses.amount + excluded.amount",
+		"owner bytea", "what bytea", "amount bigint")
 	talliesTable = newTable("tallies", `ON CONFLICT (reach, kind) DO UPDATE SET revision = tallies.revision + excluded.revision,
 		members = tallies.members + excluded.members,
 		updated = CASE WHEN excluded.updated > tallies.updated THEN excluded.updated ELSE tallies.updated END`,

@@ -65,6 +65,8 @@ type options struct {
 	Hosts     []string `sep:";" env:"OCCID_HOSTS" placeholder:"HOST" help:"What machines may have of hosts, as URI followed by ,name=NAME ,label=WORD ,cores=N ,memory=64GiB ,cores-overcommit=4 ,memory-overcommit=1 or ,unlimited."`
 	Placement string   `enum:"spread,pack" default:"spread" env:"OCCID_PLACEMENT" placeholder:"HOW" help:"Where machines are placed: spread, where least is taken, or pack, where most is."`
 
+	Quotas quotaOptions `embed:""`
+
 	FenceCommand string        `env:"OCCID_FENCE_COMMAND" placeholder:"COMMAND" help:"Program that makes sure nothing runs on a lost host, with its arguments separated by spaces; without it no machine is restarted elsewhere."`
 	FenceAfter   time.Duration `default:"60s" env:"OCCID_FENCE_AFTER" placeholder:"TIME" help:"How long no server must have reached a host before it is fenced."`
 	FenceTime    time.Duration `default:"60s" env:"OCCID_FENCE_TIME" placeholder:"TIME" help:"How long the fence command may take."`

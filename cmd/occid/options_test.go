@@ -49,6 +49,9 @@ func TestOptions(t *testing.T) {
 		{"statistics", []string{"--statistics", "all", "--statistics-interval", "1m"}, nil, func(o *options) {
 			o.Statistics, o.Observe = "all", time.Minute
 		}},
+		{"quotas", []string{"--project-quota", "cores=3,memory=4GiB"}, map[string]string{"OCCID_USER_QUOTA": "requests=9"}, func(o *options) {
+			o.Quotas.ProjectQuota, o.Quotas.UserQuota = []string{"cores=3", "memory=4GiB"}, []string{"requests=9"}
+		}},
 		{"metrics", []string{"--metrics-listen", "127.0.0.1:9"}, nil, func(o *options) { o.MetricsListen = "127.0.0.1:9" }},
 		{"for others by TLS", []string{"--listen", "192.0.2.1:8", "--metrics-listen", "192.0.2.1:9", "--tls-self-signed"}, nil, func(o *options) {
 			o.Listen, o.MetricsListen, o.Web.SelfSigned = "192.0.2.1:8", "192.0.2.1:9", true

@@ -125,7 +125,12 @@ func (s *service) open(ctx context.Context) error {
 	if login != nil {
 		identities = login.Changed
 	}
+	project, user, err := o.Quotas.read(s.registry.model())
+	if err != nil {
+		return err
+	}
 	eng := engine.New(engine.Config{Store: kept, Identities: identities, Model: s.registry.model, Hosts: hosts, Opener: opener{s, bridges}, Worker: worker,
+		ProjectQuota: project, UserQuota: user,
 		Fence: o.fence(), FenceAfter: o.FenceAfter, FenceTime: o.FenceTime,
 		Images: images, KeepUploads: o.KeepUploads, Seed: drive, Bridges: bridges,
 		KeepStopped: o.KeepStopped, Pack: o.Placement == "pack", KeepTasks: o.KeepTasks, KeepKeys: o.KeepKeys, KeepEvents: o.KeepEvents,

@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// usersNames are what docs/users.md writes for what is made, by what the answer that
+// usersNames are what documents write for what is made, by what the answer that
 // makes it has.
 var usersNames = map[string]*regexp.Regexp{
 	"PROJECT": regexp.MustCompile(`/project/([0-9a-f-]{36})`), "USER": regexp.MustCompile(`/user/([0-9a-f-]{36})`),
 	"UUID": regexp.MustCompile(`/compute/([0-9a-f-]{36})`), "NETWORK": regexp.MustCompile(`/network/([0-9a-f-]{36})`),
+	"QUOTA": regexp.MustCompile(`/quota/([0-9a-f-]{36})`),
 	"TOKEN": regexp.MustCompile(`(?i)X-Auth-Token: (\S+)`),
 }
 
@@ -29,7 +30,23 @@ func guarded(t *testing.T, home string, args ...string) *program {
 
 func TestUsersDocument(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/users.md")
+	if known := followed(t, "users.md", 10); known["TOKEN"] == "" {
+		t.Errorf("it makes %v", known)
+	}
+}
+
+func TestQuotasDocument(t *testing.T) {
+	t.Parallel()
+	if known := followed(t, "quotas.md", 8); known["QUOTA"] == "" {
+		t.Errorf("it makes %v", known)
+	}
+}
+
+// followed runs the commands of a document at a server at which people log in, and gives what
+// they made.
+func followed(t *testing.T, document string, least int) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../docs", document))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,9 +74,10 @@ func TestUsersDocument(t *testing.T) {
 			}
 		}
 	}
-	if lines < 10 || known["TOKEN"] == "" {
+	if lines < least {
 		t.Fatalf("%d lines made %v", lines, known)
 	}
+	return known
 }
 
 func TestFirstAdministrator(t *testing.T) {

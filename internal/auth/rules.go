@@ -75,6 +75,7 @@ var personal = map[string]Verb{
 	occi.TokenKind:      Read | Create | Delete,
 	occi.SessionKind:    Read | Create | Delete,
 	occi.IdentityKind:   Read,
+	occi.QuotaKind:      Read,
 }
 
 // Made is a thing of a kind that the caller is about to make.

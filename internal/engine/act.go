@@ -191,6 +191,9 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 		return a.copied(x, action, params, through)
 	}
 	w := a.put(x)
+	if op.sets == roleSize {
+		a.reserveGrowth(w, params.Get(op.param))
+	}
 	if op.ahead {
 		a.setState(k, w, k.States.Targets(action.Term)[0])
 	}

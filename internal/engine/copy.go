@@ -56,6 +56,9 @@ func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs, th
 	a.set(made, roleCopyOf, a.m.Path(x))
 	a.set(made, roleCopyTaken, a.now.Format(time.RFC3339))
 	made.Owner, made.Project, made.Host = a.c.Name, x.Project, x.Host
+	if part(a.m, x).machine && root(a.m, x) != nil {
+		made.Reserved = ownDisk(a.m, x)
+	}
 	if h := a.e.host(x.Host); h != nil && h.defaultPool() != "" {
 		a.set(made, roleVolumePool, h.poolOf(a.m, x))
 	}

@@ -150,6 +150,8 @@ type Config struct {
 	// included; linked are the resources they lead to. It is asked whenever the machine
 	// is defined or about to start: the same machine must give the same files.
 	Seed func(ctx context.Context, m *occi.Model, x *occi.Entity, linked map[uuid.UUID]*occi.Entity) (map[string][]byte, error)
+	// ProjectQuota and UserQuota are what new projects and new users may use.
+	ProjectQuota, UserQuota Allowance
 	// Observe is how often the hosts are asked for what entities have used that
 	// carry a mixin for that; 0 means never. ObserveAll gives it to every machine.
 	Observe    time.Duration
@@ -232,6 +234,9 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	if err := e.Renew(ctx, true); err != nil {
+		return err
+	}
+	if err := e.enrolQuotas(ctx); err != nil {
 		return err
 	}
 	if err := e.adopt(ctx); err != nil {

@@ -96,6 +96,7 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 		x, left = nil, p.puts[t.Entity]
 		if left != nil && p.resizes(left, t) {
 			p.settleRooms(left)
+			p.settleReserved(left, volumeOf(p.m, found).SizeBytes)
 		}
 		p.takes()
 		p.storing = time.Now()

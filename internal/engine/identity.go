@@ -64,6 +64,11 @@ func readyUser(ctx context.Context, b *creation, old, x *occi.Entity) error {
 	if old == nil && b.by != "" {
 		setRole(b.m, x, auth.RoleBy, occi.Str(b.by))
 	}
+	if old == nil {
+		if err := b.bounded(x); err != nil {
+			return err
+		}
+	}
 	s := occi.Secret{Entity: x.ID, Owner: x.ID, Name: name}
 	if given != "" {
 		var err error
@@ -76,9 +81,12 @@ func readyUser(ctx context.Context, b *creation, old, x *occi.Entity) error {
 	return nil
 }
 
-func readyProject(_ context.Context, _ *creation, _, x *occi.Entity) error {
+func readyProject(_ context.Context, b *creation, old, x *occi.Entity) error {
 	x.Project = x.ID.String()
-	return nil
+	if old != nil {
+		return nil
+	}
+	return b.bounded(x)
 }
 
 func readyMembership(_ context.Context, b *creation, old, x *occi.Entity) error {
@@ -193,6 +201,8 @@ func (r *removal) dismissed(ctx context.Context, x *occi.Entity) error {
 	}
 	r.identities = true
 	switch x.Kind {
+	case occi.QuotaKind:
+		return occi.E(occi.Forbidden, "%s goes with its project or user", r.m.Path(x))
 	case occi.UserKind:
 		if r.c.Name == x.ID.String() {
 			return occi.E(occi.Forbidden, "administrators do not lock themselves out; another one can do it")
@@ -207,6 +217,7 @@ func (r *removal) dismissed(ctx context.Context, x *occi.Entity) error {
 				r.result = append(r.result, t.ID)
 			}
 		}
+		return r.unbounded(ctx, x)
 	case occi.ProjectKind:
 		n, err := r.e.store.Count(ctx, nil, x.ID.String())
 		if err != nil {
@@ -215,6 +226,7 @@ func (r *removal) dismissed(ctx context.Context, x *occi.Entity) error {
 		if n.Members > 0 {
 			return conflict("%s has %d resources and links", r.m.Path(x), n.Members)
 		}
+		return r.unbounded(ctx, x)
 	}
 	return nil
 }

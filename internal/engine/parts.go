@@ -81,6 +81,7 @@ var parts = map[string]*partOps{
 	"token":      {ready: readyToken},
 	"session":    {ready: readySession},
 	"identity":   {ready: readyIdentity},
+	"quota":      {ready: readyQuota},
 }
 
 // part gives what a host does for an entity; never nil.

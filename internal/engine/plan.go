@@ -40,7 +40,7 @@ type plan struct {
 
 func (e *Engine) plan(c Caller) *plan {
 	now := e.now()
-	return &plan{e: e, m: e.ModelOf(c), c: c, now: now, change: occi.Change{At: now},
+	return &plan{e: e, m: e.ModelOf(c), c: c, now: now, change: occi.Change{At: now, Quotas: c != Caller{}},
 		puts: map[uuid.UUID]*occi.Entity{}, known: map[uuid.UUID]*occi.Entity{}}
 }
 
@@ -146,6 +146,7 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	follow(&p.change, p.e.cfg.Tracer.Carry(ctx), requestOf(ctx))
+	p.reserve()
 	p.takes()
 	p.bounds()
 	p.e.traffic.enter()
@@ -155,6 +156,9 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 	p.stored = err == nil
 	if full := noRoom(err); full != nil {
 		return nil, full
+	}
+	if err := p.overQuota(err); err != nil {
+		return nil, err
 	}
 	if over := overload(err); over != nil {
 		return nil, p.overloaded(ctx, over, err)

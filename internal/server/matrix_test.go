@@ -179,6 +179,8 @@ func newTenants(t testing.TB, dsn string) *tenants {
 	w.thing("host", foreign, w.things["host"][none])
 	delete(w.things["host"], none)
 	w.thing("project", foreign, other)
+	w.thing("quota", own, quotaPath(mine))
+	w.thing("quota", foreign, quotaPath(other))
 	w.thing("user", foreign, "/user/"+stranger.id)
 	w.thing("membership", foreign, strings.TrimPrefix(strings.TrimSpace(stranger.do("GET", "/membership/.uri", "").text), w.url))
 	w.thing("token", foreign, stranger.made("/token/", `{"title":"t"}`))

@@ -96,7 +96,7 @@ func (c *call) permittedOn(p *permissions, named string) error {
 
 func (c *call) permittedToMake(p *permissions) {
 	for _, k := range c.reg.model.Kinds {
-		if !k.Abstract && k.ID() != occi.TaskKind && k.ID() != occi.TaskLinkKind && k.ID() != occi.AuditKind && k.Host != hostHost && c.caller.May(auth.Create, c.caller.Made(k)) == auth.Allowed {
+		if !k.Abstract && k.ID() != occi.TaskKind && k.ID() != occi.TaskLinkKind && k.ID() != occi.AuditKind && k.ID() != occi.QuotaKind && k.Host != hostHost && c.caller.May(auth.Create, c.caller.Made(k)) == auth.Allowed {
 			p.Permitted = append(p.Permitted, "create "+k.Location)
 		}
 	}

@@ -38,7 +38,7 @@ func TestTenantsReadTheirsAlone(t *testing.T) {
 		member := w.people["member"]
 		of := func(kind string, r relation) string { return w.things[kind][r] }
 		paths := []string{"/", "/resource/", "/link/", "/compute/", "/network/", "/storage/", "/networkinterface/", "/task/", "/tasklink/", "/events",
-			"/mixin/shared/", "/mixin/", "/-/compute", "/?sort=-title", "/?q=a", "/compute/?page=1&number=1", "/user/", "/project/", "/membership/", "/token/", "/session/", "/identity/", "/host/", "/pool/", "/poolmember/",
+			"/mixin/shared/", "/mixin/", "/-/compute", "/?sort=-title", "/?q=a", "/compute/?page=1&number=1", "/user/", "/project/", "/membership/", "/token/", "/session/", "/identity/", "/quota/", "/host/", "/pool/", "/poolmember/",
 			of("network", shared) + "/compute/", of("network", shared), of("storage", shared), of("compute", own), of("compute", own) + "/tasks/"}
 		for _, path := range paths {
 			for _, suffix := range []string{"application/json", "application/atom+xml", "application/xml"} {
@@ -54,7 +54,7 @@ func TestTenantsReadTheirsAlone(t *testing.T) {
 				}
 			}
 		}
-		for kind, want := range map[string]int{"compute": 1, "network": 2, "storage": 2, "networkinterface": 1, "user": 1, "project": 1, "membership": 1, "token": 0, "host": 0, "pool": 0, "poolmember": 0} {
+		for kind, want := range map[string]int{"compute": 1, "network": 2, "storage": 2, "networkinterface": 1, "user": 1, "project": 1, "membership": 1, "token": 0, "quota": 2, "host": 0, "pool": 0, "poolmember": 0} {
 			for _, path := range []string{"/" + kind + "/", "/" + kind + "/?sort=-id"} {
 				var got struct{ Resources []any }
 				if err := json.Unmarshal([]byte(member.do("GET", path, "", "Accept: application/json").want(t, 200).text), &got); err != nil || len(got.Resources) != want {
