@@ -66,6 +66,7 @@ type Authenticator struct {
 	limits     limiter
 	mapping    atomic.Pointer[Mapping]
 	admit      func(ctx context.Context, a Admission) (name string, err error)
+	rates      rates
 
 	// key keeps what was presented from being read off the memory it is found by.
 	key     [32]byte

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -38,6 +39,12 @@ func (b *bench) logins() error {
 	}); err != nil {
 		return err
 	}
+	counted := func(l login) []target {
+		return []target{{name: "GET one of 10,000, with a token and a limit of requests", path: path, accept: "text/plain", least: 0.8, login: l.token}}
+	}
+	if err := b.loggedIn(many, project, counted, "--user-quota", "requests=1000000"); err != nil {
+		return err
+	}
 	return b.loggedIn(thousand, project, func(l login) []target {
 		return []target{
 			{name: "GET 1,000, with Basic", path: all, accept: "application/occi+json", least: 0.91, login: l.basic},
@@ -57,14 +64,15 @@ func (loud) Helper()                   {}
 func (loud) Fatal(args ...any)         { panic(fmt.Sprint(args...)) }
 func (loud) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
 
-// loggedIn compares targets at two servers with one content.
-func (b *bench) loggedIn(file string, project uuid.UUID, targets func(login) []target) error {
-	copied := file + ".open"
-	text, err := os.ReadFile(file)
+// loggedIn compares targets at two servers with one content, of which that where people log
+// in has more options.
+func (b *bench) loggedIn(content string, project uuid.UUID, targets func(login) []target, more ...string) error {
+	file, copied := content+".guarded", content+".open"
+	text, err := os.ReadFile(content)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(copied, text, 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(file, text, 0o600), os.WriteFile(copied, text, 0o600)); err != nil {
 		return err
 	}
 	open, err := b.occid("sqlite:" + copied)
@@ -89,7 +97,8 @@ func (b *bench) loggedIn(file string, project uuid.UUID, targets func(login) []t
 		return err
 	}
 	defer is.Stop()
-	guarded, err := b.serve("sqlite:"+file, data, "--admin-secret-file", secret, "--auth", "basic,token,oidc,session", "--oidc-issuer", is.Issuer, "--oidc-client", oidctest.Client, "--auth-rules", rules)
+	guarded, err := b.serve("sqlite:"+file, data, append([]string{"--admin-secret-file", secret, "--auth", "basic,token,oidc,session",
+		"--oidc-issuer", is.Issuer, "--oidc-client", oidctest.Client, "--auth-rules", rules}, more...)...)
 	if err != nil {
 		return err
 	}

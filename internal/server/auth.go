@@ -25,7 +25,16 @@ func (c *call) authenticated(open bool) error {
 		_, c.to.suffix = cutSuffix(path[strings.LastIndexByte(path, '/')+1:])
 		return err
 	}
-	return nil
+	return c.throttled()
+}
+
+// throttled refuses what comes faster than the quotas of the caller and of its project allow.
+func (c *call) throttled() error {
+	rate, err := c.s.auth.Take(c.r.Context(), c.caller)
+	if rate != nil {
+		rate.Show(c.rec.Header())
+	}
+	return err
 }
 
 // permitted refuses what the caller's role does not allow on the route, and writes to an
@@ -126,6 +135,9 @@ func (c *call) exchange() error {
 	}
 	var err error
 	if c.caller, err = c.s.auth.Login(c.r.Context(), login, key[0], project, c.s.client(c.r)); err != nil {
+		return err
+	}
+	if err := c.throttled(); err != nil {
 		return err
 	}
 	c.reg = c.s.registry(c.caller)

@@ -22,7 +22,7 @@ var (
 		"X-OCCI-Attribute, X-OCCI-Category, X-OCCI-Link, X-OCCI-Location, X-Project, X-Request-Id"}
 	// Where no site is named, none may send what somebody is recognised by.
 	corsNamed   = []string{corsHeaders[0] + ", Authorization, X-Auth-Token"}
-	corsExposed = []string{"Accept, Allow, Category, Content-Disposition, ETag, Link, Location, Preference-Applied, Range, Retry-After, Server, " +
+	corsExposed = []string{"Accept, Allow, Category, Content-Disposition, ETag, Link, Location, Preference-Applied, Range, RateLimit, RateLimit-Policy, Retry-After, Server, " +
 		"Upload-Length, Upload-Offset, WWW-Authenticate, X-Auth-Token, X-OCCI-Attribute, X-OCCI-Location, X-OCCI-States, X-OCCI-Transition, X-Request-Id, X-Task-Location"}
 	corsAge   = []string{"600"} // seconds
 	corsAny   = []string{anyOrigin}
