@@ -52,7 +52,7 @@ bench: setup-test build
 	$(GO) run ./internal/bench
 
 update: setup-test
-	$(GO) test ./render/... ./internal/server/... ./internal/guest ./cmd/occi -update
+	$(GO) test ./render/... ./internal/sign ./internal/server/... ./internal/guest ./cmd/occi -update
 
 setup:
 	@.ci/setup run

@@ -153,7 +153,12 @@ func (r *xmlReader) element(start xml.StartElement) error {
 				return syntax(r.line(), key, "text and elements are mixed")
 			}
 			r.t.nodes[i].shape = dictShape
-			if err := r.element(tok); err != nil {
+			if tok.Name == signatureName {
+				err = r.skip(tok)
+			} else {
+				err = r.element(tok)
+			}
+			if err != nil {
 				return err
 			}
 			from = len(r.t.buf)
@@ -164,6 +169,10 @@ func (r *xmlReader) element(start xml.StartElement) error {
 		}
 	}
 }
+
+// signatureName is the element of a signature. What is signed may be sent back as it is;
+// the signature says who rendered it, and is not asked here.
+var signatureName = xml.Name{Space: "http://www.w3.org/2000/09/xmldsig#", Local: "Signature"}
 
 func (r *xmlReader) endElement(i, from int, null bool) error {
 	n := &r.t.nodes[i]

@@ -67,6 +67,8 @@ type options struct {
 
 	Quotas quotaOptions `embed:""`
 
+	SignKey string `env:"OCCID_SIGN_KEY" placeholder:"FILE" help:"Private key and certificate, PEM, that XML is signed with where that is asked for (default: those of --tls-cert or --tls-self-signed, or sign.key and sign.crt in --data, made if they are missing)."`
+
 	FenceCommand string        `env:"OCCID_FENCE_COMMAND" placeholder:"COMMAND" help:"Program that makes sure nothing runs on a lost host, with its arguments separated by spaces; without it no machine is restarted elsewhere."`
 	FenceAfter   time.Duration `default:"60s" env:"OCCID_FENCE_AFTER" placeholder:"TIME" help:"How long no server must have reached a host before it is fenced."`
 	FenceTime    time.Duration `default:"60s" env:"OCCID_FENCE_TIME" placeholder:"TIME" help:"How long the fence command may take."`

@@ -143,7 +143,11 @@ func (s *service) open(ctx context.Context) error {
 	if err := s.admit(ctx, eng, s.people); err != nil {
 		return err
 	}
-	c := server.Config{Engine: eng, Version: version, Auth: login, Logger: s.log, Schemas: spec.Schemas()}
+	signer, err := s.signer()
+	if err != nil {
+		return err
+	}
+	c := server.Config{Engine: eng, Signer: signer, Version: version, Auth: login, Logger: s.log, Schemas: spec.Schemas()}
 	if s.browser != nil {
 		c.Browser, c.Callback = s.browser, o.Login.Callback
 	}

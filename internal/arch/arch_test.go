@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/server":      {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
 	"internal/dialect/...": {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
 	"internal/cert":        {},
+	"internal/sign":        {},
 	"internal/failpoint":   {},
 	"internal/metrics":     {"occi"},
 	"internal/trace":       {"occi"},
@@ -54,6 +55,9 @@ var only = map[string]string{
 	"golang.org/x/crypto/acme": "internal/cert",
 	"github.com/coreos/":       "internal/oidc",
 	"github.com/zitadel/":      "internal/oidctest",
+
+	"github.com/russellhaering/goxmldsig": "internal/sign",
+	"github.com/beevik/etree":             "internal/sign",
 }
 
 // outside names the packages outside the standard library that a package may

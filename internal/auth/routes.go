@@ -40,7 +40,7 @@ var routes = map[string]needs{
 	"usage": reading, "audit": {http.MethodGet: {Verb: Read, Auditing: true}},
 	"metrics": operating,
 	"logout":  {http.MethodPost: {Verb: Read}}, // of nobody's session but the caller's
-	"health":  open, "ready": open, "exchange": open, "login": open, "callback": open,
+	"health":  open, "ready": open, "exchange": open, "certificate": open, "login": open, "callback": open,
 }
 
 // NeedOf gives what a request on a route needs; ok is false if nobody may make it.

@@ -39,6 +39,7 @@ type call struct {
 	linked linked
 	links  []string // to the pages around the one shown
 	body   []byte   // of the request, once read
+	signed bool     // a signature is asked for
 }
 
 // recorder notes what was answered, for the log.
@@ -137,11 +138,17 @@ func (c *call) do(find finder) error {
 	if c.params, err = parseParams(c.r.URL.RawQuery); err != nil {
 		return err
 	}
+	if err := c.asksToSign(); err != nil {
+		return err
+	}
 	if err := c.permitted(); err != nil {
 		return err
 	}
 	if !c.to.verbs.plain {
 		if c.format, err = c.negotiated(); err != nil {
+			return err
+		}
+		if err := c.signable(); err != nil {
 			return err
 		}
 	}
@@ -221,6 +228,12 @@ func (c *call) view() *render.View {
 
 // send writes an answer whose content is a body.
 func (c *call) send(status int, f *render.Format, body []byte) {
+	if text, err := c.sign(f, body); err == nil {
+		body = text
+	} else {
+		// What was done is done; nobody takes the answer for a signed one.
+		c.s.log.Error("answer not signed", "request_id", c.id, "error", err)
+	}
 	h := c.rec.Header()
 	h["Content-Type"] = []string{f.Type}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}

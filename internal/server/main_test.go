@@ -182,7 +182,7 @@ func newCloudWith(t testing.TB, dsn string, m *occi.Model, guard func(*auth.Conf
 	if _, ok := t.(*testing.B); ok {
 		log = io.Discard
 	}
-	c.server = server.New(server.Config{Engine: c.engine, Version: "test", Auth: c.auth, Schemas: spec.Schemas(),
+	c.server = server.New(server.Config{Engine: c.engine, Version: "test", Auth: c.auth, Schemas: spec.Schemas(), Signer: signer(t),
 		Now: func() time.Time { return time.Now().Add(time.Duration(c.later.Load())) }, Logger: slog.New(slog.NewJSONHandler(log, nil))})
 	web := httptest.NewServer(c.server)
 	t.Cleanup(web.Close)

@@ -119,6 +119,8 @@ type Config struct {
 	Bounds web.Bounds
 	// Streams is how many streams of events may be open; 0 means 1024.
 	Streams int
+	// Signer signs what is rendered in XML where that is asked for; without it nothing is.
+	Signer Signer
 	// Origins are the sites whose pages may use the server; nil means none.
 	Origins *Origins
 }
@@ -155,6 +157,8 @@ type Server struct {
 	// idPrefix tells the requests of one run from those of others.
 	idPrefix string
 	fields   commonFields
+
+	signer Signer // nil for none
 }
 
 // commonFields are the values of header fields that every answer carries.
@@ -167,7 +171,7 @@ type commonFields struct {
 
 // New makes a Server.
 func New(c Config) *Server {
-	s := &Server{engine: c.Engine, auth: c.Auth, log: c.Logger, tracer: c.Tracer, now: c.Now, version: c.Version, bodies: newBodies(), proxies: c.Proxies, heartbeat: cmp.Or(c.Heartbeat, heartbeat),
+	s := &Server{signer: c.Signer, engine: c.Engine, auth: c.Auth, log: c.Logger, tracer: c.Tracer, now: c.Now, version: c.Version, bodies: newBodies(), proxies: c.Proxies, heartbeat: cmp.Or(c.Heartbeat, heartbeat),
 		origins: c.Origins}
 	if s.origins == nil {
 		s.origins = &Origins{}
@@ -242,6 +246,10 @@ func (s *Server) router(config Config) http.Handler {
 	if config.Metrics != nil {
 		s.fixed[metricsPath] = passedTo(config.Metrics)
 		r.Handle(metricsPath, s.handle(fixed(metricsPath, s.fixed[metricsPath]), false))
+	}
+	if s.signer != nil {
+		s.fixed[certificatePath] = certificateVerbs
+		r.Handle(certificatePath, s.handle(fixed(certificatePath, certificateVerbs), isOpen(certificateVerbs)))
 	}
 	// It takes the secrets of users, and gives a token.
 	if s.auth != nil && s.auth.Offers("token") && s.auth.Offers("basic") {

@@ -78,6 +78,7 @@ func (c *call) tag() string {
 // show answers a GET with what key names: with nothing if the client has it
 // already, from the cache, or as encode makes it.
 func (c *call) show(key bodyKey, modified time.Time, encode func([]byte, *render.View) ([]byte, error)) error {
+	key.filter += c.signature()
 	b := c.s.bodies.get(key)
 	tag := ""
 	if b != nil {
@@ -95,6 +96,9 @@ func (c *call) show(key bodyKey, modified time.Time, encode func([]byte, *render
 	}
 	if b == nil {
 		text, err := encode(nil, c.view())
+		if err == nil {
+			text, err = c.sign(c.format, text)
+		}
 		if err != nil {
 			return err
 		}
@@ -112,7 +116,7 @@ func (c *call) showText(encode func(*render.View) ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	tag := `"` + tagOf(c.format.Media, string(text)) + `"`
+	tag := `"` + tagOf(c.format.Media, string(text)+c.signature()) + `"`
 	unchanged, err := web.NotModified(c.r, tag, time.Time{})
 	if err != nil {
 		return err
@@ -120,6 +124,9 @@ func (c *call) showText(encode func(*render.View) ([]byte, error)) error {
 	if unchanged {
 		c.unchanged(tag)
 		return nil
+	}
+	if text, err = c.sign(c.format, text); err != nil {
+		return err
 	}
 	b := newBody(c.format, text, tag, time.Time{})
 	b.link = c.links
