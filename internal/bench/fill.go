@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/spec"
 	"github.com/occid/occid/store"
@@ -26,7 +27,7 @@ func fillFor(ctx context.Context, dsn string, n int, project string) (one uuid.U
 	if err != nil {
 		return one, err
 	}
-	st, err := store.Open(ctx, dsn, store.WithModel(func() *occi.Model { return m }))
+	st, err := store.Open(ctx, dsn, store.WithModel(func() *occi.Model { return m }), store.WithUses(engine.Uses(func() *occi.Model { return m })))
 	if err != nil {
 		return one, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/guest"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/spec"
@@ -214,7 +215,7 @@ func fillGuests(ctx context.Context, dsn string) (peers []guest.Peer, err error)
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(ctx, dsn, store.WithModel(func() *occi.Model { return m }))
+	st, err := store.Open(ctx, dsn, store.WithModel(func() *occi.Model { return m }), store.WithUses(engine.Uses(func() *occi.Model { return m })))
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (b *bench) placement() error {
 	if err != nil {
 		return err
 	}
-	st, err := store.Open(b.ctx, dsn, store.WithModel(func() *occi.Model { return m }))
+	st, err := store.Open(b.ctx, dsn, store.WithModel(func() *occi.Model { return m }), store.WithUses(engine.Uses(func() *occi.Model { return m })))
 	if err != nil {
 		return err
 	}
