@@ -67,15 +67,19 @@ type Query struct {
 	// Reach selects what is in the lists of any of those it names, as Entity.Reach tells;
 	// nil selects all.
 	Reach []string
-	// Mine leaves out, for whoever asks for a caller, what is only shared with that.
-	Mine bool
+	// Where restricts everything that is found: entities, the links shown with them, and
+	// LinkedTo. Nil restricts nothing.
+	Where *Where
+	// Do names, for whoever asks for a caller, what that must be permitted to do with what
+	// is selected, as policies call it; empty for reading it.
+	Do string
 	// Since and Until bound when the last change was, at or after the one and before
 	// the other; zero times do not.
 	Since, Until time.Time
 	Sort         []Order // then by Seq
 	Offset       int
 	Limit        int // 0 means no limit
-	// Count is that of Kinds, of all kinds with LinkedTo, within Reach, if the caller has just
+	// Count is that of Kinds, of all kinds with LinkedTo, within Reach and Where, if the caller has just
 	// read it; it spares the store from doing so.
 	Count *Count
 }

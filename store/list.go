@@ -46,6 +46,9 @@ func (s *Store) List(ctx context.Context, q *occi.Query) (*occi.Page, error) {
 
 // countFor counts all that what a query selects depends on.
 func (s *Store) countFor(ctx context.Context, q *occi.Query) (occi.Count, error) {
+	if q.Where != nil {
+		return s.Visible(ctx, q)
+	}
 	if q.LinkedTo == uuid.Nil {
 		return s.Count(ctx, q.Kinds, q.Reach...)
 	}

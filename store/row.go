@@ -158,7 +158,7 @@ func live(e *occi.Entity) int64 {
 func (x *entityRow) values() []any {
 	e := x.e
 	return []any{x.seq, e.ID, e.Kind, x.serial, x.revision, x.created, x.updated, e.Deleted, indexed(e.Host),
-		orNull(e.Source.ID), orNull(e.Target.ID), x.content.words, x.content.doc, []byte(kept(e.Reach()))}
+		orNull(e.Source.ID), orNull(e.Target.ID), x.content.words, x.content.doc, []byte(kept(e.Reach())), []byte(kept(e.Project))}
 }
 
 // rewrite deletes a row that was there, or changes it without its content.

@@ -54,7 +54,7 @@ func (x *selection) bound(n int64) string { return bigint(x.arg(n)) }
 
 // isPlain reports whether a query selects whole collections, in order.
 func isPlain(q *occi.Query) bool {
-	return len(q.Mixins) == 0 && len(q.AnyMixins) == 0 && len(q.Categories) == 0 && len(q.IDs) == 0 && len(q.Conds) == 0 && len(q.Text) == 0 && len(q.Sort) == 0 && q.LinkedTo == uuid.Nil &&
+	return len(q.Mixins) == 0 && len(q.AnyMixins) == 0 && len(q.Categories) == 0 && len(q.IDs) == 0 && len(q.Conds) == 0 && len(q.Text) == 0 && len(q.Sort) == 0 && q.LinkedTo == uuid.Nil && q.Where == nil &&
 		q.Since.IsZero() && q.Until.IsZero()
 }
 
@@ -169,14 +169,18 @@ func (x *selection) kinds() {
 // within restricts a table of entities to the query's reach. What is there of an index is
 // said too, for SQLite to see that it serves.
 func (x *selection) within(table string) string {
-	if x.q == nil || len(x.q.Reach) == 0 {
+	if x.q == nil {
 		return ""
+	}
+	allowed := x.allowed(table, x.q.Where)
+	if len(x.q.Reach) == 0 {
+		return allowed
 	}
 	names := make([]string, len(x.q.Reach))
 	for i, r := range x.q.Reach {
 		names[i] = x.arg([]byte(kept(r)))
 	}
-	return " AND length(" + table + ".reach) > 0 AND " + table + ".reach IN (" + strings.Join(names, ", ") + ")"
+	return " AND length(" + table + ".reach) > 0 AND " + table + ".reach IN (" + strings.Join(names, ", ") + ")" + allowed
 }
 
 // without leaves out what has one of some values in a column.

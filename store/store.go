@@ -49,6 +49,7 @@ type Store struct {
 	tallies  *cache[string, map[string]counter]
 	counters atomic.Pointer[map[string]counter]
 	pages    *cache[string, *occi.Page]
+	seen     *cache[seenKey, occi.Count]
 	// mixins is the revision of users' mixins as it was last read.
 	mixins atomic.Int64
 }
@@ -102,6 +103,9 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 		}
 		s.counters.Store(&all)
 	}
+	if err := s.projects(ctx); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
 	s.writer.Go(s.write)
 	return s, nil
 }
@@ -109,7 +113,7 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 // newStore makes a Store that only reads, until its writer is begun.
 func newStore() *Store {
 	return &Store{trace: func(string) {}, committed: func(int, time.Duration, error) {}, jobs: make(chan *job), closed: make(chan struct{}),
-		pages: newCache[string, *occi.Page](pageBudget), notes: notes{due: make(chan struct{}, 1)},
+		pages: newCache[string, *occi.Page](pageBudget), seen: newCache[seenKey, occi.Count](seenBudget), notes: notes{due: make(chan struct{}, 1)},
 		model: func() *occi.Model { return nil },
 		own:   func() []string { return nil },
 		state: func(*occi.Entity) (string, string) { return "", "" }}

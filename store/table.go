@@ -15,7 +15,7 @@ type table struct {
 
 var (
 	entityRowColumns = []string{"seq bigint", "id uuid", "kind text", "serial bigint", "revision bigint", "created bigint", "updated bigint",
-		"deleted boolean", "host bytea", "source uuid", "target uuid", "words bytea", "doc bytea", "reach bytea"}
+		"deleted boolean", "host bytea", "source uuid", "target uuid", "words bytea", "doc bytea", "reach bytea", "project bytea"}
 	attributeColumns = []string{"entity bigint", "name bytea", "key bytea"}
 	taskRowColumns   = []string{"seq bigint", "id uuid", "entity uuid", "lane uuid", "host bytea", "state text", "finished bigint",
 		"over boolean", "progress bigint", "attempts bigint", "started bigint", "not_before bigint", "worker bytea", "lease bigint",
@@ -29,7 +29,7 @@ var (
 	// and all with one statement where that costs least.
 	changedEntities = newTable("entities", `ON CONFLICT (seq) DO UPDATE SET revision = excluded.revision, updated = excluded.updated,
 		deleted = excluded.deleted, host = excluded.host, source = excluded.source, target = excluded.target,
-		words = excluded.words, doc = excluded.doc, reach = excluded.reach`, entityRowColumns...)
+		words = excluded.words, doc = excluded.doc, reach = excluded.reach, project = excluded.project`, entityRowColumns...)
 	changedAttributes = newTable("attributes", "ON CONFLICT (entity, name) DO UPDATE SET key = excluded.key", attributeColumns...)
 	// While a task runs its claim is kept and its lease renewed.
 	changedTasks = newTable("tasks", `ON CONFLICT (seq) DO UPDATE SET host = excluded.host, state = excluded.state, over = excluded.over,

@@ -479,7 +479,7 @@ func TestAddressesFromBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, statement := range []string{`DROP TABLE addresses`, `DROP TABLE rooms`, `DROP TABLE pools`, `DROP TABLE events`, `DROP TABLE loads`, `DROP TABLE watches`, `DROP TABLE uses`, `DROP TABLE usage`, `DROP TABLE audit_checkpoints`, `DROP TABLE audit`,
-		`DROP TABLE tallies`, `DROP TABLE secrets`, `DROP INDEX entities_reach`, `ALTER TABLE entities DROP COLUMN reach`, `ALTER TABLE tasks DROP COLUMN reach`,
+		`DROP TABLE tallies`, `DROP TABLE secrets`, `DROP INDEX entities_reach`, `ALTER TABLE entities DROP COLUMN reach`, `ALTER TABLE tasks DROP COLUMN reach`, `ALTER TABLE entities DROP COLUMN project`,
 		`DELETE FROM goose_db_version WHERE version_id >= 4`} {
 		if _, err := db.Exec(statement); err != nil {
 			t.Fatal(err)

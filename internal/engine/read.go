@@ -37,7 +37,7 @@ func (e *Engine) Linked(ctx context.Context, c Caller, id uuid.UUID) (*occi.Enti
 
 // List gives the entities that a query selects, of those that the caller may see.
 func (e *Engine) List(ctx context.Context, c Caller, q *occi.Query) (*occi.Page, error) {
-	if reach := within(c, q.Mine); reach != nil {
+	if reach := within(c, q.Do != ""); reach != nil {
 		own := *q
 		own.Reach, q = reach, &own
 	}

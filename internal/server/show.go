@@ -273,7 +273,7 @@ func (c *call) title() string {
 
 // ids lists the entities that a request on a collection is about.
 func (c *call) ids(s *selection) ([]uuid.UUID, error) {
-	s.query.Mine = true
+	s.query.Do = "update"
 	page, err := c.list(s)
 	if err != nil {
 		return nil, err
