@@ -19,16 +19,17 @@ var allowed = map[string][]string{
 	"store":                {"occi"},
 	"hypervisor":           {},
 	"hypervisor/...":       {"hypervisor"},
-	"internal/engine":      {"occi", "hypervisor", "internal/auth", "internal/failpoint", "internal/iso"},
+	"internal/engine":      {"occi", "hypervisor", "internal/auth", "internal/policy", "internal/failpoint", "internal/iso"},
 	"internal/image":       {"occi"},
-	"internal/auth":        {"occi"},
+	"internal/policy":      {"occi"},
+	"internal/auth":        {"occi", "internal/policy"},
 	"internal/delegate":    {"occi", "internal/auth"},
 	"internal/oidc":        {"occi", "internal/auth"},
 	"internal/clientcert":  {"occi", "internal/auth"},
 	"internal/oidctest":    {},
 	"internal/web":         {"occi"},
-	"internal/guest":       {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
-	"internal/server":      {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
+	"internal/guest":       {"occi", "render", "internal/engine", "internal/auth", "internal/policy", "internal/web"},
+	"internal/server":      {"occi", "render", "internal/engine", "internal/auth", "internal/policy", "internal/web"},
 	"internal/dialect/...": {"occi", "render", "internal/engine", "internal/auth", "internal/web"},
 	"internal/cert":        {},
 	"internal/sign":        {},
@@ -58,6 +59,7 @@ var only = map[string]string{
 
 	"github.com/russellhaering/goxmldsig": "internal/sign",
 	"github.com/beevik/etree":             "internal/sign",
+	"github.com/cedar-policy/":            "internal/policy",
 }
 
 // outside names the packages outside the standard library that a package may
