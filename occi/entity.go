@@ -49,6 +49,9 @@ type Entity struct {
 	// Deleted entities are gone for clients, kept until the host has followed.
 	Deleted bool
 
+	// Whole is what this shows a part of, nil if it shows all. It is not stored.
+	Whole *Entity
+
 	// Links are the links whose source this is, in order of creation. A store
 	// fills them when it reads; they are not written with their source.
 	Links []*Entity

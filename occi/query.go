@@ -57,6 +57,8 @@ type Query struct {
 	Text       []string // words, each of which title, summary or a text attribute holds, in any case
 	// LinkedTo selects resources with a link to or from this one.
 	LinkedTo uuid.UUID
+	// LinkedKind is the kind that LinkedTo is to be of, for whoever asks for a caller.
+	LinkedKind string
 	// Placed selects in place of that the resources on the host that LinkedTo is, or is
 	// on itself.
 	Placed bool

@@ -100,7 +100,7 @@ var standard = map[string][]string{
 	occi.UserKind: {"occid.user.name string req", "occid.user.secret string rw", "occid.user.administrator boolean rw",
 		"occid.user.disabled boolean rw", "occid.user.secret.changed string ro", "occid.user.by string ro"},
 	occi.ProjectKind:    nil,
-	occi.MembershipKind: {"occid.membership.role string rw =member", "occid.membership.by string ro"},
+	occi.MembershipKind: {"occid.membership.role string rw =member", "occid.membership.hosts string rw", "occid.membership.by string ro"},
 	occi.TokenKind:      {"occid.token.project string init", "occid.token.expires string init", "occid.token.secret string ro"},
 	occi.SessionKind:    {"occid.session.expires string init"},
 	occi.IdentityKind:   {"occid.identity.mechanism string req", "occid.identity.subject string req", "occid.identity.user string req"},

@@ -118,6 +118,19 @@ func (s *Store) Unfinished(ctx context.Context, lanes []uuid.UUID, reach ...stri
 	return found, err
 }
 
+// UnfinishedOf gives the tasks that are not over, in order, of what a condition holds of.
+// With reach, only tasks of those projects are given.
+func (s *Store) UnfinishedOf(ctx context.Context, of *occi.Where, reach ...string) ([]*occi.Task, error) {
+	x := selection{d: &s.db.dialect}
+	sql := `SELECT ` + taskColumns + ` FROM tasks WHERE NOT over AND entity IN (SELECT e.id FROM entities e WHERE NOT e.deleted` + x.allowed("e", of) + `)`
+	if len(reach) > 0 {
+		sql += ` AND ` + s.db.anyOfBytes("reach", x.arg(s.db.bytes(reach)))
+	}
+	var found []*occi.Task
+	err := s.run(ctx, tasksInto(&found, sql+` ORDER BY seq`, x.args...))
+	return found, err
+}
+
 // Claim makes up to n of a host's tasks a worker's and running, and gives them in
 // order. A task can be claimed when it is pending and its time has come, or its
 // worker's lease ran out; no task before it in its lane, and none that it is to

@@ -29,7 +29,7 @@ func (s *service) authenticator(st *store.Store) (*auth.Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := auth.New(auth.Config{Mechanisms: s.options.Auth, Accounts: st, Model: s.registry.model, Provers: provers, Mapping: mapping, Admit: s.admitted})
+	a, err := auth.New(auth.Config{Mechanisms: s.options.Auth, Accounts: st, Model: s.registry.model, Policies: s.policies, Provers: provers, Mapping: mapping, Admit: s.admitted})
 	if err != nil {
 		return nil, fmt.Errorf("--auth: %w", err)
 	}

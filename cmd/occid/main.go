@@ -1,11 +1,12 @@
 // Command occid serves the hosts of libvirt as a cloud with an OCCI interface. As
 // occid guest-proxy it passes on what the machines of a host without a server ask, as
-// occid audit it looks after the audit trail.
+// occid audit it looks after the audit trail, and as occid policies it tells what
+// policies can say.
 //
 // Options are flags, OCCID_... variables of the environment or keys of a YAML
-// file, in this order of precedence. SIGHUP loads the registry, the certificate and the rules
-// of logins again and takes in new images; SIGTERM and SIGINT end the server once the requests
-// under way are answered.
+// file, in this order of precedence. SIGHUP loads the registry, the policies, the certificate
+// and the rules of logins again and takes in new images; SIGTERM and SIGINT end the server once
+// the requests under way are answered.
 package main
 
 import (
@@ -39,6 +40,9 @@ func command(between seams) {
 	ran, err := proxy(os.Args[1:])
 	if !ran {
 		ran, err = audit(os.Args[1:])
+	}
+	if !ran {
+		ran, err = policies(os.Args[1:])
 	}
 	if !ran {
 		err = serve(os.Args[1:], between)

@@ -39,6 +39,7 @@ type options struct {
 	Dev           bool          `env:"OCCID_DEV" help:"Serve without authentication, and show how to begin."`
 
 	Auth            []string `sep:"," default:"basic,token,session" env:"OCCID_AUTH" placeholder:"HOW" help:"Ways to log in, the first in front: basic, token, session, oidc, cert and external."`
+	Policies        string   `env:"OCCID_POLICIES" placeholder:"DIR" help:"Directory of Cedar policies, files that end in .cedar, which say who may do what beside the program's own; see occid policies --help."`
 	AdminSecretFile string   `env:"OCCID_ADMIN_SECRET_FILE" placeholder:"FILE" help:"File with the secret of the administrator that is made if there is no user; without it one is made up and shown."`
 
 	Login loginOptions `embed:""`
@@ -117,7 +118,7 @@ func read(args []string, more ...kong.Option) (*options, error) {
 	o := &options{}
 	settings := append([]kong.Option{
 		kong.Name("occid"), kong.Vars{"version": version},
-		kong.Description("Serve the hosts of libvirt as a cloud with an OCCI interface. See also occid guest-proxy --help and occid audit --help."),
+		kong.Description("Serve the hosts of libvirt as a cloud with an OCCI interface. See also occid guest-proxy, occid audit and occid policies with --help."),
 	}, more...)
 	k, err := kong.New(o, settings...)
 	if err != nil {

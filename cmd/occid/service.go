@@ -42,6 +42,8 @@ type service struct {
 	log      *slog.Logger
 	people   io.Writer // gets what people must read beside the log
 	registry *registry
+	policies *auth.Policies
+	judged   func() // has who logs in judged anew
 	engine   *engine.Engine
 	server   *server.Server
 	cert     certificates            // nil without TLS
@@ -89,6 +91,9 @@ func (s *service) open(ctx context.Context) error {
 	if err := s.registry.load(); err != nil {
 		return err
 	}
+	if err := s.openPolicies(); err != nil {
+		return err
+	}
 	if err := s.openTLS(); err != nil {
 		return err
 	}
@@ -129,7 +134,8 @@ func (s *service) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	eng := engine.New(engine.Config{Store: kept, Identities: identities, Model: s.registry.model, Hosts: hosts, Opener: opener{s, bridges}, Worker: worker,
+	s.judged = identities
+	eng := engine.New(engine.Config{Store: kept, Identities: identities, Policies: s.policies, Model: s.registry.model, Hosts: hosts, Opener: opener{s, bridges}, Worker: worker,
 		ProjectQuota: project, UserQuota: user,
 		Fence: o.fence(), FenceAfter: o.FenceAfter, FenceTime: o.FenceTime,
 		Images: images, KeepUploads: o.KeepUploads, Seed: drive, Bridges: bridges,
@@ -247,6 +253,7 @@ func (s *service) serve(ctx context.Context, out io.Writer) error {
 				}
 				s.remap()
 				s.registry.reload(s.log)
+				s.reloadPolicies(s.log)
 				s.engine.ImportImages(ended)
 			case <-ended.Done():
 				return

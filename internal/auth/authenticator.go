@@ -45,7 +45,9 @@ type Config struct {
 	Mechanisms []string
 	Accounts   Accounts
 	Model      func() *occi.Model
-	Now        func() time.Time // nil means time.Now
+	// Policies tell what who logs in may do; nil leaves that open.
+	Policies *Policies
+	Now      func() time.Time // nil means time.Now
 	// Provers are those that are configured, by the names of their mechanisms.
 	Provers map[string]Prover
 	// Mapping tells what those whom provers know are here.
@@ -62,6 +64,7 @@ type Authenticator struct {
 	challenges []string
 	accounts   Accounts
 	model      func() *occi.Model
+	policies   *Policies
 	now        func() time.Time
 	limits     limiter
 	mapping    atomic.Pointer[Mapping]
@@ -90,7 +93,7 @@ type identity struct {
 
 // New makes an Authenticator, or tells which mechanism there is not.
 func New(c Config) (*Authenticator, error) {
-	a := &Authenticator{accounts: c.Accounts, model: c.Model, now: c.Now, admit: c.Admit, known: map[[32]byte]*identity{}}
+	a := &Authenticator{accounts: c.Accounts, model: c.Model, now: c.Now, policies: c.Policies, admit: c.Admit, known: map[[32]byte]*identity{}}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -133,7 +136,7 @@ func (a *Authenticator) Offers(name string) bool { return slices.Contains(a.name
 // Challenges are the values of WWW-Authenticate, for each mechanism on offer.
 func (a *Authenticator) Challenges() []string { return a.challenges }
 
-// Changed is to be called when users, tokens or roles have changed.
+// Changed is to be called when users, tokens, roles or policies have changed.
 func (a *Authenticator) Changed() { a.epoch.Add(1) }
 
 // ProjectField is the header field that names the project a request is about.
@@ -242,12 +245,21 @@ func (a *Authenticator) look(ctx context.Context, key [32]byte, m *mechanism, p 
 	if next.caller, err = a.caller(ctx, f, project); err != nil {
 		return Caller{}, err
 	}
+	next.caller = a.judged(next.caller)
 	next.hash = f.secret.Hash
 	if ends := f.ends(a.model()); ends.Before(next.until) {
 		next.until = ends
 	}
 	a.keep(key, next)
 	return next.caller, nil
+}
+
+// judged gives a caller with what it may do, if there are policies.
+func (a *Authenticator) judged(c Caller) Caller {
+	if a.policies == nil {
+		return c
+	}
+	return a.policies.For(c)
 }
 
 // verified compares what is presented with an account, nil for none.

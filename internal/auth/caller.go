@@ -1,6 +1,10 @@
 package auth
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/occid/occid/internal/policy"
+)
 
 // Roles are what a caller may be: an administrator of everything, the others in its
 // project.
@@ -34,18 +38,23 @@ func RoleNamed(name string) Roles {
 	return 0
 }
 
-// String lists the names of roles.
-func (r Roles) String() string {
+// list lists the names of roles.
+func (r Roles) list() string {
 	var names []string
 	for _, known := range roleNames {
 		if r&known.role != 0 {
 			names = append(names, known.name)
 		}
 	}
-	if names == nil {
+	return strings.Join(names, ",")
+}
+
+// String lists the names of roles.
+func (r Roles) String() string {
+	if r == 0 {
 		return "none"
 	}
-	return strings.Join(names, ",")
+	return r.list()
 }
 
 // Caller is who is asking. The zero Caller is the server itself, and whoever asks a
@@ -63,6 +72,12 @@ type Caller struct {
 	// Session is the UUID of the session of who presented a cookie, which a browser sends
 	// whoever wrote the page that it shows; else empty.
 	Session string
+	// Hosts are those at which the caller may bring machines back, separated by spaces.
+	Hosts string
+	// Note, if there is one, is told which policies decide.
+	Note *Note
+
+	rights *policy.Rights // nil before it is judged by policies
 }
 
 // Operates reports whether the caller runs the provider's equipment.

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"crypto/subtle"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ const (
 	RoleSubject       = "identity.subject"
 	RoleUser          = "identity.user"
 	RoleRole          = "identity.role"
+	RoleHosts         = "identity.hosts" // of a membership
 )
 
 // value gives the attribute of an entity that has a role.
@@ -50,6 +52,18 @@ func RolesIn(m *occi.Model, user *occi.Entity, project string) Roles {
 		}
 	}
 	return roles
+}
+
+// hostsIn gives the hosts that the memberships of a user, with its links, name in a project.
+func hostsIn(m *occi.Model, user *occi.Entity, project string) string {
+	var hosts []string
+	for _, l := range user.Links {
+		if l.Kind == occi.MembershipKind && l.Target.ID.String() == project {
+			hosts = append(hosts, strings.Fields(value(m, l, RoleHosts))...)
+		}
+	}
+	slices.Sort(hosts)
+	return strings.Join(slices.Compact(hosts), " ")
 }
 
 // account is what was found of who presented something.
@@ -135,6 +149,7 @@ func (a *Authenticator) caller(ctx context.Context, f *account, named string) (C
 		if named != "" && named != c.Project && (project == "" || project != c.Project) {
 			return c, noPart(named)
 		}
+		c.Hosts = hostsIn(m, f.user, c.Project)
 		switch c.Roles = RolesIn(m, f.user, c.Project); {
 		case administers && c.Project == "":
 			c.Roles = Administrator
@@ -150,6 +165,7 @@ func (a *Authenticator) caller(ctx context.Context, f *account, named string) (C
 		c.Roles = Administrator
 	}
 	c.Roles |= RolesIn(m, f.user, c.Project)
+	c.Hosts = hostsIn(m, f.user, c.Project)
 	if named == "" || c.Project != "" {
 		return c, nil
 	}

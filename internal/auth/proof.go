@@ -105,6 +105,7 @@ func (a *Authenticator) proven(ctx context.Context, key [32]byte, m *mechanism, 
 	if next.caller, err = a.caller(ctx, f, project); err != nil {
 		return Caller{}, err
 	}
+	next.caller = a.judged(next.caller)
 	if next.until = now.Add(checkEvery); next.ends.Before(next.until) {
 		next.until = next.ends
 	}

@@ -1,45 +1,56 @@
 package auth
 
-import "net/http"
+import (
+	"net/http"
 
-// Need is what a request on a route needs, before it is known what it is about.
+	"github.com/occid/occid/internal/policy"
+)
+
+// Need is what a request on a route needs, before it is known what it is about: that a
+// policy may permit any of what is done, as policies call it, on something.
 type Need struct {
-	// Open routes need nothing, Operating ones an administrator.
-	Open, Operating bool
-	// Auditing routes need an auditor, or an administrator.
-	Auditing bool
-	// Verb is what is done to what the route is about, or to what it selects of the
-	// caller's project.
-	Verb Verb
+	// Open routes need nothing.
+	Open bool
+	// Do is what is done to what the route is about, or to what it selects.
+	Do []string
+	// Kind is what it is done to, where the route is about no entity.
+	Kind string
 }
+
+// Reads reports whether nothing is done but to read.
+func (n Need) Reads() bool { return len(n.Do) == 1 && n.Do[0] == policy.Read }
 
 type needs map[string]Need
 
+func doing(what ...string) Need { return Need{Do: what} }
+
 var (
-	open      = needs{http.MethodGet: {Open: true}, http.MethodOptions: {Open: true}}
-	operating = needs{http.MethodGet: {Operating: true}}
-	reading   = needs{http.MethodGet: {Verb: Read}}
+	open    = needs{http.MethodGet: {Open: true}, http.MethodOptions: {Open: true}}
+	reading = needs{http.MethodGet: doing(policy.Read)}
 )
 
 // routes say what requests need, by the name of the route and by method. HEAD needs what
 // GET does, and OPTIONS that somebody asks. What is not here is for nobody.
 var routes = map[string]needs{
-	"all":        {http.MethodGet: {Verb: Read}, http.MethodPost: {Verb: Create}, http.MethodDelete: {Verb: Delete}},
-	"union":      {http.MethodGet: {Verb: Read}, http.MethodPost: {Verb: Act}, http.MethodDelete: {Verb: Delete}},
-	"collection": {http.MethodGet: {Verb: Read}, http.MethodPost: {Verb: Create}, http.MethodDelete: {Verb: Delete}},
-	"entity":     {http.MethodGet: {Verb: Read}, http.MethodPost: {Verb: Update}, http.MethodPut: {Verb: Create | Update}, http.MethodDelete: {Verb: Delete}},
-	"actuator":   {http.MethodPost: {Verb: Act}},
-	"content":    {http.MethodGet: {Verb: Read}, http.MethodPut: {Verb: Update}, http.MethodDelete: {Verb: Update}},
-	"mixin":      {http.MethodGet: {Verb: Read}, http.MethodPost: {Verb: Update}, http.MethodPut: {Verb: Update}, http.MethodDelete: {Verb: Update}},
-	"categories": {http.MethodGet: {Verb: Read}, http.MethodPost: {Verb: Create}, http.MethodDelete: {Verb: Delete}},
+	"all":        {http.MethodGet: doing(policy.Read), http.MethodPost: doing(policy.Create), http.MethodDelete: doing(policy.Delete)},
+	"union":      {http.MethodGet: doing(policy.Read), http.MethodPost: doing(policy.Act), http.MethodDelete: doing(policy.Delete)},
+	"collection": {http.MethodGet: doing(policy.Read), http.MethodPost: doing(policy.Create), http.MethodDelete: doing(policy.Delete)},
+	"entity": {http.MethodGet: doing(policy.Read), http.MethodPost: doing(policy.Update),
+		http.MethodPut: doing(policy.Create, policy.Update), http.MethodDelete: doing(policy.Delete)},
+	"actuator": {http.MethodPost: doing(policy.Act)},
+	"content":  {http.MethodGet: doing(policy.Read), http.MethodPut: doing(policy.Update), http.MethodDelete: doing(policy.Update)},
+	"mixin": {http.MethodGet: doing(policy.Read), http.MethodPost: doing(policy.Update), http.MethodPut: doing(policy.Update),
+		http.MethodDelete: doing(policy.Update)},
+	"categories": {http.MethodGet: doing(policy.Read), http.MethodPost: {Do: []string{policy.Create}, Kind: policy.MixinKind},
+		http.MethodDelete: {Do: []string{policy.Delete}, Kind: policy.MixinKind}},
 	// Which action is queued may be said by the body; who may invoke none may queue none.
-	"tasks":    {http.MethodGet: {Verb: Read}, http.MethodPost: {Verb: Start | Act}},
-	"task":     {http.MethodGet: {Verb: Read}, http.MethodDelete: {Verb: Act}},
+	"tasks":    {http.MethodGet: doing(policy.Read), http.MethodPost: doing(policy.Act)},
+	"task":     {http.MethodGet: doing(policy.Read), http.MethodDelete: doing(policy.Cancel)},
 	"tasklink": reading, "unfinished": reading, "reverse": reading, "prefix": reading, "search": reading,
 	"states": reading, "permissions": reading, "events": reading, "opensearch": reading, "schema": reading,
-	"usage": reading, "audit": {http.MethodGet: {Verb: Read, Auditing: true}},
-	"metrics": operating,
-	"logout":  {http.MethodPost: {Verb: Read}}, // of nobody's session but the caller's
+	"usage": reading, "audit": {http.MethodGet: {Do: []string{policy.Audit}, Kind: policy.ServerKind}},
+	"metrics": {http.MethodGet: {Do: []string{policy.Monitor}, Kind: policy.ServerKind}},
+	"logout":  {http.MethodPost: doing(policy.Read)}, // of nobody's session but the caller's
 	"health":  open, "ready": open, "exchange": open, "certificate": open, "login": open, "callback": open,
 }
 
@@ -56,7 +67,7 @@ func NeedOf(route, method string) (n Need, ok bool) {
 	case http.MethodHead:
 		n, ok = of[http.MethodGet]
 	case http.MethodOptions:
-		return Need{Verb: Read}, true
+		return doing(policy.Read), true
 	}
 	return n, ok
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/occi"
 )
 
@@ -15,6 +14,7 @@ import (
 // the state that the action leads to is left alone; of no entities at all the
 // action must still be one that some could have.
 func (e *Engine) Act(ctx context.Context, c Caller, ids []uuid.UUID, d *occi.Draft, o Options) (*Outcome, error) {
+	c = e.as(c)
 	return e.keyed(ctx, c, o, func() (*Outcome, error) {
 		p, err := e.begin(ctx, c, o)
 		if err != nil {
@@ -134,7 +134,7 @@ func (a *acts) refused(ctx context.Context) error {
 }
 
 func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
-	if err := may(a.c, a.m, auth.Action(term(d.Action)), x); err != nil {
+	if err := may(a.c, x, a.invoking(x, term(d.Action))...); err != nil {
 		return err
 	}
 	k := a.m.Kind(x.Kind)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 )
 
@@ -24,6 +24,7 @@ type Members struct {
 // none. Those that have it, or have it not, already are left alone. The Outcome
 // names all the entities. It is Invalid to name one that does not exist.
 func (e *Engine) Associate(ctx context.Context, c Caller, mixin string, members Members, o Options) (*Outcome, error) {
+	c = e.as(c)
 	return e.keyed(ctx, c, o, func() (*Outcome, error) {
 		p, err := e.begin(ctx, c, o)
 		if err != nil {
@@ -93,7 +94,7 @@ func (b *creation) named(ctx context.Context, lists ...[]occi.Ref) error {
 	var ps []occi.Problem
 	for _, refs := range lists {
 		for _, r := range refs {
-			if x := b.known[r.ID]; x == nil || r.Kind != "" && x.Kind != r.Kind || !sees(b.c, b.m, x) {
+			if x := b.known[r.ID]; x == nil || r.Kind != "" && x.Kind != r.Kind || !b.c.Sees(x) {
 				ps = append(ps, occi.Problem{What: b.m.RefPath(occi.Ref{ID: r.ID, Kind: r.Kind}), Text: "there is no such entity"})
 			}
 		}
@@ -102,7 +103,7 @@ func (b *creation) named(ctx context.Context, lists ...[]occi.Ref) error {
 		return err
 	}
 	for _, id := range ids {
-		if err := may(b.c, b.m, auth.Update, b.known[id]); err != nil {
+		if err := may(b.c, b.known[id], policy.Update); err != nil {
 			return err
 		}
 	}
@@ -114,7 +115,8 @@ func (b *creation) dropped(ctx context.Context, mixin string, members Members) (
 	if !members.Only {
 		return members.Drop, nil
 	}
-	page, err := b.e.store.List(ctx, &occi.Query{Mixins: []string{mixin}, Reach: within(b.c, true)})
+	scope := b.c.Scope(policy.Update, nil)
+	page, err := b.e.store.List(ctx, &occi.Query{Mixins: []string{mixin}, Reach: scope.Reach, Where: scope.Where})
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/hypervisor"
-	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 )
 
@@ -62,6 +62,7 @@ type Uploaded struct {
 // stays, to be gone on with, unless the error is about the content; how far it is
 // is told with an error too. When all has arrived a task puts it into the volume.
 func (e *Engine) Upload(ctx context.Context, c Caller, id uuid.UUID, u Upload, o Options) (*Uploaded, error) {
+	c = e.as(c)
 	up := &Uploaded{Total: u.Total}
 	x, under, err := e.uploadable(ctx, c, id)
 	if err != nil {
@@ -100,7 +101,8 @@ func (e *Engine) Upload(ctx context.Context, c Caller, id uuid.UUID, u Upload, o
 // Uploaded tells how far an upload is. One that has arrived and is being taken in
 // has an Outcome.
 func (e *Engine) Uploaded(ctx context.Context, c Caller, id uuid.UUID) (*Uploaded, error) {
-	x, err := e.volume(ctx, c, auth.Read, id)
+	c = e.as(c)
+	x, err := e.volume(ctx, c, policy.Read, id)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +119,8 @@ func (e *Engine) Uploaded(ctx context.Context, c Caller, id uuid.UUID) (*Uploade
 
 // DropUpload forgets what has arrived of an upload that has not come to its end.
 func (e *Engine) DropUpload(ctx context.Context, c Caller, id uuid.UUID) error {
-	x, err := e.volume(ctx, c, auth.Update, id)
+	c = e.as(c)
+	x, err := e.volume(ctx, c, policy.Update, id)
 	if err != nil {
 		return err
 	}
@@ -133,7 +136,8 @@ func (e *Engine) DropUpload(ctx context.Context, c Caller, id uuid.UUID) error {
 
 // Content gives w the file of a volume that nothing may write to.
 func (e *Engine) Content(ctx context.Context, c Caller, id uuid.UUID, w io.Writer) error {
-	x, err := e.volume(ctx, c, auth.Read, id)
+	c = e.as(c)
+	x, err := e.volume(ctx, c, policy.Read, id)
 	if err != nil {
 		return err
 	}
@@ -168,13 +172,13 @@ func (e *Engine) Content(ctx context.Context, c Caller, id uuid.UUID, w io.Write
 }
 
 // volume gives an entity that can hold content, and that the caller may do something with.
-func (e *Engine) volume(ctx context.Context, c Caller, do auth.Verb, id uuid.UUID) (*occi.Entity, error) {
+func (e *Engine) volume(ctx context.Context, c Caller, do string, id uuid.UUID) (*occi.Entity, error) {
 	x, err := e.store.Entity(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	m := e.Model()
-	if err := may(c, m, do, x); err != nil {
+	if err := may(c, x, do); err != nil {
 		return nil, err
 	}
 	if k := m.Kind(x.Kind); k == nil || k.Host != "volume" {
@@ -203,7 +207,7 @@ func (e *Engine) taking(ctx context.Context, x *occi.Entity) (*occi.Task, error)
 // uploadable gives a volume that content can be written to, or under, the task that
 // takes some in already; it is a Conflict if somebody may use the volume.
 func (e *Engine) uploadable(ctx context.Context, c Caller, id uuid.UUID) (x *occi.Entity, under *occi.Task, err error) {
-	if x, err = e.volume(ctx, c, auth.Update, id); err != nil {
+	if x, err = e.volume(ctx, c, policy.Update, id); err != nil {
 		return nil, nil, err
 	}
 	if under, err = e.taking(ctx, x); under != nil || err != nil {

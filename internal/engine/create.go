@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 )
 
@@ -15,6 +16,7 @@ import (
 // kind is that of the collection the request was sent to, empty for none; a
 // draft need not repeat it.
 func (e *Engine) Create(ctx context.Context, c Caller, kind string, drafts []*occi.Draft, o Options) (*Outcome, error) {
+	c = e.as(c)
 	if len(drafts) == 0 {
 		return nil, occi.E(occi.Invalid, "the request describes nothing to create")
 	}
@@ -42,10 +44,11 @@ func (e *Engine) Create(ctx context.Context, c Caller, kind string, drafts []*oc
 // Put makes the entity at a UUID what the draft says, creating it if it does not
 // exist. kind is that of the collection in the URL.
 func (e *Engine) Put(ctx context.Context, c Caller, kind string, id uuid.UUID, d *occi.Draft, o Options) (*Outcome, error) {
+	c = e.as(c)
 	return retry(ctx, func() (*Outcome, error) {
 		old, err := e.store.Entity(ctx, id)
 		if err == nil {
-			if err := may(c, e.Model(), auth.Update, old); err != nil {
+			if err := may(c, old, policy.Update); err != nil {
 				return nil, err
 			}
 			if kind != "" && old.Kind != kind {
@@ -69,7 +72,7 @@ func (e *Engine) Put(ctx context.Context, c Caller, kind string, id uuid.UUID, d
 		}
 		out, err := b.finish(ctx, o)
 		if errors.Is(err, occi.Conflict) {
-			if x, e2 := e.store.EntityAny(ctx, id); e2 == nil && x.Deleted && sees(c, e.Model(), x) {
+			if x, e2 := e.store.EntityAny(ctx, id); e2 == nil && x.Deleted && c.Sees(x) {
 				return nil, conflict("%s is still being deleted", id)
 			}
 		}
@@ -90,6 +93,8 @@ type creation struct {
 	anyhow bool
 	// changed are the interfaces and networks that were there before.
 	changed []edit
+	// given are the attributes that the client gives new entities, by full name.
+	given map[uuid.UUID][]string
 }
 
 // draft builds an entity and its inline links. id is the UUID it must have, nil
@@ -109,7 +114,7 @@ func (b *creation) draft(ctx context.Context, kind string, d *occi.Draft, id uui
 	}
 	k := b.m.Kind(d.Kind)
 	node := k != nil && parts[k.Host] != nil && parts[k.Host].own
-	if node && (b.e.cfg.Opener == nil || !b.c.Operates()) {
+	if node && (b.e.cfg.Opener == nil || !b.c.Could(k.ID(), policy.Create)) {
 		return occi.E(occi.Forbidden, "a %s comes of the server's configuration; it cannot be created", k.Term)
 	}
 	if err := b.new(d.Kind); err != nil {
@@ -138,6 +143,7 @@ func (b *creation) draft(ctx context.Context, kind string, d *occi.Draft, id uui
 		}
 		own = uuid.Nil // a UUID that is taken is told of
 	}
+	b.gives(x, d)
 	if err := b.add(ctx, x, own); err != nil {
 		return err
 	}
@@ -214,6 +220,7 @@ func (b *creation) inline(ctx context.Context, x *occi.Entity, d *occi.Draft, re
 				return err
 			}
 		}
+		b.gives(l, ld)
 		if err := b.add(ctx, l, own); err != nil {
 			return err
 		}
@@ -232,6 +239,9 @@ func (b *creation) inline(ctx context.Context, x *occi.Entity, d *occi.Draft, re
 func (b *creation) finish(ctx context.Context, o Options) (*Outcome, error) {
 	defer func() { b.e.ledger.settle(b.plan) }()
 	if err := b.whither(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.permitted(); err != nil {
 		return nil, err
 	}
 	if err := b.pools(); err != nil {
@@ -272,7 +282,7 @@ func (b *creation) taken(ctx context.Context) error {
 	for _, id := range b.chosen {
 		switch x, err := b.e.store.EntityAny(ctx, id); {
 		case err != nil:
-		case !sees(b.c, b.m, x):
+		case !b.c.Sees(x):
 			return conflict("%s: %s is taken", occi.AttrID, id)
 		case x.Deleted:
 			return conflict("%s: %s is still being deleted", occi.AttrID, b.m.Path(x))
@@ -315,6 +325,9 @@ func (b *creation) end(l *occi.Entity, name string, r *occi.Ref, want string) []
 	}
 	x := b.entity(r.ID)
 	shown := b.m.RefPath(*r)
+	// Whether somebody may say who has a part in something is asked of the link alone, so
+	// that a user who has none yet can be named by who knows its UUID.
+	granting := name == occi.AttrSource && l.Kind == occi.MembershipKind
 	bad := func(text string) []occi.Problem {
 		return []occi.Problem{{What: name, Line: b.lines[l.ID], Text: text}}
 	}
@@ -322,9 +335,9 @@ func (b *creation) end(l *occi.Entity, name string, r *occi.Ref, want string) []
 	case x == nil && r.URI != "" && name == occi.AttrTarget && want == "":
 		r.ID = uuid.Nil
 		return nil
-	case x == nil || r.Kind != "" && x.Kind != r.Kind || !sees(b.c, b.m, x):
+	case x == nil || r.Kind != "" && x.Kind != r.Kind || !granting && !b.c.Sees(x):
 		return bad("there is no " + shown)
-	case name == occi.AttrSource && b.c.May(auth.Update, auth.ThingOf(b.m, x)) != auth.Allowed:
+	case name == occi.AttrSource && !granting && b.c.May(x, policy.Update) != auth.Allowed:
 		return bad(shown + " is only shared with you; links from it are others'")
 	case x.Source.ID != uuid.Nil:
 		return bad(shown + " is a link; links connect resources")

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 )
 
@@ -14,8 +15,9 @@ import (
 // occi.Model.UserMixin for what is refused. A repetition is harmless by itself, so o's
 // Key is not looked at.
 func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCategory, o Options) (*Outcome, error) {
+	c = e.as(c)
 	out, err := retry(ctx, func() (*Outcome, error) {
-		if c.May(auth.Create, auth.Thing{Project: c.Project}) != auth.Allowed {
+		if c.Asks(mixin(c.Project), policy.Create) != auth.Allowed {
 			return nil, refusal(c)
 		}
 		if err := e.Renew(ctx, true); err != nil {
@@ -54,6 +56,11 @@ func (e *Engine) Define(ctx context.Context, c Caller, drafts []occi.DraftCatego
 		return nil, err
 	}
 	return out, e.Renew(ctx, true)
+}
+
+// mixin is a mixin of a project as policies are asked about it.
+func mixin(project string) *occi.Entity {
+	return &occi.Entity{Kind: policy.MixinKind, Project: project}
 }
 
 // defined commits a plan that defines mixins, which are in force in m.
@@ -104,8 +111,9 @@ func (p *plan) imported(d *occi.Draft) error {
 // and what they brought from all entities. It is Forbidden to remove what the
 // provider defines, and NotFound what nobody does.
 func (e *Engine) Undefine(ctx context.Context, c Caller, ids []string, o Options) (*Outcome, error) {
+	c = e.as(c)
 	out, err := retry(ctx, func() (*Outcome, error) {
-		if c.May(auth.Create, auth.Thing{Project: c.Project}) != auth.Allowed {
+		if !c.Could(policy.MixinKind, policy.Delete) {
 			return nil, refusal(c)
 		}
 		if err := e.Renew(ctx, true); err != nil {
@@ -140,7 +148,7 @@ func (b *creation) undefined(ids []string) error {
 			return occi.E(occi.NotFound, "there is no mixin %s", id)
 		case x == nil || !x.User:
 			return occi.E(occi.Forbidden, "%s is the provider's; users can remove the mixins that users defined", id)
-		case !b.c.Operates() && x.Project != b.c.Project:
+		case b.c.Asks(mixin(x.Project), policy.Delete) != auth.Allowed:
 			return occi.E(occi.Forbidden, "%s is everybody's; only administrators remove it", id)
 		case !seen[id]:
 			seen[id] = true

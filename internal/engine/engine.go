@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/occi"
 )
 
@@ -34,6 +35,8 @@ type Store interface {
 	Task(ctx context.Context, id uuid.UUID) (*occi.Task, error)
 	Tasks(ctx context.Context, entity uuid.UUID) ([]*occi.Task, error)
 	Unfinished(ctx context.Context, lanes []uuid.UUID, reach ...string) ([]*occi.Task, error)
+	UnfinishedOf(ctx context.Context, of *occi.Where, reach ...string) ([]*occi.Task, error)
+	Visible(ctx context.Context, q *occi.Query) (occi.Count, error)
 	Claim(ctx context.Context, host, worker string, n int, now time.Time, lease time.Duration) ([]*occi.Task, time.Time, error)
 	Release(ctx context.Context, worker string) error
 	Secret(ctx context.Context, name string) (*occi.Secret, error)
@@ -158,6 +161,8 @@ type Config struct {
 	ObserveAll bool
 	// Identities, if set, is called when something has changed that says who may do what.
 	Identities func()
+	// Policies tell what callers may do; nil means the program\'s own.
+	Policies *auth.Policies
 	// Observer, if set, is told of tasks.
 	Observer Observer
 	// Tracer, if set, follows requests through their tasks.
@@ -212,6 +217,12 @@ func New(c Config) *Engine {
 	}
 	if c.Identities == nil {
 		c.Identities = func() {}
+	}
+	if c.Policies == nil && c.Model != nil {
+		var err error
+		if c.Policies, err = auth.NewPolicies(c.Model()); err != nil {
+			panic(err) // the program's own policies are wrong
+		}
 	}
 	if c.Worker == "" {
 		c.Worker = "occid"

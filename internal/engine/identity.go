@@ -41,9 +41,6 @@ func (b *creation) identify(ctx context.Context, old, x *occi.Entity) error {
 }
 
 func readyUser(ctx context.Context, b *creation, old, x *occi.Entity) error {
-	if old != nil && !b.c.Operates() && !same(old, x) {
-		return occi.E(occi.Forbidden, "only administrators change anything but the secret of a user")
-	}
 	if b.c.Name == x.ID.String() && (isTrue(role(b.m, x, auth.RoleDisabled)) || b.c.Operates() && !isTrue(role(b.m, x, auth.RoleAdministrator))) {
 		return occi.E(occi.Forbidden, "administrators do not lock themselves out; another one can do it")
 	}
@@ -96,7 +93,7 @@ func readyMembership(_ context.Context, b *creation, old, x *occi.Entity) error 
 	if x.Source.Kind != "" && x.Source.Kind != occi.UserKind {
 		return occi.Problems(occi.Invalid, "the link is not valid", []occi.Problem{{What: occi.AttrSource, Text: "only users have roles in projects"}})
 	}
-	return nil
+	return b.namedHosts(x)
 }
 
 func readyToken(ctx context.Context, b *creation, old, x *occi.Entity) error {

@@ -227,6 +227,7 @@ func unnamed(ps []occi.Problem) []occi.Problem {
 
 // Place tells on which host a new entity would be placed now, and leaves it at that.
 func (e *Engine) Place(ctx context.Context, c Caller, kind string, d *occi.Draft) (host string, err error) {
+	c = e.as(c)
 	b := creation{plan: e.plan(c)}
 	if err := b.draft(ctx, kind, d, uuid.Nil); err != nil {
 		return "", err

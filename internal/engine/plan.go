@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 )
 
@@ -39,8 +40,9 @@ type plan struct {
 }
 
 func (e *Engine) plan(c Caller) *plan {
-	now := e.now()
-	return &plan{e: e, m: e.ModelOf(c), c: c, now: now, change: occi.Change{At: now, Quotas: c != Caller{}},
+	asked, now := c != Caller{}, e.now()
+	c = e.as(c)
+	return &plan{e: e, m: e.ModelOf(c), c: c, now: now, change: occi.Change{At: now, Quotas: asked},
 		puts: map[uuid.UUID]*occi.Entity{}, known: map[uuid.UUID]*occi.Entity{}}
 }
 
@@ -51,21 +53,24 @@ func (e *Engine) begin(ctx context.Context, c Caller, o Options) (*plan, error) 
 	if o.Collection == nil {
 		return p, nil
 	}
-	reach := within(c, false)
-	if slices.Equal(o.Collection.Kinds, []string{occi.UserMixins}) {
-		reach = nil // the registry is counted as a whole
+	registry := slices.Equal(o.Collection.Kinds, []string{occi.UserMixins})
+	scope := &policy.Scope{} // the registry is counted as a whole
+	if !registry {
+		scope = p.c.Scope(policy.Read, o.Collection.Kinds)
 	}
+	reach := scope.Reach
 	now, err := e.store.Count(ctx, o.Collection.Kinds, reach...)
 	if err != nil {
 		return nil, err
 	}
-	if reach == nil && !c.Operates() {
-		shown := now
+	// The condition is on what is shown; the change relies on all that is within reach.
+	shown := now
+	if registry && !c.Operates() {
 		shown.Revision = p.m.Revision
-		if err := o.Collection.Match(shown); err != nil {
-			return nil, final{err}
-		}
-	} else if err := o.Collection.Match(now); err != nil {
+	} else if shown, err = e.store.Visible(ctx, &occi.Query{Kinds: o.Collection.Kinds, Reach: reach, Where: scope.Where}); err != nil {
+		return nil, err
+	}
+	if err := o.Collection.Match(shown); err != nil {
 		return nil, final{err}
 	}
 	p.change.Based = []occi.Based{{Kinds: o.Collection.Kinds, Reach: reach, Revision: now.Revision}}
@@ -193,6 +198,9 @@ func (p *plan) outcome() *Outcome {
 		x := p.entity(id)
 		if p.puts[id] != nil {
 			x = p.withLinks(x, gone)
+		}
+		if x != nil && p.c.Hides() {
+			x = bared(p.c, x)
 		}
 		out.Entities = append(out.Entities, x)
 	}

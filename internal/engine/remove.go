@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 )
 
@@ -15,6 +15,7 @@ import (
 // machine uses which is not stopped is a Conflict, and so is a storage that is attached
 // to any, unless the machine or the link is deleted with it.
 func (e *Engine) Delete(ctx context.Context, c Caller, ids []uuid.UUID, o Options) (*Outcome, error) {
+	c = e.as(c)
 	return retry(ctx, func() (*Outcome, error) {
 		p, err := e.begin(ctx, c, o)
 		if err != nil {
@@ -77,7 +78,7 @@ func (r *removal) find(ctx context.Context, ids []uuid.UUID, o Options) error {
 		if r.doomed[id] {
 			continue
 		}
-		if err := may(r.c, r.m, auth.Delete, x); err != nil {
+		if err := may(r.c, x, policy.Delete); err != nil {
 			return err
 		}
 		if err := r.dismissed(ctx, x); err != nil {

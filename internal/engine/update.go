@@ -5,13 +5,14 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 )
 
 // Update changes what a draft names and leaves the rest; inline links that do
 // not exist yet are made.
 func (e *Engine) Update(ctx context.Context, c Caller, id uuid.UUID, d *occi.Draft, o Options) (*Outcome, error) {
+	c = e.as(c)
 	return e.keyed(ctx, c, o, func() (*Outcome, error) {
 		old, err := e.store.Entity(ctx, id)
 		if err != nil {
@@ -23,7 +24,7 @@ func (e *Engine) Update(ctx context.Context, c Caller, id uuid.UUID, d *occi.Dra
 
 func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi.Draft, replace bool, o Options) (*Outcome, error) {
 	p := e.plan(c)
-	if err := may(c, p.m, auth.Update, old); err != nil {
+	if err := may(p.c, old, policy.Update); err != nil {
 		return nil, err
 	}
 	if o.Match != nil {
@@ -32,6 +33,10 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 		}
 	}
 	if err := p.imported(d); err != nil {
+		return nil, err
+	}
+	d, err := p.unseen(old, d, replace)
+	if err != nil {
 		return nil, err
 	}
 	next, err := p.m.Update(old, d, replace)
@@ -62,6 +67,9 @@ func (e *Engine) update(ctx context.Context, c Caller, old *occi.Entity, d *occi
 // become writes next over old if it is another, and has the host follow.
 func (b *creation) become(ctx context.Context, old, next *occi.Entity) error {
 	next.Links = old.Links
+	if err := b.settable(old, next); err != nil {
+		return err
+	}
 	if err := b.sharing(old, next); err != nil {
 		return err
 	}

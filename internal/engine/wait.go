@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 )
 
@@ -136,7 +136,8 @@ var errCancelled = errors.New("cancelled")
 // cancelled creation was to make is deleted. A task that is over, or that deletes,
 // is a Conflict.
 func (e *Engine) Cancel(ctx context.Context, c Caller, id uuid.UUID) (*occi.Task, error) {
-	t, err := e.taskFor(ctx, c, auth.Act, id)
+	c = e.as(c)
+	t, err := e.taskFor(ctx, c, policy.Cancel, id)
 	if err != nil {
 		return nil, err
 	}

@@ -90,11 +90,10 @@ func (t *translation) containsAll(a, b ast.IsNode) (*occi.Where, error) {
 	if !ok {
 		return nil, cannot("containsAll is asked of what is no set")
 	}
-	all, err := t.holding(a, nil)
-	if err != nil {
+	if _, err := t.holding(a, nil); err != nil {
 		return nil, err
 	}
-	all = nil
+	var all *occi.Where
 	for _, text := range texts(among) {
 		w, err := t.holding(a, []string{text})
 		if err != nil {

@@ -37,18 +37,23 @@ type Rights struct {
 	self types.Entity
 	// list are the policies whose principals somebody is of.
 	list []*policy
-	free bool
+	// free tells that they may do everything, by which policy.
+	free   bool
+	freeBy string
+	// hides is Hides, found out at once.
+	hides bool
 
 	mu     sync.RWMutex
 	rules  map[ruleKey]*Rule
 	scopes map[string]*Scope
 	hidden map[string][]string
+	can    map[ruleKey]possibility
 }
 
 type ruleKey struct{ action, kind, attribute string }
 
 func newRights(p *Policies, who Principal) *Rights {
-	r := &Rights{p: p, rules: map[ruleKey]*Rule{}, scopes: map[string]*Scope{}, hidden: map[string][]string{}}
+	r := &Rights{p: p, rules: map[ruleKey]*Rule{}, scopes: map[string]*Scope{}, hidden: map[string][]string{}, can: map[ruleKey]possibility{}}
 	uid := types.NewEntityUID(callerType, types.String(who.ID))
 	var roles []types.EntityUID
 	for role := range strings.SplitSeq(who.Roles, ",") {
@@ -74,6 +79,7 @@ func newRights(p *Policies, who Principal) *Rights {
 		}
 	}
 	r.free = r.everything()
+	r.hides = !r.free && (!r.shows() || slices.ContainsFunc(r.list, func(o *policy) bool { return !o.permit && p.covers(o.ast.Action, Show) }))
 	return r
 }
 
@@ -129,7 +135,9 @@ func (r *Rights) everything() bool {
 	for _, o := range r.list {
 		if _, actions := o.ast.Action.(ast.ScopeTypeAll); o.permit && actions {
 			_, resources := o.ast.Resource.(ast.ScopeTypeAll)
-			all = all || resources && len(o.ast.Conditions) == 0
+			if resources && len(o.ast.Conditions) == 0 {
+				all, r.freeBy = true, o.id
+			}
 		}
 		if !o.permit && !r.idle(o) {
 			return false
@@ -160,8 +168,8 @@ func (r *Rights) translation(k *kind, name, attribute string) *translation {
 	return t
 }
 
-// Everything reports whether somebody may do everything.
-func (r *Rights) Everything() bool { return r.free }
+// Everything reports whether somebody may do everything, and by which policy.
+func (r *Rights) Everything() (free bool, policy string) { return r.free, r.freeBy }
 
 // Rule is whether an action is permitted on things of a kind, as far as that depends on
 // them.
@@ -179,6 +187,9 @@ type clause struct {
 // Decide decides of a thing, and names the policy that did; none did if that is empty,
 // so that nothing permits it.
 func (u *Rule) Decide(x *occi.Entity) (permitted bool, policy string) {
+	if x.Whole != nil {
+		x = x.Whole
+	}
 	for i := range u.forbids {
 		if u.forbids[i].where.Holds(x) {
 			return false, u.forbids[i].id
@@ -205,6 +216,103 @@ func (u *Rule) Possible() (possible bool, policy string) {
 	}
 	return false, ""
 }
+
+// possibility is whether there can be something, and what policy forbids it.
+type possibility struct {
+	ok     bool
+	policy string
+}
+
+// Possible reports whether there can be a thing of a kind, of any for none, on which an
+// action is permitted; if not, it names the policy that forbids it, if one does. Act is
+// any action of a kind.
+func (r *Rights) Possible(action, kind string) (possible bool, policy string) {
+	key := ruleKey{action: action, kind: kind}
+	r.mu.RLock()
+	c, known := r.can[key]
+	r.mu.RUnlock()
+	if !known {
+		c = r.possibility(action, kind)
+		r.mu.Lock()
+		if len(r.can) < maxRules {
+			r.can[key] = c
+		}
+		r.mu.Unlock()
+	}
+	return c.ok, c.policy
+}
+
+func (r *Rights) possibility(action, kind string) (c possibility) {
+	for _, k := range r.p.vocabulary.kinds {
+		if kind != "" && k.id != kind {
+			continue
+		}
+		for _, a := range k.actions {
+			if a != action && (action != Act || !r.p.acts(a)) {
+				continue
+			}
+			if c.ok, c.policy = r.Rule(a, k.id).Possible(); c.ok {
+				return c
+			}
+		}
+	}
+	return c
+}
+
+// acts reports whether an action is one of a kind, or of those that count as such.
+func (p *Policies) acts(name string) bool {
+	a, ok := p.groups[action(name)]
+	return ok && a.Parents.Contains(action(Act))
+}
+
+// Acts lists the actions that a kind brings.
+func (r *Rights) Acts(kind string) []string {
+	var acts []string
+	if k := r.p.vocabulary.byID[kind]; k != nil {
+		for _, a := range k.actions {
+			if r.p.acts(a) {
+				acts = append(acts, a)
+			}
+		}
+	}
+	return acts
+}
+
+// Action is how policies call the action of a term: Act for one that is none's.
+func (r *Rights) Action(term string) string {
+	if r.p.acts(term) && term != Cancel {
+		return term
+	}
+	return Act
+}
+
+// Plain reports whether whose a thing of a kind is tells whether it is seen.
+func (r *Rights) Plain(kind string) bool { return plain(r.Rule(Read, kind).where) }
+
+// ByLinks reports whether links of a thing of a kind tell whether it is seen.
+func (r *Rights) ByLinks(kind string) bool { return r.Rule(Read, kind).where.Uses(occi.WhereBelongs) }
+
+func plain(w *occi.Where) bool {
+	if w == nil {
+		return true
+	}
+	return w.Op == occi.WhereNothing || w.Op == occi.WhereProject || w.Op == occi.WhereShared ||
+		(w.Op == occi.WhereAny || w.Op == occi.WhereAll || w.Op == occi.WhereNot) && !slices.ContainsFunc(w.Of, func(o *occi.Where) bool { return !plain(o) })
+}
+
+// Hides reports whether anything may not be shown of what is seen.
+func (r *Rights) Hides() bool { return r.hides }
+
+// shows reports whether something permits that all be shown.
+func (r *Rights) shows() bool {
+	return slices.ContainsFunc(r.list, func(o *policy) bool {
+		_, all := o.ast.Resource.(ast.ScopeTypeAll)
+		return o.permit && all && len(o.ast.Conditions) == 0 && r.p.covers(o.ast.Action, Show)
+	})
+}
+
+// Version tells the policies from others.
+func (r *Rights) Version() string { return r.p.Version }
 
 // Where is on what the action is permitted; nil for everything.
 func (u *Rule) Where() *occi.Where { return u.where }

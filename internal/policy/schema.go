@@ -14,7 +14,7 @@ import (
 func Schema(m *occi.Model) ([]byte, error) { return newVocabulary(m).schema().MarshalCedar() }
 
 // roles are those that somebody can have.
-var roles = []types.String{"administrator", "manager", "member", "reader", "recovery"}
+var roles = []types.String{"administrator", "manager", "member", "reader", "recovery", "auditor"}
 
 // schema makes the schema of a vocabulary.
 func (v *vocabulary) schema() *schema.Schema {
@@ -26,9 +26,9 @@ func (v *vocabulary) schema() *schema.Schema {
 	for _, k := range v.kinds {
 		s.Entities[ast.Ident(k.name)] = ast.Entity{Shape: k.shape()}
 	}
-	s.Actions[act] = ast.Action{}
+	s.Actions[Act] = ast.Action{}
 	for _, a := range slices.Concat(fixed, v.acts) {
-		if a == act {
+		if a == Act {
 			continue
 		}
 		action := ast.Action{AppliesTo: &ast.AppliesTo{Principals: []ast.EntityTypeRef{callerType}, Context: ast.RecordType{}}}
@@ -36,7 +36,7 @@ func (v *vocabulary) schema() *schema.Schema {
 			action.AppliesTo.Context = ast.RecordType{"attribute": {Type: ast.String()}}
 		}
 		if a == Cancel || slices.Contains(v.acts, a) {
-			action.Parents = []ast.ParentRef{ast.ParentRefFromID(act)}
+			action.Parents = []ast.ParentRef{ast.ParentRefFromID(Act)}
 		}
 		for _, k := range v.kinds {
 			if slices.Contains(k.actions, a) {
@@ -50,7 +50,7 @@ func (v *vocabulary) schema() *schema.Schema {
 
 func (k *kind) shape() ast.RecordType {
 	r := ast.RecordType{commonProject: {Type: ast.String()}, commonShared: {Type: ast.Bool()}, commonTenant: {Type: ast.Bool()}}
-	if k.id == ServerKind || k.id == MixinKind {
+	if k.bare {
 		return r
 	}
 	r[commonHost] = ast.Attribute{Type: ast.String()}

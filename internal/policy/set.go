@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/cedar-policy/cedar-go"
+	publicast "github.com/cedar-policy/cedar-go/ast"
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
@@ -67,6 +70,8 @@ func Files(dir string) ([]Source, error) {
 
 // Policies are the policies in force. It is safe for concurrent use.
 type Policies struct {
+	// Version tells these policies from others.
+	Version    string
 	vocabulary *vocabulary
 	list       []*policy
 	groups     types.EntityMap // of actions
@@ -104,6 +109,11 @@ func New(m *occi.Model, more ...Source) (*Policies, error) {
 	}
 	own = slices.DeleteFunc(own, func(o *policy) bool { return at[o.id] != "" })
 	p.list = append(given, own...)
+	text := sha256.New()
+	for _, o := range p.list {
+		fmt.Fprintf(text, "%s\n%s\n", o.id, cedar.NewPolicyFromAST((*publicast.Policy)(o.ast)).MarshalCedar())
+	}
+	p.Version = hex.EncodeToString(text.Sum(nil)[:8])
 	schema, err := p.vocabulary.schema().Resolve()
 	if err != nil {
 		return nil, fmt.Errorf("the schema of the registry: %w", err)

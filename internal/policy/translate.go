@@ -235,6 +235,7 @@ func (t *translation) has(o ast.NodeTypeHas) (*occi.Where, error) {
 // column is the name under which a store finds an attribute, "" for what is none.
 func (k *kind) column(name string) string {
 	switch {
+	case k.bare:
 	case k.attributes[name] != nil:
 		return k.attributes[name].Name
 	case k.link && name == commonSource:

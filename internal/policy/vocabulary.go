@@ -18,8 +18,9 @@ const (
 	Show    = "show"    // an attribute
 	Set     = "set"     // an attribute
 	Monitor = "monitor" // what is shown to monitoring
-	// act stands for all actions of kinds, and for cancel.
-	act = "act"
+	Audit   = "audit"   // the trail of what was done
+	// Act stands for all actions of kinds, and for cancel.
+	Act = "act"
 )
 
 // Start is the action that those may invoke who bring machines back.
@@ -62,6 +63,7 @@ type kind struct {
 	link   bool
 	shared bool // they can be shared with all projects
 	user   bool // it is that of users
+	bare   bool // nothing is known of a thing but whose it is
 	// attributes by the names that policies have for them, and the names by theirs.
 	attributes map[string]*occi.Attribute
 	names      map[string]string
@@ -83,8 +85,8 @@ func newVocabulary(m *occi.Model) *vocabulary {
 			v.add(newKind(m, k))
 		}
 	}
-	v.add(&kind{id: MixinKind, name: "Mixin", tenant: true, actions: []string{Read, Create, Update, Delete}})
-	v.add(&kind{id: ServerKind, name: "Server", actions: []string{Monitor}})
+	v.add(&kind{id: MixinKind, name: "Mixin", tenant: true, bare: true, actions: []string{Read, Create, Update, Delete}})
+	v.add(&kind{id: ServerKind, name: "Server", bare: true, actions: []string{Monitor, Audit}})
 	slices.Sort(v.acts)
 	v.acts = slices.Compact(v.acts)
 	return v
@@ -105,11 +107,11 @@ func (v *vocabulary) add(k *kind) {
 }
 
 // fixed are the actions that no kind has to bring.
-var fixed = []string{Read, Create, Update, Delete, Cancel, Share, Show, Set, Monitor, act}
+var fixed = []string{Read, Create, Update, Delete, Cancel, Share, Show, Set, Monitor, Audit, Act}
 
 func newKind(m *occi.Model, k *occi.Kind) *kind {
 	w := &kind{id: k.ID(), name: typeName(k.Term), tenant: !k.Own, link: k.Link, user: k.ID() == occi.UserKind,
-		attributes: map[string]*occi.Attribute{}, names: map[string]string{}, actions: []string{Read, Create, Update, Delete, Show, Set}}
+		bare: k.ID() == occi.TaskKind || k.ID() == occi.TaskLinkKind, attributes: map[string]*occi.Attribute{}, names: map[string]string{}, actions: []string{Read, Create, Update, Delete, Show, Set}}
 	if k.ID() == occi.TaskKind {
 		w.actions = append(w.actions, Cancel)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 )
 
@@ -25,6 +26,7 @@ func (c *call) authenticated(open bool) error {
 		_, c.to.suffix = cutSuffix(path[strings.LastIndexByte(path, '/')+1:])
 		return err
 	}
+	c.caller.Note = &c.note
 	return c.throttled()
 }
 
@@ -37,8 +39,9 @@ func (c *call) throttled() error {
 	return err
 }
 
-// permitted refuses what the caller's role does not allow on the route, and writes to an
-// entity that may not be written to or seen. What is read is selected by whose it is.
+// permitted refuses what policies can permit on nothing that the route may be about, and
+// writes to an entity that may not be written to or seen. What is read is selected by what
+// may be read.
 func (c *call) permitted() error {
 	need, ok := auth.NeedOf(c.to.verbs.name, c.r.Method)
 	if err := c.sessions(); err != nil {
@@ -47,32 +50,28 @@ func (c *call) permitted() error {
 	switch {
 	case !ok:
 		return occi.E(occi.Forbidden, "%s at %s is for nobody", c.r.Method, c.to.path)
-	case need.Open || c.caller.Operates():
-		return nil
-	case need.Operating:
-		return occi.E(occi.Forbidden, "this is for administrators")
-	case need.Auditing && !c.caller.Audits():
-		return occi.E(occi.Forbidden, "this is for auditors and administrators")
-	case need.Verb == auth.Read:
+	case need.Open || c.caller.Freely() || need.Reads():
 		return nil
 	}
-	do := need.Verb
+	do := need.Do
 	if term := c.acts(); term != "" {
-		do = auth.Action(term)
+		do = []string{c.caller.Action(term)}
 	}
-	t := auth.Thing{Project: c.caller.Project}
-	k := c.to.kind
+	k, kind := c.to.kind, need.Kind
 	if c.to.of != nil {
 		k = c.to.of
 	}
-	if k != nil {
-		t = c.caller.Made(k)
+	if k != nil && !k.Abstract && kind == "" {
+		kind = k.ID()
 	}
-	if c.caller.May(do, t) != auth.Allowed {
+	if !c.caller.Could(kind, do...) {
 		return occi.E(occi.Forbidden, "your role does not allow %s here; it is %s", c.r.Method, c.caller.Roles)
 	}
 	if !c.to.verbs.writes {
 		return nil
+	}
+	if do[0] == policy.Act {
+		do = c.caller.Acts(kind) // which one is told by what the request holds
 	}
 	return c.s.engine.Permit(c.r.Context(), c.caller, do, k.ID(), c.to.id)
 }

@@ -26,6 +26,7 @@ type call struct {
 	id     string // of the request, for the log
 	secure bool   // the client speaks TLS
 	caller engine.Caller
+	note   auth.Note // which policy decided
 	reg    *registry
 	to     target
 	params params
@@ -276,6 +277,7 @@ func (c *call) logged(start time.Time) {
 		slog.Int64("bytes", c.rec.bytes),
 		slog.Duration("duration", took),
 		slog.String("caller", c.caller.Login),
+		slog.String("policy", c.note.Policy),
 		slog.String("remote", c.r.RemoteAddr))
 }
 

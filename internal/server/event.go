@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
@@ -59,9 +58,12 @@ func (c *call) eventFormat() (*render.Format, error) {
 // eventFilter selects events.
 type eventFilter struct {
 	caller engine.Caller
-	names  []string    // any of them; none for all
-	ids    []uuid.UUID // of entities, or of what tasks and links are about; none for all
-	kinds  []string    // any of them; none for all
+	// subject reports whether the caller sees what an event is about where the event does
+	// not tell.
+	subject func(c engine.Caller, kind string, id uuid.UUID) bool
+	names   []string    // any of them; none for all
+	ids     []uuid.UUID // of entities, or of what tasks and links are about; none for all
+	kinds   []string    // any of them; none for all
 	// state are conditions on the state.
 	state occi.Query
 }
@@ -77,7 +79,7 @@ func (c *call) eventFilter(more ...string) (*eventFilter, error) {
 	if len(s.query.Mixins) > 0 {
 		return nil, badParam("category", "events are selected by kinds; %s is a mixin", s.query.Mixins[0])
 	}
-	f := &eventFilter{caller: c.caller, kinds: s.query.Kinds}
+	f := &eventFilter{caller: c.caller, subject: c.subject, kinds: s.query.Kinds}
 	for _, p := range c.params {
 		name, _, _ := strings.Cut(p.name, ".")
 		var err error
@@ -114,21 +116,39 @@ func (f *eventFilter) named(value string) error {
 
 // all reports whether every event passes.
 func (f *eventFilter) all() bool {
-	return f.caller.Operates() && len(f.names)+len(f.ids)+len(f.kinds)+len(f.state.Conds) == 0
+	return f.caller.Free() && len(f.names)+len(f.ids)+len(f.kinds)+len(f.state.Conds) == 0
 }
 
 // passes reports whether an event is selected.
 func (f *eventFilter) passes(m *occi.Model, e *occi.Event) bool {
-	return f.sees(m, e) && (len(f.names) == 0 || slices.Contains(f.names, e.What)) &&
+	return f.sees(e) && (len(f.names) == 0 || slices.Contains(f.names, e.What)) &&
 		(len(f.kinds) == 0 || slices.Contains(f.kinds, e.Kind)) &&
 		(len(f.ids) == 0 || slices.Contains(f.ids, e.ID) || slices.Contains(f.ids, e.About.ID)) &&
 		(len(f.state.Conds) == 0 || f.state.Selects(m.Entity(e)))
 }
 
 // sees reports whether the caller may know of an event.
-func (f *eventFilter) sees(m *occi.Model, e *occi.Event) bool {
-	k := m.Kind(e.Kind)
-	return f.caller.May(auth.Read, auth.Thing{Kind: e.Kind, Own: k != nil && k.Own, Project: e.Project, Shared: e.Project == occi.Everyone}) == auth.Allowed
+func (f *eventFilter) sees(e *occi.Event) bool {
+	if f.caller.Free() {
+		return true
+	}
+	x := &occi.Entity{Kind: e.Kind, Project: e.Project}
+	if e.Project == occi.Everyone {
+		x.Project, x.Mixins = "", []string{occi.SharedMixin}
+	}
+	switch {
+	case e.Kind == occi.TaskKind:
+		return f.caller.Sees(x) && (f.caller.Plain(e.About.Kind) || f.subject(f.caller, e.About.Kind, e.About.ID))
+	case f.caller.Plain(e.Kind):
+		return f.caller.Sees(x)
+	}
+	return f.subject(f.caller, e.Kind, e.ID)
+}
+
+// subject reports whether a caller sees what an event is about.
+func (c *call) subject(caller engine.Caller, kind string, id uuid.UUID) bool {
+	seen, err := c.s.engine.SeesSubject(c.r.Context(), caller, kind, id)
+	return err == nil && seen
 }
 
 // since reads the number of the event after which others are asked for.

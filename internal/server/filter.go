@@ -52,6 +52,7 @@ func (c *call) selects() (*selection, error) {
 	s.query.AnyMixins, s.query.Categories = c.to.under, c.to.search
 	s.query.LinkedTo = c.linkedTo()
 	if s.query.LinkedTo != uuid.Nil {
+		s.query.LinkedKind = c.to.of.ID()
 		c.hosted(&s.query)
 	}
 	f := filters{m: c.reg.model, s: s}

@@ -93,6 +93,8 @@ type cloud struct {
 	url    string
 	log    *record
 	auth   *auth.Authenticator // nil for none
+	// policies are those in force.
+	policies *auth.Policies
 	// still, when set, is when the clock that logins are watched by stands.
 	still atomic.Pointer[time.Time]
 	// statements are the SQL statements run.
@@ -159,8 +161,12 @@ func newCloudWith(t testing.TB, dsn string, m *occi.Model, guard func(*auth.Conf
 	}
 	config := engine.Config{Store: st, Model: func() *occi.Model { return m }, Worker: "test",
 		Hosts: []engine.Host{{Name: "one", Driver: c.host}}, Images: images, Describe: time.Hour, Logger: quiet}
+	if c.policies, err = auth.NewPolicies(m); err != nil {
+		t.Fatal(err)
+	}
+	config.Policies = c.policies
 	if guarded {
-		with := auth.Config{Mechanisms: []string{"basic", "token", "session"}, Accounts: st, Model: config.Model, Now: c.watch,
+		with := auth.Config{Mechanisms: []string{"basic", "token", "session"}, Accounts: st, Model: config.Model, Policies: c.policies, Now: c.watch,
 			Admit: func(ctx context.Context, a auth.Admission) (string, error) { return c.engine.Admit(ctx, a) }}
 		if guard != nil {
 			guard(&with)

@@ -4,10 +4,12 @@ import (
 	"net/http"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 )
 
@@ -29,42 +31,41 @@ type request struct {
 	relation     relation
 }
 
-// expected derives the status of an answer from the rules: 0 for any that lets the
-// request through.
-func (q *request) expected(c auth.Caller, anonymous bool, need auth.Need) int {
+// expected derives the status of an answer from the policies: 0 for any that lets the
+// request through. x is what the request is about, nil for nothing in particular,
+// and subject what a task is about.
+func (q *request) expected(c auth.Caller, anonymous bool, need auth.Need, x, subject *occi.Entity) int {
 	switch {
 	case need.Open:
 		return 0
 	case anonymous:
 		return 401
-	case c.Operates(), q.method == "OPTIONS": // which says the same of what is not there
+	case c.Free(), q.method == "OPTIONS": // which says the same of what is not there
 		return 0
-	case need.Operating, need.Auditing && !c.Audits():
-		return 403
 	}
-	do := need.Verb
+	do, kind := need.Do, need.Kind
 	if q.action != "" {
-		do = auth.Action(q.action)
+		do = []string{c.Action(q.action)}
 	}
-	t := auth.Thing{Project: c.Project}
-	if q.kind != nil {
-		t.Kind = q.kind.ID()
-		if t.Own = q.kind.Own; t.Own {
-			t.Project = c.Name
-		}
+	if kind == "" && q.kind != nil && !q.kind.Abstract {
+		kind = q.kind.ID()
 	}
-	if do != auth.Read && c.May(do, t) != auth.Allowed {
+	if !need.Reads() && !c.Could(kind, do...) {
 		return 403
 	}
-	switch q.relation {
-	case none:
+	if x == nil {
 		return 0
-	case foreign:
-		t.Project = "another"
-	case shared:
-		t.Project, t.Shared = "", true
 	}
-	switch c.May(do, t) {
+	if do[0] == policy.Act {
+		do = c.Acts(kind)
+	}
+	if q.method == "PUT" {
+		do = []string{policy.Update} // it is there
+	}
+	if subject != nil && !c.Sees(subject) {
+		return 404
+	}
+	switch c.May(x, do...) {
 	case auth.Hidden:
 		return 404
 	case auth.Forbidden:
@@ -73,7 +74,7 @@ func (q *request) expected(c auth.Caller, anonymous bool, need auth.Need) int {
 	return 0
 }
 
-// refusedByRole is what tells a refusal of the rules from others with the same status.
+// refusedByRole is what tells a refusal of the policies from others with the same status.
 var refusedByRole = regexp.MustCompile(`role|administrators|nobody`)
 
 // TestTenantMatrix makes every request of every role on every route about what is its
@@ -86,6 +87,109 @@ func TestTenantMatrix(t *testing.T) {
 	if len(requests) < 500 {
 		t.Fatalf("%d requests are no matrix", len(requests))
 	}
+	for name, text := range map[string]string{"the program's": "", "with the operator's": operators} {
+		if err := w.policies.Replace(w.engine.Model(), policy.Source{Name: "operator.cedar", Text: []byte(text)}); err != nil {
+			t.Fatal(err)
+		}
+		w.auth.Changed()
+		t.Logf("policies are %s", name)
+		w.all(requests)
+		w.lists()
+	}
+}
+
+// operators are policies of an operator: they forbid, also administrators, and permit
+// what is others'.
+const operators = `
+@id("unseen") forbid (principal, action == Action::"read", resource is Compute) when { resource has title && resource.title like "a*" && resource.host == "one" } unless { principal in Role::"manager" };
+@id("frozen") forbid (principal, action in [Action::"update", Action::"delete"], resource is Network) when { resource has title && resource.title == "n" };
+@id("no-stop") forbid (principal, action == Action::"stop", resource);
+@id("auditors") permit (principal in Role::"reader", action == Action::"read", resource is Storage);
+@id("no-tokens") forbid (principal, action == Action::"create", resource is Token) unless { principal in Role::"administrator" };
+`
+
+// about gives what a path is about, nil for nothing in particular, and what that is about
+// if it is a task.
+func (w *tenants) about(q *request) (x, subject *occi.Entity) {
+	w.t.Helper()
+	if q.relation == none {
+		return nil, nil
+	}
+	id, ok := occi.ParseID(strings.TrimPrefix(w.things[q.kind.Term][q.relation], q.kind.Location))
+	if !ok {
+		w.t.Fatal(q.path)
+	}
+	if q.kind.ID() == occi.TaskKind {
+		task, err := w.store.Task(w.t.Context(), id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		x, id = task.Resource(), task.Entity
+	}
+	found, err := w.store.Entity(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if x != nil {
+		return x, found
+	}
+	return found, nil
+}
+
+// lists compares what everybody is listed with what the policies let them read, and tells
+// nothing of else.
+func (w *tenants) lists() {
+	w.t.Helper()
+	for name, p := range w.people {
+		if p.header == nil {
+			continue
+		}
+		caller := w.caller(p)
+		for _, k := range w.engine.Model().Kinds {
+			if k.Abstract || k.ID() == occi.TaskKind || k.ID() == occi.TaskLinkKind || k.ID() == occi.AuditKind {
+				continue
+			}
+			kinds := []string{k.ID()}
+			for _, o := range w.engine.Model().Kinds {
+				if !o.Abstract && o != k && !o.Own && w.engine.Model().IsA(o, k.ID()) {
+					kinds = append(kinds, o.ID())
+				}
+			}
+			page, err := w.store.List(w.t.Context(), &occi.Query{Kinds: kinds})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			var want []string
+			for _, x := range page.Entities {
+				if caller.Sees(x) {
+					want = append(want, w.url+w.engine.Model().Path(x))
+				}
+			}
+			r := p.do("GET", k.Location+".uri", "").want(w.t, 200)
+			if got := strings.Fields(r.text); !slices.Equal(got, want) {
+				w.t.Errorf("%s is listed %q at %s, want %q", name, got, k.Location, want)
+			}
+			paged := p.do("GET", k.Location+"?page=1&number=1", "", "Accept: application/json").want(w.t, 200)
+			if more := strings.Contains(strings.Join(paged.Header.Values("Link"), ","), `rel="next"`); more != (len(want) > 1) {
+				w.t.Errorf("%s is told of another number than %d at %s", name, len(want), k.Location)
+			}
+		}
+	}
+}
+
+// caller is a person as the server recognises it.
+func (w *tenants) caller(p *person) auth.Caller {
+	w.t.Helper()
+	c, err := w.auth.Authenticate(&http.Request{Header: fields(p.header)}, auth.From{Address: "127.0.0.1:1"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+func (w *tenants) all(requests []request) {
+	t := w.t
+	t.Helper()
 	cells := 0
 	for _, q := range requests {
 		route, allow := w.server.Rule(q.path)
@@ -124,14 +228,12 @@ func (w *tenants) cell(name string, p *person, q request, need auth.Need) {
 		url += "?action=" + q.action
 		body = ""
 	}
-	caller, err := auth.Caller{}, error(nil)
+	var caller auth.Caller
 	if p.header != nil {
-		caller, err = w.auth.Authenticate(&http.Request{Header: fields(p.header)}, auth.From{Address: "127.0.0.1:1"})
+		caller = w.caller(p)
 	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	want := q.expected(caller, p.header == nil, need)
+	x, subject := w.about(&q)
+	want := q.expected(caller, p.header == nil, need, x, subject)
 	r := w.asked(q.method, url, body, header)
 	refused := r.StatusCode == 401 || r.StatusCode == 404 || r.StatusCode == 403 && (refusedByRole.MatchString(r.text) || q.method == "HEAD")
 	if want != 0 && r.StatusCode != want || want == 0 && refused || r.StatusCode >= 500 && r.StatusCode != 501 {
@@ -175,6 +277,7 @@ func newTenants(t testing.TB, dsn string) *tenants {
 	for _, role := range []string{"manager", "member", "reader", "recovery", "auditor"} {
 		w.people[role] = admin.user(role, mine, role)
 	}
+	w.people["recovery at one"] = admin.user("operator", mine, `recovery","hosts":"one`)
 	w.thing("host", none, strings.TrimPrefix(strings.TrimSpace(admin.do("GET", "/host/.uri", "").text), w.url))
 	w.thing("host", foreign, w.things["host"][none])
 	delete(w.things["host"], none)

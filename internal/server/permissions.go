@@ -3,9 +3,11 @@ package server
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
 )
@@ -67,11 +69,8 @@ func (c *call) getPermissions() error {
 	return nil
 }
 
-// verbNames are the verbs that permissions name, in order.
-var verbNames = []struct {
-	verb auth.Verb
-	name string
-}{{auth.Read, "read"}, {auth.Update, "update"}, {auth.Delete, "delete"}}
+// verbs that permissions name beside actions, in order.
+var verbNames = []string{policy.Read, policy.Update, policy.Delete}
 
 func (c *call) permittedOn(p *permissions, named string) error {
 	ref := c.reg.model.ParseRef(named)
@@ -80,23 +79,31 @@ func (c *call) permittedOn(p *permissions, named string) error {
 		return err
 	}
 	p.Entity = c.base() + c.reg.model.Path(e)
-	t := auth.ThingOf(c.reg.model, e)
 	for _, v := range verbNames {
-		if c.caller.May(v.verb, t) == auth.Allowed {
-			p.Permitted = append(p.Permitted, v.name)
+		if c.caller.May(e, v) == auth.Allowed {
+			p.Permitted = append(p.Permitted, v)
 		}
 	}
+	if k := c.reg.model.Kind(e.Kind); c.caller.May(e, policy.Share) == auth.Allowed && c.sharable(k) {
+		p.Permitted = append(p.Permitted, policy.Share)
+	}
 	for _, a := range c.reg.model.Possible(e) {
-		if c.caller.May(auth.Action(a.Term), t) == auth.Allowed {
+		if c.caller.May(e, c.caller.Action(a.Term)) == auth.Allowed {
 			p.Permitted = append(p.Permitted, "?action="+a.Term)
 		}
 	}
 	return nil
 }
 
+// sharable reports whether what is of a kind can be shared with all projects.
+func (c *call) sharable(k *occi.Kind) bool {
+	x := c.reg.model.Mixin(occi.SharedMixin)
+	return x != nil && k != nil && slices.ContainsFunc(x.Applies, func(id string) bool { return c.reg.model.IsA(k, id) })
+}
+
 func (c *call) permittedToMake(p *permissions) {
 	for _, k := range c.reg.model.Kinds {
-		if !k.Abstract && k.ID() != occi.TaskKind && k.ID() != occi.TaskLinkKind && k.ID() != occi.AuditKind && k.ID() != occi.QuotaKind && k.Host != hostHost && c.caller.May(auth.Create, c.caller.Made(k)) == auth.Allowed {
+		if !k.Abstract && k.ID() != occi.TaskKind && k.ID() != occi.TaskLinkKind && k.ID() != occi.AuditKind && k.ID() != occi.QuotaKind && k.Host != hostHost && c.caller.Could(k.ID(), policy.Create) {
 			p.Permitted = append(p.Permitted, "create "+k.Location)
 		}
 	}
@@ -105,10 +112,10 @@ func (c *call) permittedToMake(p *permissions) {
 // offers tells which actions are shown of an entity: those that the caller may invoke.
 // It is nil where that is all.
 func (c *call) offers() func(*occi.Entity, string) bool {
-	if c.caller.Operates() {
+	if c.caller.Free() {
 		return nil
 	}
 	return func(e *occi.Entity, term string) bool {
-		return c.caller.May(auth.Action(term), auth.ThingOf(c.reg.model, e)) == auth.Allowed
+		return c.caller.May(e, c.caller.Action(term)) == auth.Allowed
 	}
 }

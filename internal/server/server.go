@@ -34,7 +34,8 @@ type Engine interface {
 	events
 	audits
 	ModelOf(c engine.Caller) *occi.Model
-	Permit(ctx context.Context, c engine.Caller, do auth.Verb, kind string, id uuid.UUID) error
+	Permit(ctx context.Context, c engine.Caller, do []string, kind string, id uuid.UUID) error
+	SeesSubject(ctx context.Context, c engine.Caller, kind string, id uuid.UUID) (bool, error)
 	Renew(ctx context.Context, surely bool) error
 	Ready(ctx context.Context) error
 }

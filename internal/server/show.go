@@ -58,21 +58,17 @@ func (c *call) entityKey(e *occi.Entity) bodyKey {
 	return bodyKey{id: e.ID, caller: c.who(), filter: filter, revision: e.Revision, registry: c.reg, format: c.format, base: c.base(), content: c.content}
 }
 
-// who tells apart those who see different things: everybody but operators.
-func (c *call) who() engine.Caller {
-	if c.caller.Operates() {
-		return engine.Caller{}
-	}
-	return c.caller
-}
+// who tells apart those who see different things: everybody but those who may do
+// everything.
+func (c *call) who() engine.Caller { return c.caller.View() }
 
 // tag is the part of entity tags that tells the registry, and those apart who see
 // different things at one URL.
 func (c *call) tag() string {
-	if c.caller.Operates() {
+	if c.caller.Free() {
 		return c.reg.tag
 	}
-	return tagOf(c.reg.tag, c.caller.Who(), c.caller.Roles.String())
+	return tagOf(c.reg.tag, c.caller.Who(), c.caller.Roles.String(), c.caller.Hosts, c.caller.Version())
 }
 
 // show answers a GET with what key names: with nothing if the client has it
@@ -271,9 +267,10 @@ func (c *call) title() string {
 	return "Everything at " + c.to.path
 }
 
-// ids lists the entities that a request on a collection is about.
-func (c *call) ids(s *selection) ([]uuid.UUID, error) {
-	s.query.Do = "update"
+// ids lists the entities that a request on a collection is about: with which the caller
+// may do something.
+func (c *call) ids(s *selection, do string) ([]uuid.UUID, error) {
+	s.query.Do = do
 	page, err := c.list(s)
 	if err != nil {
 		return nil, err

@@ -236,7 +236,9 @@ func TestPermissions(t *testing.T) {
 	}{
 		{"member", vm[own], "read update delete ?action=start ?action=save"},
 		{"reader", vm[own], "read"},
-		{"recovery", vm[own], "read ?action=start"},
+		{"recovery", vm[own], "read"},
+		{"recovery at one", vm[own], "read ?action=start"},
+		{"manager", net[own], "read update delete share ?action=down"},
 		{"member", net[shared], "read"},
 		{"administrator", vm[foreign], "read update delete ?action=start ?action=save ?action=migrate"},
 	} {

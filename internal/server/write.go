@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
 )
@@ -228,7 +229,7 @@ func (c *call) actOnCollection() error {
 	if c.to.kind != nil && c.reg.model.ActionOf(c.to.kind, s.query.Mixins, term) == nil {
 		return badParam("action", "a %s has no action %q", c.to.kind.Term, term)
 	}
-	out, err := c.onChosen(s, func(ids []uuid.UUID) (*engine.Outcome, error) {
+	out, err := c.onChosen(s, c.caller.Action(term), func(ids []uuid.UUID) (*engine.Outcome, error) {
 		return c.s.engine.Act(c.r.Context(), c.caller, ids, d, w.options)
 	})
 	if err != nil {
@@ -239,10 +240,10 @@ func (c *call) actOnCollection() error {
 
 // onChosen writes to the members that a selection finds. If one of them is gone
 // before it is written, that is tried again a few times.
-func (c *call) onChosen(s *selection, write func(ids []uuid.UUID) (*engine.Outcome, error)) (*engine.Outcome, error) {
+func (c *call) onChosen(s *selection, do string, write func(ids []uuid.UUID) (*engine.Outcome, error)) (*engine.Outcome, error) {
 	const attempts = 5
 	for i := 1; ; i++ {
-		ids, err := c.ids(s)
+		ids, err := c.ids(s, do)
 		if err != nil {
 			return nil, err
 		}
@@ -313,7 +314,7 @@ func (c *call) deleteCollection() error {
 			return err
 		}
 	}
-	out, err := c.onChosen(s, func(ids []uuid.UUID) (*engine.Outcome, error) {
+	out, err := c.onChosen(s, policy.Delete, func(ids []uuid.UUID) (*engine.Outcome, error) {
 		return c.s.engine.Delete(c.r.Context(), c.caller, ids, w.options)
 	})
 	if err != nil {
@@ -332,7 +333,7 @@ func idsOf(refs []occi.Ref) []uuid.UUID {
 
 // allThere refuses a list that names what the selection does not hold.
 func (c *call) allThere(s *selection, listed []uuid.UUID) error {
-	found, err := c.ids(s)
+	found, err := c.ids(s, policy.Delete)
 	if err != nil {
 		return err
 	}
