@@ -109,13 +109,15 @@ var standard = map[string][]string{
 		"occid.quota.cores integer rw", "occid.quota.cores.used integer ro", "occid.quota.memory number rw", "occid.quota.memory.used number ro",
 		"occid.quota.storage number rw", "occid.quota.storage.used number ro", "occid.quota.addresses integer rw", "occid.quota.addresses.used integer ro",
 		"occid.quota.images integer rw", "occid.quota.images.used integer ro", "occid.quota.requests number rw"},
-	"http://schemas.occid.org/occi/placement#host_labels":       {"occid.placement.labels string init"},
-	"http://schemas.occid.org/occi/infrastructure#host_pool":    nil,
-	"http://schemas.occid.org/occi/infrastructure#poolmember":   nil,
-	"http://schemas.occid.org/occi/placement#in_pool":           {"occid.placement.pool string init", "occid.placement.pool.id string ro"},
-	"http://schemas.occid.org/occi/placement#restart_elsewhere": {"occid.placement.restart boolean rw =true"},
-	"http://schemas.occid.org/occi/placement#affinity":          {"occid.placement.affinity string init"},
-	"http://schemas.occid.org/occi/placement#anti_affinity":     {"occid.placement.anti_affinity string init"},
+	"http://schemas.occid.org/occi/placement#host_labels":            {"occid.placement.labels string init"},
+	"http://schemas.occid.org/occi/infrastructure#host_pool":         nil,
+	"http://schemas.occid.org/occi/infrastructure#compute_pool":      {"occid.computepool.members integer ro", "occid.computepool.active integer ro"},
+	"http://schemas.occid.org/occi/infrastructure#computepoolmember": nil,
+	"http://schemas.occid.org/occi/infrastructure#poolmember":        nil,
+	"http://schemas.occid.org/occi/placement#in_pool":                {"occid.placement.pool string init", "occid.placement.pool.id string ro"},
+	"http://schemas.occid.org/occi/placement#restart_elsewhere":      {"occid.placement.restart boolean rw =true"},
+	"http://schemas.occid.org/occi/placement#affinity":               {"occid.placement.affinity string init"},
+	"http://schemas.occid.org/occi/placement#anti_affinity":          {"occid.placement.anti_affinity string init"},
 	occid + "direct_boot": {"occid.boot.kernel string rw", "occid.boot.initrd string rw", "occid.boot.cmdline string rw"},
 }
 
@@ -222,6 +224,8 @@ func TestKinds(t *testing.T) {
 		"host /host/ node <resource",
 		"host_pool /pool/ pool <resource",
 		"poolmember /poolmember/ link poolmember >host_pool <link",
+		"compute_pool /computepool/ set <resource",
+		"computepoolmember /computepoolmember/ link setmember >compute_pool <link",
 		"user /user/ user <resource",
 		"project /project/ project <resource",
 		"membership /membership/ link membership >project <link",
@@ -328,7 +332,7 @@ func TestStates(t *testing.T) {
 func TestMixins(t *testing.T) {
 	m := builtinModel(t)
 	for _, x := range m.Mixins {
-		if len(x.Applies) != 1 && x.Term != "security_group" && x.Term != "shared" {
+		if len(x.Applies) != 1 && x.Term != "security_group" && x.Term != "shared" && x.Scheme != "http://schemas.occid.org/occi/placement#" {
 			t.Errorf("%s applies to %v", x.ID(), x.Applies)
 		}
 		wantDeps := 0

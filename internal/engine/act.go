@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -29,16 +30,20 @@ func (e *Engine) Act(ctx context.Context, c Caller, ids []uuid.UUID, d *occi.Dra
 		if err != nil {
 			return nil, err
 		}
+		members, found, err := a.spread(ctx, ids, found, d, o)
+		if err != nil {
+			return nil, err
+		}
 		if a.pending, err = e.underWay(ctx, found); err != nil {
 			return nil, err
 		}
-		for _, id := range ids {
+		for _, id := range members {
 			x := found[id]
 			if x == nil {
 				return nil, occi.E(occi.NotFound, "there is no entity %s", id)
 			}
 			a.known[id] = x
-			if o.Match != nil {
+			if o.Match != nil && slices.Contains(ids, id) {
 				if err := o.Match(x); err != nil {
 					return nil, final{err}
 				}

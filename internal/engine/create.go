@@ -345,6 +345,8 @@ func (b *creation) end(l *occi.Entity, name string, r *occi.Ref, want string) []
 		return bad(shown + " is a " + b.term(x.Kind) + ", not a " + b.term(want))
 	case name == occi.AttrSource && part(b.m, l).device && !part(b.m, x).machine:
 		return bad(shown + " is a " + b.term(x.Kind) + ", which has no devices")
+	case name == occi.AttrSource && part(b.m, l).joins && !part(b.m, x).machine:
+		return bad(shown + " is a " + b.term(x.Kind) + "; only machines are in pools of machines")
 	case name == occi.AttrSource && part(b.m, l).groups && !part(b.m, x).own:
 		return bad(shown + " is a " + b.term(x.Kind) + "; only hosts are in pools")
 	}

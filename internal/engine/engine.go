@@ -189,6 +189,7 @@ type Engine struct {
 	// reviewed is the revision of the hosts' rows that was read last; of beat.
 	reviewed int64
 	regather chan struct{} // of capacity 1: other hosts may have come or gone
+	remuster chan struct{} // of capacity 1: sets of machines may have changed
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -227,7 +228,7 @@ func New(c Config) *Engine {
 	if c.Worker == "" {
 		c.Worker = "occid"
 	}
-	e := &Engine{store: c.Store, cfg: c, log: c.Logger, regather: make(chan struct{}, 1), refusals: refusals{wake: make(chan struct{}, 1)},
+	e := &Engine{store: c.Store, cfg: c, log: c.Logger, regather: make(chan struct{}, 1), remuster: make(chan struct{}, 1), refusals: refusals{wake: make(chan struct{}, 1)},
 		now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }}
 	var hosts []*host
 	for _, h := range c.Hosts {
@@ -273,6 +274,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 	e.work.Go(func() { e.gatherAgain(run) })
 	e.work.Go(func() { e.beat(run) })
+	e.work.Go(func() { e.muster(run) })
 	e.work.Go(func() { e.purge(run) })
 	e.work.Go(func() { e.tellRefusals(run) })
 	e.work.Go(func() { e.expireUploads(run) })

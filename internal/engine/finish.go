@@ -104,6 +104,7 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 			return nil, err
 		}
 		p.e.ledger.changed(p)
+		p.mustered()
 		p.e.seen(p.m, p.change.Puts)
 		if len(p.change.Removes) > 0 && found != nil {
 			e.ledger.free(found)

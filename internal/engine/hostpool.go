@@ -28,17 +28,21 @@ func poolsOf(m *occi.Model, x *occi.Entity) []uuid.UUID {
 	return out
 }
 
-// once refuses to put a host in a pool that it is in already.
+// once refuses to put something in a pool that it is in already.
 func (b *creation) once() error {
-	for _, l := range b.links {
-		if !part(b.m, l).groups {
+	for i, l := range b.links {
+		if !part(b.m, l).groups && !part(b.m, l).joins {
 			continue
 		}
-		if src := b.entity(l.Source.ID); slices.Contains(poolsOf(b.m, src), l.Target.ID) {
+		src := b.entity(l.Source.ID)
+		again := func(o *occi.Entity) bool {
+			return o.Kind == l.Kind && o.Source.ID == l.Source.ID && o.Target.ID == l.Target.ID && !o.Deleted
+		}
+		if slices.ContainsFunc(src.Links, again) || slices.ContainsFunc(b.links[:i], again) {
 			return conflict("%s is in %s already", b.m.Path(src), b.m.RefPath(l.Target))
 		}
 	}
-	return nil
+	return b.sameProject()
 }
 
 // poolNeeds lists the pools that the host of a machine must be in, which are known by

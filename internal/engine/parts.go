@@ -50,6 +50,8 @@ type partOps struct {
 	holds   bool // what it leads to is not deleted before it
 	own     bool // stands for the host itself: only the server makes it
 	groups  bool // puts a host in a pool
+	set     bool // is acted on in the place of its members
+	joins   bool // puts a machine in a set
 	// ready, of what says who may do what, makes an entity ready to be written; old is
 	// nil for a new one.
 	ready  func(ctx context.Context, b *creation, old, x *occi.Entity) error
@@ -74,6 +76,9 @@ var parts = map[string]*partOps{
 
 	"pool":       {},
 	"poolmember": {groups: true},
+
+	"set":       {set: true},
+	"setmember": {joins: true},
 
 	"user":       {ready: readyUser},
 	"project":    {ready: readyProject},
@@ -112,6 +117,8 @@ type operation struct {
 	// moves: it moves the machine to another host; empties: it moves all off the host that
 	// the entity is.
 	moves, empties bool
+	// spreads: it is the action of its name on each member of the set.
+	spreads bool
 	// restores: it mends the failed state, so failing itself means that state.
 	restores bool
 }
@@ -135,6 +142,8 @@ var operations = map[string]*operation{
 
 	"node.drain":    {empties: true, ahead: true},
 	"node.activate": {run: activateNode},
+
+	"set.act": {spreads: true},
 }
 
 func defineDomain(ctx context.Context, j *job) error {

@@ -37,6 +37,8 @@ type plan struct {
 	by         string // see Options
 	// regroups tells that hosts come into pools or leave them.
 	regroups bool
+	// musters tells that sets of machines come to show something else.
+	musters bool
 }
 
 func (e *Engine) plan(c Caller) *plan {
@@ -181,6 +183,7 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 		}
 	}
 	p.e.ledger.changed(p)
+	p.mustered()
 	for _, t := range p.change.Tasks {
 		p.e.wake(t.Host)
 	}

@@ -146,6 +146,7 @@ func (r *removal) link(l *occi.Entity) {
 	}
 	r.identities = r.identities || part(r.m, l).ready != nil
 	r.regroups = r.regroups || part(r.m, l).groups
+	r.musters = r.musters || part(r.m, l).joins
 	doomed := r.doomed[l.Source.ID]
 	if src := r.known[l.Source.ID]; doomed && src.Host != "" && !part(r.m, src).own {
 		r.put(l).Deleted = true

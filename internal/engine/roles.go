@@ -85,6 +85,9 @@ const (
 	roleTogether = "placement.together"
 	roleApart    = "placement.apart"
 
+	roleSetMembers = "set.members"
+	roleSetActive  = "set.active"
+
 	roleTarget   = "disk.target"
 	roleReadOnly = "disk.readonly"
 	roleSerial   = "disk.serial"

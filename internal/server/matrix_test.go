@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/policy"
@@ -299,6 +300,10 @@ func newTenants(t testing.TB, dsn string) *tenants {
 		w.thing("networkinterface", relation, p.made("/networkinterface/", `{"source":"`+vm+`","target":"`+net+`"}`))
 		w.thing("storagelink", relation, p.made("/storagelink/", `{"source":"`+vm+`","target":"`+disk+`"}`))
 		w.thing("link", relation, p.made("/link/", `{"source":"`+vm+`","target":"http://example.com/`+string(relation)+`"}`))
+		set := p.made("/computepool/", `{"title":"s"}`)
+		w.thing("compute_pool", relation, set)
+		w.thing("computepoolmember", relation, p.made("/computepoolmember/", `{"source":"`+vm+`","target":"`+set+`"}`))
+		p.counted(set)
 		task := strings.TrimSpace(p.do("GET", vm+"/tasks/.uri", "").text)
 		w.thing("task", relation, strings.TrimPrefix(strings.Fields(task)[0], w.url))
 	}
@@ -307,6 +312,17 @@ func newTenants(t testing.TB, dsn string) *tenants {
 		w.thing(kind, shared, admin.made("/"+kind+"/", descriptor))
 	}
 	return w
+}
+
+// counted waits until a pool shows its one member, after which it changes no more.
+func (p *person) counted(set string) {
+	p.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for tick := time.NewTicker(10 * time.Millisecond); !strings.Contains(p.do("GET", set, "").text, "computepool.members=1"); <-tick.C {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%s is not counted", set)
+		}
+	}
 }
 
 func (w *tenants) thing(kind string, r relation, path string) {

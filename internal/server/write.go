@@ -190,6 +190,10 @@ func (c *call) actOnEntity(term string) error {
 
 // changed answers a write on one entity with the entity.
 func (c *call) changed(w write, out *engine.Outcome) error {
+	if len(out.Entities) != 1 || out.Entities[0].ID != c.to.id {
+		// It was about the members of what is at the path.
+		return c.several(w, out)
+	}
 	c.reg = c.s.registry(c.caller)
 	es, done := c.settled(w, out)
 	if !done {
@@ -268,9 +272,11 @@ func (c *call) several(w write, out *engine.Outcome) error {
 
 func (c *call) showSeveral(es []*occi.Entity) error {
 	page := &occi.Page{Entities: es, Total: len(es)}
-	c.answer(http.StatusOK, func(f *render.Format, v *render.View) ([]byte, error) {
-		return f.Collection(nil, v, c.collection(&selection{}, page, time.Now()))
-	})
+	col := c.collection(&selection{}, page, time.Now())
+	if c.to.id != uuid.Nil && len(es) > 0 {
+		col.Kind = c.reg.model.Kind(es[0].Kind)
+	}
+	c.answer(http.StatusOK, func(f *render.Format, v *render.View) ([]byte, error) { return f.Collection(nil, v, col) })
 	return nil
 }
 
