@@ -129,6 +129,14 @@ type Driver interface {
 	// Pools tells what there is of the pools that volumes can be in. One that the host
 	// cannot reach now, or has not made yet, is left out.
 	Pools(ctx context.Context) ([]PoolStatus, error)
+	// CheckPool tells what is wrong with a pool that is to be offered, which is ErrInvalid,
+	// without asking the host.
+	CheckPool(p Pool) error
+	// OfferPools has volumes be in these pools, beside those that the Driver was made with:
+	// one that the host has is used as it is, others are made by Pools and with their first
+	// volumes. What is in one that is left out stays, and is found no more. It does not
+	// ask the host.
+	OfferPools(ps []Pool) error
 	// Volumes lists the volumes that a Driver made on this host.
 	Volumes(ctx context.Context) ([]VolumeStatus, error)
 
@@ -377,11 +385,28 @@ type VolumeStatus struct {
 	SizeBytes, AllocatedBytes int64
 }
 
+// Pool is a pool that volumes can be in.
+type Pool struct {
+	Name string
+	// Type is how it keeps volumes: PoolDir, PoolNFS or PoolLogical.
+	Type string
+	// Source is what it is of: a directory, the SERVER:/PATH of a file server, or a volume
+	// group. Target is where a file server is mounted; empty means where the Driver likes.
+	Source, Target string
+}
+
+// Types of pools.
+const (
+	PoolDir     = "dir"     // files in a directory
+	PoolNFS     = "nfs"     // files in a directory of a file server
+	PoolLogical = "logical" // logical volumes of a volume group
+)
+
 // PoolStatus is a pool as the host has it now.
 type PoolStatus struct {
 	Name string
 	// CapacityBytes is its size, AllocatedBytes what is in use of it, be it by others,
-	// AvailableBytes what is left.
+	// AvailableBytes what is left. All are 0 of one that is made with its first volume.
 	CapacityBytes, AllocatedBytes, AvailableBytes int64
 }
 

@@ -57,6 +57,9 @@ type Change struct {
 	// Vacant are hosts on which nothing is placed but what the change removes; that
 	// something else is, be it marked as deleted, is a Conflict.
 	Vacant []string
+	// Unused are pools of which no volume takes anything once the change is made; that one
+	// does is a Conflict.
+	Unused []string
 	// Based is what was counted of collections that the change is based on; if there
 	// were changes in one since, that is a Conflict.
 	Based []Based

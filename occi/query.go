@@ -66,6 +66,10 @@ type Query struct {
 	// hosts that LinkedTo is linked from so, and what the host is linked to so that LinkedTo
 	// is on.
 	Pooled string
+	// Stored, in place of all these, is a kind of links from machines to storages. It
+	// selects what has volumes in the pool that LinkedTo is, or a link so to what has, and
+	// the pools that volumes of LinkedTo, or of what it is linked to so, are in.
+	Stored string
 	// Reach selects what is in the lists of any of those it names, as Entity.Reach tells;
 	// nil selects all.
 	Reach []string

@@ -109,8 +109,13 @@ var standard = map[string][]string{
 		"occid.quota.cores integer rw", "occid.quota.cores.used integer ro", "occid.quota.memory number rw", "occid.quota.memory.used number ro",
 		"occid.quota.storage number rw", "occid.quota.storage.used number ro", "occid.quota.addresses integer rw", "occid.quota.addresses.used integer ro",
 		"occid.quota.images integer rw", "occid.quota.images.used integer ro", "occid.quota.requests number rw"},
-	"http://schemas.occid.org/occi/placement#host_labels":            {"occid.placement.labels string init"},
-	"http://schemas.occid.org/occi/infrastructure#host_pool":         nil,
+	"http://schemas.occid.org/occi/placement#host_labels":    {"occid.placement.labels string init"},
+	"http://schemas.occid.org/occi/infrastructure#host_pool": nil,
+	"http://schemas.occid.org/occi/infrastructure#poolhost":  nil,
+	"http://schemas.occid.org/occi/infrastructure#storage_pool": {"occid.storagepool.name string req", "occid.storagepool.type string req", "occid.storagepool.source string req",
+		"occid.storagepool.target string init", "occid.storagepool.capacity.offered number rw", "occid.storagepool.overcommit number rw", "occid.storagepool.state string ro",
+		"occid.storagepool.state.message string ro", "occid.storagepool.capacity number ro", "occid.storagepool.allocated number ro", "occid.storagepool.used number ro",
+		"occid.storagepool.free number ro", "occid.storagepool.default boolean ro", "occid.storagepool.configured boolean ro"},
 	"http://schemas.occid.org/occi/infrastructure#compute_pool":      {"occid.computepool.members integer ro", "occid.computepool.active integer ro"},
 	"http://schemas.occid.org/occi/infrastructure#computepoolmember": nil,
 	"http://schemas.occid.org/occi/infrastructure#poolmember":        nil,
@@ -224,6 +229,8 @@ func TestKinds(t *testing.T) {
 		"host /host/ node <resource",
 		"host_pool /pool/ pool <resource",
 		"poolmember /poolmember/ link poolmember >host_pool <link",
+		"storage_pool /storagepool/ storepool <resource",
+		"poolhost /poolhost/ link poolhost >host <link",
 		"compute_pool /computepool/ set <resource",
 		"computepoolmember /computepoolmember/ link setmember >compute_pool <link",
 		"user /user/ user <resource",
@@ -271,6 +278,7 @@ func TestKinds(t *testing.T) {
 func TestStates(t *testing.T) {
 	m := builtinModel(t)
 	transitions := map[string]string{
+		"storage_pool": "down->up up->down up-disable>disabled down-disable>disabled disabled-enable>up",
 		"compute": "inactive-start>active active-stop>inactive active-restart>active active-suspend>suspended " +
 			"inactive-save>inactive active-save>active suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive " +
 			"inactive->error active->error suspended->error inactive-migrate>inactive active-migrate>active",

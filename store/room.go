@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -138,7 +139,7 @@ func (g *group) roomsIn(jobs []*job) []query {
 			out = append(out, query{statement{selectRooms + g.d.anyOf(column, "$1"), []any{g.d.list(ids)}}, scanRoom(g.rooms.read)})
 		}
 	}
-	if len(out) == 0 {
+	if len(out) == 0 && !slices.ContainsFunc(jobs, func(j *job) bool { return len(j.change.Unused) > 0 }) {
 		return nil
 	}
 	return append(out, poolsInto(func(pool string, bytes int64) { g.rooms.pools[pool] = &poolRow{bytes: bytes} }))
@@ -157,7 +158,7 @@ func poolsInto(found func(pool string, bytes int64)) query {
 
 // checkRooms refuses what a pool has no room for, and rooms of what is not there.
 func (g *group) checkRooms(j *job) error {
-	if len(j.change.Rooms) == 0 {
+	if len(j.change.Rooms)+len(j.change.Unused) == 0 {
 		return nil
 	}
 	more := map[string]int64{}
@@ -182,6 +183,11 @@ func (g *group) checkRooms(j *job) error {
 		more[r.Pool] += r.Bytes
 		if r.Limit > 0 {
 			limits[r.Pool] = r.Limit
+		}
+	}
+	for _, pool := range j.change.Unused {
+		if g.rooms.pool(pool).bytes+more[pool] > 0 {
+			return occi.E(occi.Conflict, "volumes are in the pool %s", pool)
 		}
 	}
 	for pool, limit := range limits {

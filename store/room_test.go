@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -96,4 +97,55 @@ func TestNoMoreThanThereIsRoom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUnusedPools lets go of a pool only when no volume takes anything of it any more.
+func TestUnusedPools(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store.Store) {
+		a, row := compute("a", 1), network("p")
+		put(t, s, a, row)
+		gone := func(more ...occi.Removal) error {
+			return s.Commit(t.Context(), &occi.Change{At: start, Unused: []string{"p"}, Removes: append(more, occi.Removal{ID: row.ID})})
+		}
+		commit(t, s, &occi.Change{At: start, Rooms: []occi.Room{room(a, "p", 1, 0)}})
+		wantClass(t, "with a volume", gone(), occi.Conflict)
+		if got, err := s.Promised(t.Context()); err != nil || got["p"] != 1 {
+			t.Errorf("of the pool %d bytes are promised, %v", got["p"], err)
+		}
+		if err := gone(occi.Removal{ID: a.ID}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWhatIsStored finds what has volumes in a pool, and the pools of those.
+func TestWhatIsStored(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store.Store) {
+		vm, own, disk, other := compute("vm", 1), compute("own", 1), network("disk"), network("other")
+		p, q := network("p"), network("q")
+		p.Host, q.Host = "h\np", "h\nq"
+		l := link(vm, disk)
+		put(t, s, vm, own, disk, other, p, q, l)
+		commit(t, s, &occi.Change{At: start, Rooms: []occi.Room{room(disk, "h\np", 1, 0), room(own, "h\np", 1, 0), room(other, "h\nq", 1, 0)}})
+		for _, tt := range []struct {
+			of   *occi.Entity
+			kind string
+			want []uuid.UUID
+		}{{p, disk.Kind, []uuid.UUID{disk.ID}}, {p, vm.Kind, []uuid.UUID{vm.ID, own.ID}}, {q, disk.Kind, []uuid.UUID{other.ID}}, {q, vm.Kind, nil},
+			{vm, p.Kind, []uuid.UUID{p.ID}}, {own, p.Kind, []uuid.UUID{p.ID}}, {disk, p.Kind, []uuid.UUID{p.ID}}, {other, p.Kind, []uuid.UUID{q.ID}}} {
+			page, err := s.List(t.Context(), &occi.Query{Kinds: []string{tt.kind}, LinkedTo: tt.of.ID, Stored: l.Kind})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []uuid.UUID
+			for _, x := range page.Entities {
+				got = append(got, x.ID)
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("of %s %q there are %v, want %v", tt.of.Kind, tt.of.Title, got, tt.want)
+			}
+		}
+	})
 }

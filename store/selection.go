@@ -119,6 +119,15 @@ func (x *selection) filtered() error {
 	case q.Placed:
 		x.where = append(x.where, `e.host = (SELECT o.host FROM entities o WHERE o.id = `+x.arg(id)+` AND length(o.host) > 0)
 			AND e.source IS NULL AND e.id <> `+x.arg(id))
+	case q.Stored != "":
+		id, kind := x.arg(id), x.arg(q.Stored)
+		// The host of a pool's entity is the pool's own name.
+		x.where = append(x.where, `e.id IN (SELECT r.entity FROM entities o JOIN rooms r ON r.pool = o.host WHERE o.id = `+id+`
+			UNION SELECT l.source FROM entities o JOIN rooms r ON r.pool = o.host JOIN entities l ON l.target = r.entity
+				WHERE o.id = `+id+` AND l.kind = `+kind+` AND NOT l.deleted
+			UNION SELECT p.id FROM rooms r JOIN entities p ON p.host = r.pool WHERE r.entity = `+id+`
+			UNION SELECT p.id FROM entities l JOIN rooms r ON r.entity = l.target JOIN entities p ON p.host = r.pool
+				WHERE l.source = `+id+` AND l.kind = `+kind+` AND NOT l.deleted)`)
 	case q.Pooled != "":
 		id, kind := x.arg(id), x.arg(q.Pooled)
 		x.where = append(x.where, `e.id IN (SELECT s.id FROM entities s WHERE s.source IS NULL AND length(s.host) > 0 AND s.host IN

@@ -8,12 +8,16 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
 )
 
 // standardPool is the one that each host has without being told.
 const standardPool = "occid"
+
+// standardDir is where that is, unless it is described.
+const standardDir = "/var/lib/libvirt/images/occid"
 
 // pool is a pool as --pools describes it.
 type pool struct {
@@ -35,7 +39,7 @@ func parsePool(text string) (pool, error) {
 		return bad("NAME=TYPE:SOURCE is meant, as in fast=dir:/srv/fast")
 	}
 	p.there = libvirt.Pool{Name: name, Type: libvirt.PoolType(kind), Source: source}
-	p.rules.Name = name
+	p.rules.Name, p.rules.Type, p.rules.Source = name, kind, source
 	switch p.there.Type {
 	case libvirt.PoolDir:
 		p.there.Target, p.there.Source = source, ""
@@ -54,7 +58,7 @@ func parsePool(text string) (pool, error) {
 		case "host":
 			p.host = value
 		case "target":
-			p.there.Target = value
+			p.there.Target, p.rules.Target = value, value
 		case "overcommit":
 			if p.rules.Overcommit, err = ratio(value); err != nil {
 				return bad("overcommit %v", err)
@@ -118,10 +122,10 @@ func poolText(n *yaml.Node) (string, error) {
 }
 
 // poolsOf gives a host's driver and the engine the pools of that host. The standard
-// pool is among them, unlimited unless it is described.
+// pool is always among them, unlimited unless it is described.
 func (o *options) poolsOf(uri string, c *libvirt.Config) ([]engine.Pool, error) {
 	var rules []engine.Pool
-	standard, chosen := engine.Pool{Name: standardPool, Unlimited: true}, 0
+	standard, chosen := engine.Pool{Name: standardPool, Unlimited: true, Type: hypervisor.PoolDir, Source: standardDir}, 0
 	for _, text := range o.Pools {
 		p, err := parsePool(text)
 		if err != nil {
@@ -143,9 +147,6 @@ func (o *options) poolsOf(uri string, c *libvirt.Config) ([]engine.Pool, error) 
 		}
 		c.PoolDir, standard = p.there.Target, p.rules
 		rules = append(rules, standard)
-	}
-	if len(rules) == 0 {
-		return nil, nil
 	}
 	if chosen > 1 {
 		return nil, fmt.Errorf("--pools: %s has %d default pools", uri, chosen)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/engine"
@@ -31,34 +32,39 @@ pools:
 	}
 	fast := libvirt.Pool{Name: "fast", Type: libvirt.PoolDir, Target: "/srv/fast"}
 	nfs := libvirt.Pool{Name: "nfs1", Type: libvirt.PoolNFS, Source: "files:/export", Target: "/mnt/nfs1"}
-	rules := []engine.Pool{{Name: "fast", Default: true, CapacityBytes: 3 << 39}, {Name: "nfs1", Unlimited: true}, {Name: "occid", CapacityBytes: 100 << 30}}
+	rules := []engine.Pool{{Name: "fast", Default: true, CapacityBytes: 3 << 39, Type: "dir", Source: "/srv/fast"},
+		{Name: "nfs1", Unlimited: true, Type: "nfs", Source: "files:/export", Target: "/mnt/nfs1"}, {Name: "occid", CapacityBytes: 100 << 30, Type: "dir", Source: "/srv/occid"}}
 	for uri, want := range map[string]struct {
 		c     libvirt.Config
 		rules []engine.Pool
 	}{
 		"a:///": {libvirt.Config{Pools: []libvirt.Pool{fast, nfs}, DefaultPool: "fast", PoolDir: "/srv/occid"}, rules},
 		"b:///": {libvirt.Config{Pools: []libvirt.Pool{fast, {Name: "vg0", Type: libvirt.PoolLogical, Source: "data"}, nfs}, DefaultPool: "fast", PoolDir: "/srv/occid"},
-			[]engine.Pool{rules[0], {Name: "vg0", Overcommit: 1.5}, rules[1], rules[2]}},
+			[]engine.Pool{rules[0], {Name: "vg0", Overcommit: 1.5, Type: "logical", Source: "data"}, rules[1], rules[2]}},
 	} {
 		var c libvirt.Config
 		got, err := o.poolsOf(uri, &c)
 		if diff := cmp.Diff(want.c, c); diff != "" || err != nil {
 			t.Errorf("%s: %v\n%s", uri, err, diff)
 		}
-		if diff := cmp.Diff(want.rules, got); diff != "" {
+		if diff := cmp.Diff(want.rules, got, unadded); diff != "" {
 			t.Errorf("%s: %s", uri, diff)
 		}
 	}
 
+	standard := engine.Pool{Name: "occid", Unlimited: true, Default: true, Type: "dir", Source: "/var/lib/libvirt/images/occid"}
 	o, err = parse([]string{"--pools", "a=dir:/a;b=dir:/b"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := o.poolsOf("test:///default", &libvirt.Config{})
-	if diff := cmp.Diff([]engine.Pool{{Name: "a"}, {Name: "b"}, {Name: "occid", Unlimited: true, Default: true}}, got); diff != "" || err != nil {
+	if diff := cmp.Diff([]engine.Pool{{Name: "a", Type: "dir", Source: "/a"}, {Name: "b", Type: "dir", Source: "/b"}, standard}, got, unadded); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
 	}
 }
+
+// unadded leaves out what the engine alone sets.
+var unadded = cmpopts.IgnoreUnexported(engine.Pool{})
 
 func TestPoolsRefused(t *testing.T) {
 	t.Parallel()

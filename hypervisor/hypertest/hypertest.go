@@ -45,6 +45,8 @@ type Traits struct {
 	Bridge string
 	// Pool names a pool that is not the default, empty if there is none.
 	Pool string
+	// PoolDir is a directory of the host in which a pool is added.
+	PoolDir string
 	// Other gives a Driver for another host, nil if there is none.
 	Other func(t *testing.T) hypervisor.Driver
 	// Simulated is set on a host without real guests, where calls are so cheap
@@ -91,6 +93,7 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 		{"Volume", (*suite).volume},
 		{"VolumeInUse", (*suite).volumeInUse},
 		{"Pools", (*suite).pools},
+		{"OfferedPools", (*suite).offered},
 		{"CopyVolume", (*suite).copyVolume},
 		{"CopyVolumeInUse", (*suite).copyVolumeInUse},
 		{"Statistics", (*suite).statistics},

@@ -46,6 +46,31 @@ func (s *suite) pools() {
 	s.ok("detach", s.drv.DetachDisk(ctx, d.ID, disk.ID))
 }
 
+// offered checks pools that are offered and withdrawn while the driver works.
+func (s *suite) offered() {
+	ctx := s.ctx()
+	p := hypervisor.Pool{Name: "added-" + uuid.NewString(), Type: hypervisor.PoolDir, Source: s.traits.PoolDir}
+	for what, bad := range map[string]hypervisor.Pool{"no name": {Type: p.Type, Source: p.Source}, "a relative path": {Name: p.Name, Type: p.Type, Source: "srv"},
+		"a type": {Name: p.Name, Type: "tape", Source: p.Source}, "no server": {Name: p.Name, Type: hypervisor.PoolNFS, Source: "/srv"}} {
+		s.is(what, s.drv.CheckPool(bad), hypervisor.ErrInvalid)
+		s.is(what, s.drv.OfferPools([]hypervisor.Pool{bad}), hypervisor.ErrInvalid)
+	}
+	v := hypervisor.Volume{ID: uuid.New(), SizeBytes: 16 << 20, Pool: p.Name}
+	s.is("volume before", s.drv.CreateVolume(ctx, v), hypervisor.ErrInvalid)
+	s.ok("check", s.drv.CheckPool(p))
+	s.ok("offer", s.drv.OfferPools([]hypervisor.Pool{p}))
+	all, err := s.drv.Pools(ctx)
+	s.ok("pools", err)
+	if i := slices.IndexFunc(all, func(o hypervisor.PoolStatus) bool { return o.Name == p.Name }); i < 0 || all[i].CapacityBytes <= 0 {
+		s.Fatalf("the pools are %+v", all)
+	}
+	s.ok("create volume", s.drv.CreateVolume(ctx, v))
+	s.wantVolumeIn(v)
+	s.ok("delete volume", s.drv.DeleteVolume(ctx, v.ID))
+	s.ok("withdraw", s.drv.OfferPools(nil))
+	s.is("volume after", s.drv.CreateVolume(ctx, v), hypervisor.ErrInvalid)
+}
+
 // wantVolumeIn checks that a volume is there, once and as it says.
 func (s *suite) wantVolumeIn(want hypervisor.Volume) {
 	s.Helper()

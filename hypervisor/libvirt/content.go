@@ -74,7 +74,7 @@ func (d *Driver) WriteVolume(ctx context.Context, id uuid.UUID, r io.Reader, siz
 func (s *session) poolToWrite(ctx context.Context, id uuid.UUID) (Pool, error) {
 	v, p, err := s.findVolume(ctx, id)
 	if errors.Is(err, hypervisor.ErrNotFound) {
-		p, err = s.cfg.poolNamed("")
+		p, err = s.poolNamed("")
 	}
 	if v != nil {
 		_ = v.Free()

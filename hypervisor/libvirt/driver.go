@@ -18,9 +18,10 @@ type Driver struct {
 	locks  locks
 	nets   locks // see session
 	known  devices
-	slots  chan struct{} // one token per call under way
-	agents chan struct{} // one token per agent that is being asked
-	hung   atomic.Int64  // calls under way whose callers have given up
+	more   atomic.Pointer[[]Pool] // offered since
+	slots  chan struct{}          // one token per call under way
+	agents chan struct{}          // one token per agent that is being asked
+	hung   atomic.Int64           // calls under way whose callers have given up
 	closed chan struct{}
 	quit   func() // closes closed, once
 }
@@ -43,8 +44,9 @@ func Open(c Config) (*Driver, error) {
 	}
 	closed, quit := closeOnce()
 	d := &Driver{cfg: c, slots: make(chan struct{}, c.Calls), agents: make(chan struct{}, agentsAtOnce), closed: closed, quit: quit}
+	d.more.Store(&[]Pool{})
 	d.keeper.log = c.Logger.With("uri", c.URI)
-	d.keeper.dial = func() (*session, error) { return dial(&d.cfg, &d.hub, &d.nets) }
+	d.keeper.dial = func() (*session, error) { return dial(&d.cfg, &d.more, &d.hub, &d.nets) }
 	d.keeper.reopen = func() { d.hub.publish(happening{kind: reconnected, event: hypervisor.Event{Reconnected: true}}) }
 	d.keeper.start()
 	return d, nil

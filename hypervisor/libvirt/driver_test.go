@@ -54,6 +54,7 @@ func TestSuite(t *testing.T) {
 			Pools: []libvirt.Pool{{Name: "other", Type: libvirt.PoolDir, Target: "/srv/other"}}})
 	}, hypertest.Traits{
 		Pool:      "other",
+		PoolDir:   "/srv/added",
 		Simulated: true,
 		Other: func(t *testing.T) hypervisor.Driver {
 			return embedded{open(t, libvirt.Config{URI: private(t), Pools: []libvirt.Pool{{Name: "other", Type: libvirt.PoolDir, Target: "/srv/other"}}})}

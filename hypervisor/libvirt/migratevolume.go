@@ -92,7 +92,7 @@ func (g *migration) measure(ctx context.Context, x *movedVolume) error {
 		return err
 	}
 	x.capacity = info.Capacity
-	if x.to, err = g.to.cfg.poolNamed(x.in.Name); err != nil {
+	if x.to, err = g.to.poolNamed(x.in.Name); err != nil {
 		return err
 	}
 	if x.shared, err = g.shares(ctx, x.in, x.to); err != nil {
@@ -205,11 +205,11 @@ func (g *migration) dropVolumes(ctx context.Context, s *session) error {
 }
 
 func (g *migration) dropVolume(ctx context.Context, s *session, v *libvirt.StorageVol, p Pool) error {
-	there, err := g.to.cfg.poolNamed(p.Name)
+	there, err := g.to.poolNamed(p.Name)
 	if err != nil {
 		return err
 	}
-	here, err := g.from.cfg.poolNamed(p.Name)
+	here, err := g.from.poolNamed(p.Name)
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,8 @@ var poolTypes = map[PoolType][]string{
 }
 
 // pools are those that volumes can be in, the default first.
-func (c *Config) pools() []Pool {
-	all := append([]Pool{{Name: c.Pool, Type: PoolDir, Target: c.PoolDir}}, c.Pools...)
+func (c *Config) pools(more []Pool) []Pool {
+	all := slices.Concat([]Pool{{Name: c.Pool, Type: PoolDir, Target: c.PoolDir}}, c.Pools, more)
 	if i := slices.IndexFunc(all, func(p Pool) bool { return p.Name == c.DefaultPool }); i > 0 {
 		all[0], all[i] = all[i], all[0]
 	}
@@ -51,15 +51,52 @@ func (c *Config) checkPools() error {
 		}
 		seen[p.Name] = true
 	}
-	if _, err := c.poolNamed(c.DefaultPool); err != nil {
+	if _, err := poolNamed(c.pools(nil), c.DefaultPool); err != nil {
 		return fmt.Errorf("the default: %w", err)
 	}
 	return nil
 }
 
+// pools are those that volumes can be in now.
+func (s *session) pools() []Pool { return s.cfg.pools(*s.more.Load()) }
+
+func (s *session) poolNamed(name string) (Pool, error) { return poolNamed(s.pools(), name) }
+
+// CheckPool implements hypervisor.Driver.
+func (d *Driver) CheckPool(p hypervisor.Pool) error {
+	_, err := d.cfg.offer([]hypervisor.Pool{p})
+	return err
+}
+
+// OfferPools implements hypervisor.Driver.
+func (d *Driver) OfferPools(ps []hypervisor.Pool) error {
+	more, err := d.cfg.offer(ps)
+	if err == nil {
+		d.more.Store(&more)
+	}
+	return err
+}
+
+// offer makes pools of those that are to be offered beside the configured ones.
+func (c *Config) offer(ps []hypervisor.Pool) ([]Pool, error) {
+	with := *c
+	with.Pools = slices.Clone(c.Pools)
+	for _, p := range ps {
+		own := Pool{Name: p.Name, Type: PoolType(p.Type), Source: p.Source, Target: p.Target}
+		if own.Type == PoolDir {
+			own.Source, own.Target = "", p.Source
+		}
+		with.Pools = append(with.Pools, own)
+	}
+	with = with.withDefaults()
+	if err := with.checkPools(); err != nil {
+		return nil, fmt.Errorf("%w: %v", hypervisor.ErrInvalid, err)
+	}
+	return with.Pools[len(c.Pools):], nil
+}
+
 // poolNamed finds the pool of a name, the default for none.
-func (c *Config) poolNamed(name string) (Pool, error) {
-	all := c.pools()
+func poolNamed(all []Pool, name string) (Pool, error) {
 	i := slices.IndexFunc(all, func(p Pool) bool { return name == "" || p.Name == name })
 	if i < 0 {
 		return Pool{}, fmt.Errorf("%w: there is no pool %q", hypervisor.ErrInvalid, name)
@@ -221,13 +258,14 @@ func typeOf(pool *libvirt.StoragePool) (string, error) {
 func (d *Driver) Pools(ctx context.Context) ([]hypervisor.PoolStatus, error) {
 	return call(ctx, d, "look at pools", nobody, func(ctx context.Context, s *session) ([]hypervisor.PoolStatus, error) {
 		var out []hypervisor.PoolStatus
-		for _, p := range s.cfg.pools() {
-			st, err := s.poolStatus(ctx, p)
+		pools := s.pools()
+		for _, p := range pools {
+			st, err := s.poolStatus(ctx, p, len(pools) == 1)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			if errors.Is(err, hypervisor.ErrNotFound) && len(s.cfg.Pools) == 0 {
-				continue
+			if errors.Is(err, hypervisor.ErrNotFound) && len(pools) == 1 {
+				err = nil // it has all sizes 0
 			}
 			if err != nil {
 				s.cfg.Logger.Warn("a pool cannot be used", "uri", s.cfg.URI, "pool", p.Name, "error", err)
@@ -240,10 +278,10 @@ func (d *Driver) Pools(ctx context.Context) ([]hypervisor.PoolStatus, error) {
 	})
 }
 
-func (s *session) poolStatus(ctx context.Context, p Pool) (hypervisor.PoolStatus, error) {
+func (s *session) poolStatus(ctx context.Context, p Pool, alone bool) (hypervisor.PoolStatus, error) {
 	st := hypervisor.PoolStatus{Name: p.Name}
 	find := s.ensurePool
-	if len(s.cfg.Pools) == 0 {
+	if alone {
 		find = func(ctx context.Context, p Pool) (*libvirt.StoragePool, error) { return s.pool(ctx, p.Name) }
 	}
 	pool, err := find(ctx, p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 	"libvirt.org/go/libvirt"
@@ -21,7 +22,9 @@ const (
 // session is an open connection with what was learned of its host.
 type session struct {
 	cfg *Config
-	hub *hub
+	// more are the pools that volumes can be in beside those of cfg.
+	more *atomic.Pointer[[]Pool]
+	hub  *hub
 	// nets keeps changes of a network apart, by its UUID, those by calls about a domain
 	// too. Only calls under way hold a lock of it, one at a time.
 	nets *locks
@@ -46,13 +49,13 @@ type session struct {
 }
 
 // dial opens a connection. It may hang as long as the host does.
-func dial(c *Config, h *hub, nets *locks) (*session, error) {
+func dial(c *Config, more *atomic.Pointer[[]Pool], h *hub, nets *locks) (*session, error) {
 	conn, err := libvirt.NewConnect(c.URI)
 	if err != nil {
 		return nil, err
 	}
 	gone, lose := closeOnce()
-	s := &session{cfg: c, hub: h, nets: nets, conn: conn, gone: gone, lose: lose}
+	s := &session{cfg: c, more: more, hub: h, nets: nets, conn: conn, gone: gone, lose: lose}
 	if err := s.prepare(); err != nil {
 		s.close()
 		return nil, err

@@ -33,7 +33,7 @@ func volumeID(name string) uuid.UUID {
 // findVolume finds a volume, and its pool; ErrNotFound if none has it. A pool that
 // cannot be looked into may have it.
 func (s *session) findVolume(ctx context.Context, id uuid.UUID) (*libvirt.StorageVol, Pool, error) {
-	return s.findVolumeIn(ctx, id, s.cfg.pools())
+	return s.findVolumeIn(ctx, id, s.pools())
 }
 
 func (s *session) findVolumeIn(ctx context.Context, id uuid.UUID, pools []Pool) (*libvirt.StorageVol, Pool, error) {
@@ -99,11 +99,11 @@ func (d *Driver) CreateVolume(ctx context.Context, spec hypervisor.Volume) error
 			return fmt.Errorf("%w: %d bytes", hypervisor.ErrInvalid, spec.SizeBytes)
 		}
 		size := uint64(spec.SizeBytes+block-1) / block * block
-		p, err := s.cfg.poolNamed(spec.Pool)
+		p, err := s.poolNamed(spec.Pool)
 		if err != nil {
 			return err
 		}
-		pools := s.cfg.pools()
+		pools := s.pools()
 		if spec.Pool != "" {
 			pools = []Pool{p}
 		}
@@ -366,7 +366,7 @@ func (d *Driver) Volumes(ctx context.Context) ([]hypervisor.VolumeStatus, error)
 // eachPool calls f with the volumes of every pool; those of one that is missing are
 // none.
 func (s *session) eachPool(ctx context.Context, f func(Pool, []libvirt.StorageVol) error) error {
-	for _, p := range s.cfg.pools() {
+	for _, p := range s.pools() {
 		if err := s.inPool(ctx, p, f); err != nil {
 			return err
 		}

@@ -166,7 +166,7 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 			a.conflicts = append(a.conflicts, a.impossible(x, s, state, action.Term))
 			return nil
 		}
-		if through = t.Through; x.Host == "" || action.Do == "" {
+		if through = t.Through; x.Host == "" || action.Do == "" || operations[action.Do] != nil && operations[action.Do].only {
 			w := a.put(x)
 			w.Attributes.Set(s.Attribute, occi.Str(t.To))
 			return nil

@@ -63,6 +63,9 @@ func (h *host) called() string {
 // seen takes in what a change said of hosts.
 func (e *Engine) seen(m *occi.Model, puts []*occi.Entity) {
 	for _, x := range puts {
+		if part(m, x).stores {
+			e.seenPool(m, x)
+		}
 		if !part(m, x).own {
 			continue
 		}
@@ -319,6 +322,9 @@ func overload(err error) *occi.Overload {
 // overloaded makes an error of what a host has too little of. What could be on another
 // host is placed again, by what is stored.
 func (p *plan) overloaded(ctx context.Context, over *occi.Overload, err error) error {
+	if over.What == takeClosed && strings.Contains(over.Host, poolKey("", "")) {
+		return errors.Join(err, p.e.gatherPools(ctx))
+	}
 	if reread := p.e.ledger.reload(ctx, p.e.store, time.Now()); reread != nil {
 		return reread
 	}

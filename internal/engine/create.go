@@ -114,6 +114,10 @@ func (b *creation) draft(ctx context.Context, kind string, d *occi.Draft, id uui
 	}
 	k := b.m.Kind(d.Kind)
 	node := k != nil && parts[k.Host] != nil && parts[k.Host].own
+	stores := k != nil && parts[k.Host] != nil && parts[k.Host].stores
+	if k != nil && parts[k.Host] != nil && parts[k.Host].houses {
+		return occi.E(occi.Forbidden, "a %s is made with its pool", k.Term)
+	}
 	if node && (b.e.cfg.Opener == nil || !b.c.Could(k.ID(), policy.Create)) {
 		return occi.E(occi.Forbidden, "a %s comes of the server's configuration; it cannot be created", k.Term)
 	}
@@ -142,6 +146,12 @@ func (b *creation) draft(ctx context.Context, kind string, d *occi.Draft, id uui
 			return err
 		}
 		own = uuid.Nil // a UUID that is taken is told of
+	}
+	if stores {
+		if err := b.storePool(x, d, x.ID != own || id != uuid.Nil); err != nil {
+			return err
+		}
+		own = uuid.Nil
 	}
 	b.gives(x, d)
 	if err := b.add(ctx, x, own); err != nil {
@@ -341,6 +351,8 @@ func (b *creation) end(l *occi.Entity, name string, r *occi.Ref, want string) []
 		return bad(shown + " is only shared with you; links from it are others'")
 	case x.Source.ID != uuid.Nil:
 		return bad(shown + " is a link; links connect resources")
+	case name == occi.AttrSource && part(b.m, l).houses && (!part(b.m, x).stores || x.Revision > 0):
+		return bad(shown + " has the host that it was made with, if any")
 	case want != "" && x.Kind != want:
 		return bad(shown + " is a " + b.term(x.Kind) + ", not a " + b.term(want))
 	case name == occi.AttrSource && part(b.m, l).device && !part(b.m, x).machine:
@@ -366,7 +378,7 @@ func (p *plan) term(kind string) string {
 func (b *creation) leaveTasks() {
 	tasks := map[uuid.UUID]*occi.Task{}
 	for _, x := range b.tops {
-		if x.Host == "" || part(b.m, x).own {
+		if x.Host == "" || part(b.m, x).own || part(b.m, x).stores {
 			continue
 		}
 		t := b.task(x, x.Host, verbCreate, fetchParams(b.m, x, b.autoParams(x)), nil)

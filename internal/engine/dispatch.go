@@ -37,27 +37,30 @@ const (
 
 // host is a hypervisor with what waits for it.
 type host struct {
-	e      *Engine
-	name   string
-	title  string // what people call it
-	drv    hypervisor.Driver
-	wake   chan struct{} // of capacity 1: something may be claimed
-	slots  chan struct{} // one token per task under way
-	gate   chan struct{} // held while claiming; pause takes it
-	placed atomic.Int64  // entities placed here
-	pools  []Pool
-	rules  Host                 // as configured
-	view   atomic.Pointer[view] // what its row says
-	looked chan struct{}        // closed once it was asked what it is
-	lanes  lanes                // where something is done now
-	events chan heard
-	resync chan struct{} // of capacity 1: compare with the rows
-	relook chan struct{} // of capacity 1: look whether it is connected
-	charge charge
-	fence  retrying // of rescue
-	added  bool     // at run time: what its row says of it holds
-	stop   context.CancelFunc
-	work   sync.WaitGroup
+	e       *Engine
+	name    string
+	title   string // what people call it
+	drv     hypervisor.Driver
+	wake    chan struct{}          // of capacity 1: something may be claimed
+	slots   chan struct{}          // one token per task under way
+	gate    chan struct{}          // held while claiming; pause takes it
+	placed  atomic.Int64           // entities placed here
+	pools   atomic.Pointer[[]Pool] // that volumes can be in
+	rules   Host                   // as configured
+	view    atomic.Pointer[view]   // what its row says
+	looked  chan struct{}          // closed once it was asked what it is
+	lanes   lanes                  // where something is done now
+	events  chan heard
+	resync  chan struct{} // of capacity 1: compare with the rows
+	relook  chan struct{} // of capacity 1: look whether it is connected
+	remeter chan struct{} // of capacity 1: ask for its pools
+	charge  charge
+	fence   retrying // of rescue
+	added   bool     // at run time: what its row says of it holds
+	stop    context.CancelFunc
+	work    sync.WaitGroup
+
+	offering sync.Mutex // held while what is offered changes
 
 	mu sync.Mutex
 	// busy are what tasks are about that run here, whose events are in last until
@@ -66,13 +69,18 @@ type host struct {
 	last map[uuid.UUID]hypervisor.Event
 	// told is what the host told of its pools, by name.
 	told map[string]hypervisor.PoolStatus
+	// here are those of them that it told of last; stored is what their rows say.
+	here   map[string]bool
+	stored map[string]poolView
 }
 
 func newHost(e *Engine, h Host) *host {
-	return &host{e: e, name: h.Name, title: cmp.Or(h.Title, h.Name), drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
+	own := &host{e: e, name: h.Name, title: cmp.Or(h.Title, h.Name), drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
 		gate: make(chan struct{}, 1), events: make(chan heard, 1024), resync: make(chan struct{}, 1), relook: make(chan struct{}, 1),
 		busy: map[uuid.UUID]bool{}, last: map[uuid.UUID]hypervisor.Event{},
-		pools: h.Pools, rules: h, looked: make(chan struct{}), told: map[string]hypervisor.PoolStatus{}}
+		remeter: make(chan struct{}, 1), rules: h, looked: make(chan struct{}), told: map[string]hypervisor.PoolStatus{}, stored: map[string]poolView{}}
+	own.pools.Store(&h.Pools)
+	return own
 }
 
 func (h *host) start(ctx context.Context) {
@@ -438,7 +446,7 @@ func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
 		return nil, err
 	}
 	j := &job{drv: h.drv, m: h.e.Model(), x: x, src: src, params: t.Attributes, verb: t.Verb, task: t, cfg: &h.e.cfg, entities: h.e.entities,
-		pool: h.volumePool, pooled: len(h.pools) > 0}
+		pool: h.volumePool, pooled: len(h.offers()) > 0}
 	j.also = func(ctx context.Context, do func(hypervisor.Driver) error) error {
 		others, err := h.also(ctx, x.ID)
 		for _, o := range others {

@@ -30,6 +30,7 @@ type Store interface {
 	HostEntities(ctx context.Context, host string, after int64, n int) ([]*occi.Entity, error)
 	HostMembers(ctx context.Context, host string, of occi.Either, after int64, n int) ([]*occi.Entity, error)
 	Rooms(ctx context.Context, volumes []uuid.UUID) (map[uuid.UUID]occi.Room, error)
+	Promised(ctx context.Context) (map[string]int64, error)
 	Loads(ctx context.Context) ([]occi.Load, error)
 	HostRevisions(ctx context.Context, host string) (map[uuid.UUID]int64, error)
 	Task(ctx context.Context, id uuid.UUID) (*occi.Task, error)
@@ -261,6 +262,9 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	if err := e.enrol(ctx); err != nil {
+		return err
+	}
+	if err := e.gatherPools(ctx); err != nil {
 		return err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))

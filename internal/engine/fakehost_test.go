@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -38,6 +39,8 @@ type fakeHost struct {
 	reasons map[uuid.UUID]string
 	// pools is what Pools tells.
 	pools []hypervisor.PoolStatus
+	// offered are the pools that were added.
+	offered []hypervisor.Pool
 	// info is what it tells of itself, unless silence is why it does not.
 	info    hypervisor.Info
 	silence error
@@ -451,7 +454,25 @@ func (f *fakeHost) Pools(ctx context.Context) ([]hypervisor.PoolStatus, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Clone(f.pools), nil
+	all := slices.Clone(f.pools)
+	for _, p := range f.offered {
+		all = append(all, hypervisor.PoolStatus{Name: p.Name, CapacityBytes: 100 << 30, AllocatedBytes: 1 << 30, AvailableBytes: 99 << 30})
+	}
+	return all, nil
+}
+
+func (f *fakeHost) CheckPool(p hypervisor.Pool) error {
+	if !strings.HasPrefix(p.Source, "/") {
+		return fmt.Errorf("%w: %q is no directory", hypervisor.ErrInvalid, p.Source)
+	}
+	return nil
+}
+
+func (f *fakeHost) OfferPools(ps []hypervisor.Pool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.offered = ps
+	return nil
 }
 
 func (f *fakeHost) CreateVolume(ctx context.Context, v hypervisor.Volume) error {

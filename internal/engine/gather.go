@@ -53,6 +53,9 @@ func (b *creation) node(x *occi.Entity, chosen bool) error {
 
 // adjustable refuses to change what the configuration says of a host.
 func (p *plan) adjustable(old, next *occi.Entity) error {
+	if part(p.m, old).stores {
+		return p.adjustablePool(old, next)
+	}
 	if !part(p.m, old).own || p.e.opens(p.m, old) && !p.e.configures(old.Host) {
 		return nil
 	}
@@ -117,7 +120,7 @@ func (e *Engine) gather(ctx context.Context) error {
 			h.see(m, x)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, e.gatherPools(ctx))...)
 }
 
 // admit begins to work with a host that was added.

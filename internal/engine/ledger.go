@@ -198,6 +198,12 @@ func takesOf(m *occi.Model, x *occi.Entity) []occi.Take {
 			return []occi.Take{{What: takeClosed, Amount: 1}}
 		}
 		return nil
+	case p.stores:
+		// It is out of use, unless it is only not there.
+		if k := m.Kind(x.Kind); k.States != nil && m.State(x) != reachableState(k.States) && m.State(x) != k.States.Initial {
+			return []occi.Take{{What: takeClosed, Amount: 1}}
+		}
+		return nil
 	case !p.machine:
 		return nil
 	}

@@ -41,7 +41,7 @@ func (h *host) look(ctx context.Context) (*found, error) {
 		return nil, err
 	}
 	err = f.addVolumes(ctx, h.drv)
-	if errors.Is(err, hypervisor.ErrUnavailable) && len(h.pools) > 0 && ctx.Err() == nil {
+	if errors.Is(err, hypervisor.ErrUnavailable) && len(h.offers()) > 0 && ctx.Err() == nil {
 		// A pool that is away must not keep machines from being followed.
 		f.blind, err = err, nil
 	}

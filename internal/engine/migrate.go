@@ -158,7 +158,7 @@ func (a *acts) luggage(ctx context.Context, x *occi.Entity) (with []*occi.Entity
 // needToMove is what a machine needs of the host that it moves to.
 func (a *acts) needToMove(x *occi.Entity, with []*occi.Entity, among []*host) *need {
 	var pools []string
-	if h := a.e.host(x.Host); len(h.pools) > 0 {
+	if h := a.e.host(x.Host); len(h.offers()) > 0 {
 		for _, o := range append([]*occi.Entity{x}, with...) {
 			for _, r := range a.rooms(o) {
 				_, pool, _ := strings.Cut(r.Pool, "\n")
@@ -168,7 +168,7 @@ func (a *acts) needToMove(x *occi.Entity, with []*occi.Entity, among []*host) *n
 	}
 	n := &need{used: a.e.ledger.used, machines: true, leaves: 1, labels: strings.Fields(role(a.m, x, roleLabels).Text), pools: poolNeeds(a.m, x), suits: func(h *host) bool {
 		for _, p := range pools {
-			if !h.hasPool(p) {
+			if !h.hasPool(p) || h.closed(p) {
 				return false
 			}
 		}

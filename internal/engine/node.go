@@ -172,6 +172,9 @@ func (h *host) describeOnce(ctx context.Context) error {
 	if err == nil && watches && certain && fault != nil {
 		err = h.markLost(ctx)
 	}
+	if err == nil && watches && certain {
+		err = h.showPools(ctx)
+	}
 	return err
 }
 
@@ -323,7 +326,12 @@ func activateNode(ctx context.Context, j *job) error {
 // dispensable refuses to delete a host that this server has, or that machines and
 // others are on.
 func (r *removal) dispensable(ctx context.Context, x *occi.Entity) error {
-	if !part(r.m, x).own {
+	switch ops := part(r.m, x); {
+	case ops.stores:
+		return r.unused(ctx, x)
+	case ops.houses:
+		return occi.E(occi.Forbidden, "%s goes with its pool", r.m.Path(x))
+	case !ops.own:
 		return nil
 	}
 	if h := r.e.host(x.Host); h != nil && !h.added {
@@ -340,6 +348,9 @@ func (r *removal) dispensable(ctx context.Context, x *occi.Entity) error {
 		return conflict("%s has a task that is under way", r.m.Path(x))
 	}
 	r.change.Vacant = append(r.change.Vacant, x.Host)
+	if err := r.poolsGo(ctx, x); err != nil {
+		return err
+	}
 	// Nor may a machine be on its way to it.
 	r.bound([]occi.Limit{{Host: x.Host, What: takeMachines, Gate: true}})
 	return nil

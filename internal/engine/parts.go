@@ -50,6 +50,8 @@ type partOps struct {
 	holds   bool // what it leads to is not deleted before it
 	own     bool // stands for the host itself: only the server makes it
 	groups  bool // puts a host in a pool
+	stores  bool // stands for a pool of storages
+	houses  bool // tells the host of such a pool
 	set     bool // is acted on in the place of its members
 	joins   bool // puts a machine in a set
 	// ready, of what says who may do what, makes an entity ready to be written; old is
@@ -76,6 +78,9 @@ var parts = map[string]*partOps{
 
 	"pool":       {},
 	"poolmember": {groups: true},
+
+	"storepool": {stores: true, offered: offeredPool},
+	"poolhost":  {houses: true},
 
 	"set":       {set: true},
 	"setmember": {joins: true},
@@ -117,6 +122,8 @@ type operation struct {
 	// moves: it moves the machine to another host; empties: it moves all off the host that
 	// the entity is.
 	moves, empties bool
+	// only: only the state changes.
+	only bool
 	// spreads: it is the action of its name on each member of the set.
 	spreads bool
 	// restores: it mends the failed state, so failing itself means that state.
@@ -144,6 +151,9 @@ var operations = map[string]*operation{
 	"node.activate": {run: activateNode},
 
 	"set.act": {spreads: true},
+
+	"storepool.disable": {only: true},
+	"storepool.enable":  {only: true},
 }
 
 func defineDomain(ctx context.Context, j *job) error {

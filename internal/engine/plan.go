@@ -37,6 +37,8 @@ type plan struct {
 	by         string // see Options
 	// regroups tells that hosts come into pools or leave them.
 	regroups bool
+	// repools tells that pools of storages come or go.
+	repools bool
 	// musters tells that sets of machines come to show something else.
 	musters bool
 }
@@ -180,6 +182,11 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 	if p.regroups {
 		if err := p.e.reviewHosts(ctx); err != nil {
 			p.e.log.Warn("which hosts are in pools was not read", "error", err)
+		}
+	}
+	if p.repools {
+		if err := p.e.gatherPools(ctx); err != nil {
+			p.e.log.Warn("which pools of storages there are was not read", "error", err)
 		}
 	}
 	p.e.ledger.changed(p)

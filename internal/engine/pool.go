@@ -28,6 +28,10 @@ type Pool struct {
 	Overcommit    float64 // 0 means 1
 	// Unlimited takes whatever is asked for.
 	Unlimited bool
+	// Type, Source and Target tell what it is of, as hypervisor.Pool does.
+	Type, Source, Target string
+	// added is set on one that was added at run time: what its row says of it holds.
+	added bool
 }
 
 // poolEvery is how often hosts are asked how large their pools are.
@@ -41,6 +45,9 @@ func (h *host) gauge(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if werr := h.showPools(ctx); werr != nil && ctx.Err() == nil {
+			h.e.log.Warn("what is shown of pools was not brought up to date", "host", h.name, "error", werr)
+		}
 		pause := poolEvery
 		if failures++; err == nil && all {
 			failures = 0
@@ -51,10 +58,14 @@ func (h *host) gauge(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-h.remeter:
 		case <-time.After(pause):
 		}
 	}
 }
+
+// offers lists the pools that volumes can be in.
+func (h *host) offers() []Pool { return *h.pools.Load() }
 
 // ask asks the host for its pools, and reports whether it has told of all.
 func (h *host) ask(ctx context.Context) (all bool, err error) {
@@ -62,26 +73,30 @@ func (h *host) ask(ctx context.Context) (all bool, err error) {
 	defer cancel()
 	list, err := h.drv.Pools(ctx)
 	if err != nil {
+		h.mu.Lock()
+		h.here = nil
+		h.mu.Unlock()
 		return false, err
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.here = map[string]bool{}
 	for _, p := range list {
-		h.told[p.Name] = p
+		h.told[p.Name], h.here[p.Name] = p, true
 	}
-	return !slices.ContainsFunc(h.pools, func(p Pool) bool {
+	h.mu.Unlock()
+	return !slices.ContainsFunc(h.offers(), func(p Pool) bool {
 		return !slices.ContainsFunc(list, func(o hypervisor.PoolStatus) bool { return o.Name == p.Name })
 	}), nil
 }
 
 // hasPool reports whether the host has a pool of a name.
 func (h *host) hasPool(name string) bool {
-	return slices.ContainsFunc(h.pools, func(p Pool) bool { return p.Name == name })
+	return slices.ContainsFunc(h.offers(), func(p Pool) bool { return p.Name == name })
 }
 
 // defaultPool names the pool of volumes that are to be in none; "" without pools.
 func (h *host) defaultPool() string {
-	for _, p := range h.pools {
+	for _, p := range h.offers() {
 		if p.Default {
 			return p.Name
 		}
@@ -92,21 +107,34 @@ func (h *host) defaultPool() string {
 // limit is the most that volumes may take of a pool together, in bytes; 0 for no
 // limit.
 func (h *host) limit(name string) int64 {
-	i := slices.IndexFunc(h.pools, func(p Pool) bool { return p.Name == name })
-	if i < 0 || h.pools[i].Unlimited {
+	p, ok := h.pool(name)
+	if !ok || p.Unlimited {
 		return 0
 	}
-	p := h.pools[i]
-	size := p.CapacityBytes
-	if size == 0 {
-		h.mu.Lock()
-		size = h.told[name].CapacityBytes
-		h.mu.Unlock()
+	h.mu.Lock()
+	row := h.stored[name]
+	h.mu.Unlock()
+	if over := cmp.Or(p.Overcommit, row.overcommit); over > 0 {
+		return int64(float64(h.capacity(p)) * over)
 	}
-	if p.Overcommit > 0 {
-		return int64(float64(size) * p.Overcommit)
+	return h.capacity(p)
+}
+
+// pool gives the pool of a name.
+func (h *host) pool(name string) (p Pool, ok bool) {
+	all := h.offers()
+	i := slices.IndexFunc(all, func(p Pool) bool { return p.Name == name })
+	if i < 0 {
+		return Pool{}, false
 	}
-	return size
+	return all[i], true
+}
+
+// capacity is the size of a pool, in bytes; 0 if that is not known.
+func (h *host) capacity(p Pool) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return cmp.Or(p.CapacityBytes, h.stored[p.Name].capacity, h.told[p.Name].CapacityBytes)
 }
 
 // poolKey names a pool among those of all hosts.
@@ -120,7 +148,7 @@ func (h *host) poolOf(m *occi.Model, x *occi.Entity) string {
 // volumePool names the pool where a volume has its room: the default may have become
 // another one since it was made.
 func (h *host) volumePool(ctx context.Context, volume uuid.UUID) (string, error) {
-	if len(h.pools) == 0 {
+	if len(h.offers()) == 0 {
 		return "", nil
 	}
 	rooms, err := h.e.store.Rooms(ctx, []uuid.UUID{volume})
@@ -137,7 +165,7 @@ func (h *host) room(of *occi.Entity, volume uuid.UUID, pool string, bytes int64)
 // machine's own disk if its image is known. A host without pools has none.
 func (p *plan) rooms(x *occi.Entity) []occi.Room {
 	h, k := p.e.host(x.Host), p.m.Kind(x.Kind)
-	if h == nil || k == nil || len(h.pools) == 0 {
+	if h == nil || k == nil || len(h.offers()) == 0 {
 		return nil
 	}
 	var out []occi.Room
@@ -164,7 +192,7 @@ func (p *plan) takeRooms(ctx context.Context) error {
 	var images []uuid.UUID
 	for _, x := range p.change.Puts {
 		h, old := p.e.host(x.Host), p.known[x.ID]
-		if h != nil && len(h.pools) > 0 && old != nil && role(p.m, old, roleDiskSize) != role(p.m, x, roleDiskSize) {
+		if h != nil && len(h.offers()) > 0 && old != nil && role(p.m, old, roleDiskSize) != role(p.m, x, roleDiskSize) {
 			images = append(images, imageOf(p.m, x))
 		}
 	}
@@ -191,6 +219,11 @@ func (p *plan) takeRooms(ctx context.Context) error {
 			}
 		}
 		for _, r := range after {
+			if !slices.ContainsFunc(before, func(o occi.Room) bool { return o.Volume == r.Volume }) {
+				if err := p.comesTo(p.e.host(x.Host), r); err != nil {
+					return err
+				}
+			}
 			if !slices.Contains(before, r) {
 				p.change.Rooms = append(p.change.Rooms, r)
 			}
@@ -262,7 +295,7 @@ func (b *creation) pools() error {
 func (e *Engine) noPool(h *host, name string) string {
 	var here, all []string
 	for _, o := range e.all() {
-		for _, p := range o.pools {
+		for _, p := range o.offers() {
 			if all = append(all, p.Name); o == h {
 				here = append(here, p.Name)
 			}
@@ -282,7 +315,12 @@ func (e *Engine) noPool(h *host, name string) string {
 // suits reports whether a host has the pools that new volumes are to be in.
 func (b *creation) suits(h *host, xs []*occi.Entity) bool {
 	for _, x := range xs {
-		if name := role(b.m, x, roleVolumePool).Text; name != "" && !h.hasPool(name) {
+		name := role(b.m, x, roleVolumePool).Text
+		if name != "" && !h.hasPool(name) {
+			return false
+		}
+		k := b.m.Kind(x.Kind)
+		if (k.Host == "volume" || ephemeral(b.m, x) != nil) && h.closed(cmp.Or(name, h.defaultPool())) {
 			return false
 		}
 	}
@@ -293,7 +331,7 @@ func (b *creation) suits(h *host, xs []*occi.Entity) bool {
 // a page of rows.
 func (s *survey) account(ctx context.Context, rows []*occi.Entity) error {
 	p := s.h.e.plan(Caller{})
-	if err := p.book(ctx, rows); err != nil || len(s.h.pools) == 0 {
+	if err := p.book(ctx, rows); err != nil || len(s.h.offers()) == 0 {
 		return err
 	}
 	var want []occi.Room

@@ -148,7 +148,7 @@ func (r *removal) link(l *occi.Entity) {
 	r.regroups = r.regroups || part(r.m, l).groups
 	r.musters = r.musters || part(r.m, l).joins
 	doomed := r.doomed[l.Source.ID]
-	if src := r.known[l.Source.ID]; doomed && src.Host != "" && !part(r.m, src).own {
+	if src := r.known[l.Source.ID]; doomed && src.Host != "" && !part(r.m, src).own && !part(r.m, src).stores {
 		r.put(l).Deleted = true
 		return
 	}
@@ -205,7 +205,7 @@ func (r *removal) resource(x *occi.Entity) {
 	for _, l := range x.Links {
 		r.link(l)
 	}
-	if x.Host == "" || part(r.m, x).own {
+	if x.Host == "" || part(r.m, x).own || part(r.m, x).stores {
 		r.change.Removes = append(r.change.Removes, occi.Removal{ID: x.ID, Revision: x.Revision})
 		return
 	}

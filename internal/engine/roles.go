@@ -85,6 +85,19 @@ const (
 	roleTogether = "placement.together"
 	roleApart    = "placement.apart"
 
+	roleStoreName       = "store.name"
+	roleStoreType       = "store.type"
+	roleStoreSource     = "store.source"
+	roleStoreTarget     = "store.target"
+	roleStoreOffered    = "store.offered"
+	roleStoreOvercommit = "store.overcommit"
+	roleStoreCapacity   = "store.capacity"
+	roleStoreAllocated  = "store.allocated"
+	roleStoreUsed       = "store.used"
+	roleStoreFree       = "store.free"
+	roleStoreDefault    = "store.default"
+	roleStoreConfigured = "store.configured"
+
 	roleSetMembers = "set.members"
 	roleSetActive  = "set.active"
 

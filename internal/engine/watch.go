@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -161,7 +162,7 @@ func (e *Engine) beatOnce(ctx context.Context) error {
 	for _, h := range e.all() {
 		h.learn(begun, all[h.name], e.cfg.Worker)
 	}
-	if now, err := e.store.Count(ctx, kindsFor(e.Model(), "node")); err != nil {
+	if now, err := e.store.Count(ctx, slices.Concat(kindsFor(e.Model(), "node"), kindsFor(e.Model(), "storepool"))); err != nil {
 		return err
 	} else if now.Revision != e.reviewed {
 		e.reviewed = now.Revision

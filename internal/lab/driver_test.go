@@ -43,10 +43,11 @@ func TestDriver(t *testing.T) {
 			})
 		}
 		hypertest.Run(t, open, hypertest.Traits{
-			Pool:  "other",
-			Guest: hypervisor.Domain{Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: lab.Cmdline, MemoryBytes: 128 << 20},
-			Up:    func(t *testing.T, domain uuid.UUID) { up(ctx, t, h, domain) },
-			Write: func(t *testing.T, volume uuid.UUID) { qemuIO(ctx, t, h, volume, "write -P 0xab 1M 64k") },
+			Pool:    "other",
+			PoolDir: "/var/lib/libvirt/added",
+			Guest:   hypervisor.Domain{Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: lab.Cmdline, MemoryBytes: 128 << 20},
+			Up:      func(t *testing.T, domain uuid.UUID) { up(ctx, t, h, domain) },
+			Write:   func(t *testing.T, volume uuid.UUID) { qemuIO(ctx, t, h, volume, "write -P 0xab 1M 64k") },
 			Holds: func(t *testing.T, volume uuid.UUID) bool {
 				return !strings.Contains(qemuIO(ctx, t, h, volume, "read -P 0xab 1M 64k"), "failed")
 			},

@@ -12,10 +12,13 @@ import (
 	"github.com/occid/occid/render"
 )
 
-// What kinds of hosts, and of pools of them, are on hosts, as the registry says.
+// What kinds of hosts, of pools of them, of pools of storages and of disks are on hosts, as
+// the registry says.
 const (
-	hostHost = "node"
-	poolHost = "pool"
+	hostHost  = "node"
+	poolHost  = "pool"
+	storeHost = "storepool"
+	diskHost  = "disk"
 )
 
 // Limits of queries.
@@ -98,12 +101,18 @@ func (c *call) linkedTo() uuid.UUID {
 	return uuid.Nil
 }
 
-// hosted has a reverse look-up between what is on hosts and these, or pools of these, go
-// by where things are.
+// hosted has a reverse look-up between what is on hosts and these, or pools of these, or
+// pools of storages, go by where things are.
 func (c *call) hosted(q *occi.Query) {
 	of, kind := c.to.of, c.to.kind
 	switch {
 	case of.Own && kind.Own:
+	case of.Host == storeHost || kind.Host == storeHost:
+		for _, k := range c.reg.model.Kinds {
+			if k.Host == diskHost {
+				q.Stored = k.ID()
+			}
+		}
 	case of.Host == hostHost || kind.Host == hostHost:
 		q.Placed = true
 	case of.Host == poolHost || kind.Host == poolHost:

@@ -282,6 +282,9 @@ func newTenants(t testing.TB, dsn string) *tenants {
 	w.thing("host", none, strings.TrimPrefix(strings.TrimSpace(admin.do("GET", "/host/.uri", "").text), w.url))
 	w.thing("host", foreign, w.things["host"][none])
 	delete(w.things["host"], none)
+	store := admin.made("/storagepool/", `{"pool_name":"added","pool_type":"dir","pool_source":"/srv/added","links":[{"type":"poolhost","target":"`+w.things["host"][foreign]+`"}]}`)
+	w.thing("storage_pool", foreign, store)
+	w.thing("poolhost", foreign, strings.TrimPrefix(strings.TrimSpace(admin.do("GET", "/poolhost/.uri", "").text), w.url))
 	w.thing("project", foreign, other)
 	w.thing("quota", own, quotaPath(mine))
 	w.thing("quota", foreign, quotaPath(other))
@@ -372,7 +375,7 @@ func (w *tenants) requests() []request {
 			}
 			add(path+"/tasks/", k, "", r)
 			add(path+"/tasks/", k, "start", r)
-			for _, to := range []string{"/compute/", "/network/", "/host/"} {
+			for _, to := range []string{"/compute/", "/network/", "/host/", "/storagepool/"} {
 				add(path+to, k, "", r)
 			}
 			for _, a := range k.Actions {
