@@ -217,6 +217,41 @@ func TestMachinesMoveWithinTheirPool(t *testing.T) {
 	c.settled(out)
 }
 
+// TestMachinesOfAPoolThatIsGone stay where they are until they ask for it no more.
+func TestMachinesOfAPoolThatIsGone(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.hosted(node("a", 8, 8), node("b", 8, 8))
+	gold := c.pool("gold")
+	link := c.create(member(c.hostNamed("a"), gold))
+	vm := c.create(in("gold"))
+	// Its host leaves the pool, to which another belongs: it can go there, and not back.
+	if err := c.delete(link.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.act(vm, "migrate")
+	wantClass(t, err, occi.Conflict, "b: not in the pool gold")
+	c.create(member(c.hostNamed("b"), gold))
+	if got := c.mustAct(vm, "migrate"); got.Host != "b" {
+		t.Fatalf("it is on %s", got.Host)
+	}
+	_, err = c.act(vm, "migrate")
+	wantClass(t, err, occi.Conflict, "a: not in the pool gold")
+	if err := c.delete(gold.ID); err != nil {
+		t.Fatal(err)
+	}
+	c.mustAct(vm, "start")
+	c.pool("gold")
+	_, err = c.act(vm, "migrate")
+	wantClass(t, err, occi.Conflict, "a: not in the pool gold")
+	if _, err := c.Associate(c.ctx, engine.Caller{}, inPool, engine.Members{Drop: []occi.Ref{{ID: vm.ID}}}, engine.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.mustAct(vm, "migrate"); got.Host != "a" {
+		t.Errorf("it is on %s", got.Host)
+	}
+}
+
 // TestSeveralServersKnowPools has one server put hosts in pools, and another place by that.
 func TestSeveralServersKnowPools(t *testing.T) {
 	t.Parallel()
