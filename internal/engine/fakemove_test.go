@@ -14,7 +14,10 @@ import (
 // is asked of both hosts: "migrate domain" of this one, with what is told of its progress,
 // and "receive domain" of the other.
 func (f *fakeHost) MigrateDomain(ctx context.Context, d hypervisor.Domain, to hypervisor.Driver, m hypervisor.Migration) error {
-	o := to.(*fakeHost)
+	o, ok := to.(*fakeHost)
+	if !ok {
+		o = to.(*port).fakeHost
+	}
 	if m.Progress != nil {
 		m.Progress(1<<20, 4<<20)
 	}

@@ -47,10 +47,10 @@ func (h *host) markLost(ctx context.Context) error {
 }
 
 // lose shows a machine as lost, and remembers what state it was in. Which host that is
-// tenants need not know.
+// tenants need not know. One that moves may be on the other host already.
 func (p *plan) lose(x *occi.Entity) {
 	k := p.m.Kind(x.Kind)
-	if k == nil || k.States == nil || x.Deleted || isLost(p.m, x) || roleAttr(p.m, x, roleLost) == nil {
+	if k == nil || k.States == nil || x.Deleted || x.Moving != "" || isLost(p.m, x) || roleAttr(p.m, x, roleLost) == nil {
 		return
 	}
 	state := p.m.State(x)
