@@ -160,7 +160,7 @@ func (s *service) open(ctx context.Context) error {
 	if c.Proxies, err = o.Web.proxies(); err != nil {
 		return err
 	}
-	c.Bounds.Connections, c.Streams = o.Web.Connections, o.Web.Streams
+	c.Bounds.Connections, c.Bounds.Leave, c.Streams = o.Web.Connections, o.Web.StopDelay, o.Web.Streams
 	if c.Origins, err = o.Web.origins(); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/occid/occid/internal/cert"
 	"github.com/occid/occid/internal/server"
@@ -18,17 +19,18 @@ import (
 
 // webOptions say how clients reach the server.
 type webOptions struct {
-	Cert          string   `name:"tls-cert" env:"OCCID_TLS_CERT" placeholder:"FILE" help:"Certificate to serve --listen with, and those that lead to its authority, PEM."`
-	Key           string   `name:"tls-key" env:"OCCID_TLS_KEY" placeholder:"FILE" help:"Private key of --tls-cert, PEM."`
-	SelfSigned    bool     `name:"tls-self-signed" env:"OCCID_TLS_SELF_SIGNED" help:"Serve --listen with a certificate that the server makes and keeps in --data."`
-	ACME          []string `name:"tls-acme" sep:"," env:"OCCID_TLS_ACME" placeholder:"DOMAIN" help:"Serve --listen, reached at port 443 of these names, with certificates of an ACME authority, whose terms are agreed to."`
-	ACMEDirectory string   `name:"tls-acme-directory" default:"https://acme-v02.api.letsencrypt.org/directory" env:"OCCID_TLS_ACME_DIRECTORY" placeholder:"URL" help:"Directory of the authority."`
-	ACMECA        string   `name:"tls-acme-ca" env:"OCCID_TLS_ACME_CA" placeholder:"FILE" help:"Certificates to trust beside the system's where the authority is asked."`
-	Insecure      bool     `name:"insecure-http" env:"OCCID_INSECURE_HTTP" help:"Serve without TLS at addresses that others can reach, too."`
-	Proxies       []string `name:"trusted-proxies" sep:"," env:"OCCID_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses of proxies, or networks of them as 192.0.2.0/24, whose X-Forwarded-Proto and X-Forwarded-For are believed; none by default."`
-	Origins       []string `name:"cors-origin" sep:"," env:"OCCID_CORS_ORIGIN" placeholder:"ORIGIN" help:"Sites whose pages may use the server, as https://portal.example.org, or * for all without credentials; none by default."`
-	Connections   int      `name:"max-connections" default:"4096" env:"OCCID_MAX_CONNECTIONS" placeholder:"N" help:"How many connections of clients may be open."`
-	Streams       int      `name:"max-streams" default:"1024" env:"OCCID_MAX_STREAMS" placeholder:"N" help:"How many streams of /events may be open."`
+	Cert          string        `name:"tls-cert" env:"OCCID_TLS_CERT" placeholder:"FILE" help:"Certificate to serve --listen with, and those that lead to its authority, PEM."`
+	Key           string        `name:"tls-key" env:"OCCID_TLS_KEY" placeholder:"FILE" help:"Private key of --tls-cert, PEM."`
+	SelfSigned    bool          `name:"tls-self-signed" env:"OCCID_TLS_SELF_SIGNED" help:"Serve --listen with a certificate that the server makes and keeps in --data."`
+	ACME          []string      `name:"tls-acme" sep:"," env:"OCCID_TLS_ACME" placeholder:"DOMAIN" help:"Serve --listen, reached at port 443 of these names, with certificates of an ACME authority, whose terms are agreed to."`
+	ACMEDirectory string        `name:"tls-acme-directory" default:"https://acme-v02.api.letsencrypt.org/directory" env:"OCCID_TLS_ACME_DIRECTORY" placeholder:"URL" help:"Directory of the authority."`
+	ACMECA        string        `name:"tls-acme-ca" env:"OCCID_TLS_ACME_CA" placeholder:"FILE" help:"Certificates to trust beside the system's where the authority is asked."`
+	Insecure      bool          `name:"insecure-http" env:"OCCID_INSECURE_HTTP" help:"Serve without TLS at addresses that others can reach, too."`
+	Proxies       []string      `name:"trusted-proxies" sep:"," env:"OCCID_TRUSTED_PROXIES" placeholder:"ADDR" help:"Addresses of proxies, or networks of them as 192.0.2.0/24, whose X-Forwarded-Proto and X-Forwarded-For are believed; none by default."`
+	Origins       []string      `name:"cors-origin" sep:"," env:"OCCID_CORS_ORIGIN" placeholder:"ORIGIN" help:"Sites whose pages may use the server, as https://portal.example.org, or * for all without credentials; none by default."`
+	Connections   int           `name:"max-connections" default:"4096" env:"OCCID_MAX_CONNECTIONS" placeholder:"N" help:"How many connections of clients may be open."`
+	Streams       int           `name:"max-streams" default:"1024" env:"OCCID_MAX_STREAMS" placeholder:"N" help:"How many streams of /events may be open."`
+	StopDelay     time.Duration `name:"stop-delay" env:"OCCID_STOP_DELAY" placeholder:"TIME" help:"How long requests are still answered once the server is to stop and /readyz says so, as in 5s."`
 }
 
 // secure reports whether the server has a certificate.
@@ -36,6 +38,9 @@ func (o *webOptions) secure() bool { return o.Cert != "" || o.SelfSigned || len(
 
 // checkWeb refuses what does not go together, and to be heard by others without TLS.
 func (o *options) checkWeb() error {
+	if o.Web.StopDelay < 0 {
+		return fmt.Errorf("--stop-delay: %s is less than nothing", o.Web.StopDelay)
+	}
 	if err := o.Web.check(); err != nil {
 		return err
 	}

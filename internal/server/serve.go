@@ -21,7 +21,7 @@ const defaultStreams = 1024
 // bounded fills in what is not configured.
 func bounded(b web.Bounds) web.Bounds {
 	return web.Bounds{Header: cmp.Or(b.Header, 10*time.Second), Read: cmp.Or(b.Read, readTime), Write: cmp.Or(b.Write, writeTime),
-		Idle: cmp.Or(b.Idle, 2*time.Minute), Stop: cmp.Or(b.Stop, 10*time.Second), Connections: b.Connections, Connected: b.Connected}
+		Idle: cmp.Or(b.Idle, 2*time.Minute), Stop: cmp.Or(b.Stop, 10*time.Second), Leave: b.Leave, Connections: b.Connections, Connected: b.Connected}
 }
 
 // Serve answers requests that come to l until ctx ends, then lets those under

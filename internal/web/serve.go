@@ -15,6 +15,9 @@ type Bounds struct {
 	// answer is taken, how long a connection may rest, and with Stop how long requests
 	// under way may take to end once the server stops.
 	Header, Read, Write, Idle, Stop time.Duration
+	// Leave is how long requests still come in once the server stops, so that who spreads
+	// them sees that it does before they are refused.
+	Leave time.Duration
 	// Connections is how many may be open, 0 for any number. Connected, if set, is told
 	// of each one more (1) and less (-1).
 	Connections int
@@ -28,8 +31,8 @@ const headerBytes = 128 << 10
 // streams is how many requests may be under way in one connection of HTTP/2.
 const streams = 100
 
-// Serve answers requests that come to l until ctx ends, then calls stopping and lets
-// those under way finish for a time. It closes l.
+// Serve answers requests that come to l until ctx ends, then calls stopping, goes on for
+// as long as b.Leave, and lets those under way finish for a time. It closes l.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, b Bounds, log *slog.Logger, stopping func()) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: b.Header, ReadTimeout: b.Read, WriteTimeout: b.Write,
 		IdleTimeout: b.Idle, MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -38,6 +41,9 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, b Bounds, log *s
 	stopped := make(chan error, 1)
 	defer context.AfterFunc(ctx, func() {
 		stopping()
+		if b.Leave > 0 {
+			<-time.After(b.Leave)
+		}
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.Stop)
 		defer cancel()
 		err := srv.Shutdown(bounded)
