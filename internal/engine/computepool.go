@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/hypervisor"
-	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/occi"
 )
 
@@ -102,7 +101,7 @@ func (a *acts) spread(ctx context.Context, ids []uuid.UUID, found map[uuid.UUID]
 
 // spreads checks that an action on a set may be one on its members.
 func (a *acts) spreads(x *occi.Entity, d *occi.Draft, o Options) error {
-	if err := may(a.c, a.m, auth.Action(term(d.Action)), x); err != nil {
+	if err := may(a.c, x, a.invoking(x, term(d.Action))...); err != nil {
 		return err
 	}
 	action, err := a.action(a.m.Kind(x.Kind), x, d.Action)

@@ -40,7 +40,7 @@ func TestCluster(t *testing.T) {
 	if err := conn.Ping(ctx); err == nil {
 		t.Error("a connection outlived a crash")
 	}
-	if conn, err = pgx.Connect(ctx, url); err != nil {
+	if _, err = pgx.Connect(ctx, url); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Stop(); err != nil {
