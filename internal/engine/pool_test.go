@@ -152,7 +152,9 @@ func TestPoolsAreAsLargeAsTheirHostSays(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	asked := make(chan struct{}, 100)
+	c.host.mu.Lock()
 	c.host.pools = []hypervisor.PoolStatus{{Name: "main", CapacityBytes: 2 << 30}}
+	c.host.mu.Unlock()
 	away := atomic.Bool{}
 	away.Store(true)
 	c.host.intercept(func(_ context.Context, op string, _ uuid.UUID) error {
