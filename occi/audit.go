@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -92,7 +94,7 @@ func AuditSeq(id uuid.UUID) (int64, bool) {
 // Resource shows the record as an entity of AuditKind.
 func (r *Record) Resource() *Entity {
 	e := &Entity{ID: AuditID(r.Seq), Kind: AuditKind, Serial: r.Seq, Seq: r.Seq, Revision: 1, Owner: r.User, Project: r.Reach,
-		Created: r.At, Updated: r.At, Title: r.title()}
+		Created: r.At, Updated: r.At, Title: r.title(), Summary: r.summary()}
 	text := func(name, s string) {
 		if s != "" {
 			e.Attributes.Set("occid.audit."+name, Str(s))
@@ -164,4 +166,46 @@ func (r *Record) title() string {
 		title += " " + r.ID.String()
 	}
 	return title
+}
+
+// summary is who did it, and what changed or why it was refused or failed, for who reads
+// the feed.
+func (r *Record) summary() string {
+	var parts []string
+	switch {
+	case r.Login != "":
+		parts = append(parts, "by "+r.Login)
+	case r.User != "":
+		parts = append(parts, "by the user "+r.User)
+	default:
+		parts = append(parts, "by the server")
+	}
+	if r.Address != "" {
+		parts[0] += " from " + r.Address
+	}
+	if r.What == AuditRefused && r.Login+r.User == "" {
+		parts[0] = "asked from " + r.Address
+	}
+	if r.Message != "" {
+		parts = append(parts, r.Message)
+	}
+	for i, a := range r.Changes {
+		if i == changesTold {
+			parts = append(parts, "and "+strconv.Itoa(len(r.Changes)-i)+" more")
+			break
+		}
+		parts = append(parts, a.Name+": "+quoted(a.Was)+" → "+quoted(a.Now))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// changesTold is how many changes a summary tells.
+const changesTold = 10
+
+// quoted shows a value, and that there is none.
+func quoted(value string) string {
+	if value == "" {
+		return "none"
+	}
+	return strconv.Quote(value)
 }

@@ -35,7 +35,7 @@ func (b *bench) events() error {
 	}
 	defer host.Close()
 	uri := strings.Replace(host.URI, "qemu+unix:///system", "test+unix:///default", 1)
-	cluster, err := pgtest.Start()
+	cluster, err := pgtest.Start("fsync=on")
 	if err != nil {
 		return err
 	}

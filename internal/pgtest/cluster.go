@@ -33,7 +33,8 @@ type Cluster struct {
 
 // Start makes a cluster and returns once it accepts connections. As root it
 // becomes the user postgres, which the server demands. Settings are lines of
-// postgresql.conf as "name=value".
+// postgresql.conf as "name=value"; fsync is off unless one says otherwise: tests end
+// servers, not machines.
 func Start(settings ...string) (c *Cluster, err error) {
 	bin, err := programs()
 	if err != nil {
@@ -59,7 +60,7 @@ func Start(settings ...string) (c *Cluster, err error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	args := []string{"-D", data, "-k", dir, "-c", "listen_addresses="}
+	args := []string{"-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off"}
 	for _, s := range settings {
 		args = append(args, "-c", s)
 	}

@@ -105,6 +105,9 @@ func TestAuditTrail(t *testing.T) {
 		foreignRecord := admin.recorded("what=created&entity=" + others[strings.LastIndexByte(others, '/')+1:])
 		auditor.do("GET", "/audit/"+strings.TrimPrefix(foreignRecord.ID, "urn:uuid:"), "").want(t, 404)
 		mine := "/audit/" + strings.TrimPrefix(updated.ID, "urn:uuid:")
+		if text := auditor.do("GET", mine+".atom", "").want(t, 200).text; !strings.Contains(text, "<summary>by member from 127.0.0.1; ") || !strings.Contains(text, "; occi.compute.cores: &#34;1&#34; → &#34;3&#34;") {
+			t.Errorf("a reader of the feed is told %s", text)
+		}
 		for _, media := range []string{"text/plain", "text/occi", "application/json", "application/xml", "application/yaml", "application/occi+json", "application/occi+text", "application/atom+xml"} {
 			for _, path := range []string{mine, "/audit/?request=mine-1&what=updated"} {
 				r := auditor.do("GET", path, "", "Accept: "+media).want(t, 200)
