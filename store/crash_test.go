@@ -82,20 +82,9 @@ func TestKilledWriterLosesNothing(t *testing.T) {
 // TestCrashedDatabaseLosesNothing has PostgreSQL lose what it has not written yet.
 func TestCrashedDatabaseLosesNothing(t *testing.T) {
 	t.Parallel()
-	cluster, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	cluster := pgtest.Run(t)
 	for range 3 {
-		dsn, _, err := cluster.Create(t.Context(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		dsn := cluster.Empty(t)
 		wantWhole(t, open(t, dsn), failAfter(t, dsn, 200, func(*os.Process) error { return cluster.Crash() }))
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/lab"
+	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/store"
 )
@@ -127,10 +128,7 @@ func newChaos(t *testing.T) *chaos {
 		uris = append(uris, h.uri)
 		rules = append(rules, h.uri+",cores=20,cores-overcommit=1,memory=64GiB")
 	}
-	url, _, err := startPostgres(t).Create(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	url := pgtest.Run(t).Empty(t)
 	c.dsn = url
 	for i := range chaosServers {
 		c.args = append(c.args, []string{"--db", url, "--data", filepath.Join(dir, fmt.Sprintf("server%d", i+1)), "--guest-bridges", "none",
@@ -139,6 +137,7 @@ func newChaos(t *testing.T) *chaos {
 		c.urls = append(c.urls, "")
 		c.boot(i)
 	}
+	var err error
 	if c.store, err = store.Open(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}

@@ -293,7 +293,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 		t.Skip(err)
 	}
 	host, driver := newHost(t, lab.Options{Name: "kill"})
-	exe, pg := withoutDetector(t), startPostgres(t)
+	exe, pg := withoutDetector(t), pgtest.Run(t)
 	t.Run("points", func(t *testing.T) {
 		for _, op := range killedOperations {
 			t.Run("sqlite/"+op.name, func(t *testing.T) {
@@ -354,20 +354,6 @@ var undetected = sync.OnceValues(func() (string, error) {
 	}
 	return exe, nil
 })
-
-func startPostgres(t *testing.T) *pgtest.Cluster {
-	t.Helper()
-	pg, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := pg.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return pg
-}
 
 // maxPoints bounds the points of one operation.
 const maxPoints = 60

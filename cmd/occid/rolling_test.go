@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/store"
 )
@@ -67,10 +68,7 @@ type rolling struct {
 // no task is lost.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
-	dsn, _, err := startPostgres(t).Create(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	dsn := pgtest.Run(t).Empty(t)
 	r := &rolling{t: t, balancer: balancer{ready: map[int]string{}}, client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
 	dir := t.TempDir()
 	var servers [rollingServers]*program

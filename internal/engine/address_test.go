@@ -13,6 +13,7 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/store"
 )
@@ -313,7 +314,7 @@ func TestManyAtOnce(t *testing.T) {
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		url := freshPostgres(t)
+		url := pgtest.Run(t).Empty(t)
 		c := newCloudOn(t, url)
 		other, err := store.Open(c.ctx, url, store.WithModel(func() *occi.Model { return c.model }))
 		if err != nil {

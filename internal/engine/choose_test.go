@@ -226,25 +226,6 @@ func TestGroupsOfMachines(t *testing.T) {
 	c.wantOn(net.Host, one)
 }
 
-// freshPostgres gives the URL of an empty database.
-func freshPostgres(t *testing.T) string {
-	t.Helper()
-	cluster, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	url, _, err := cluster.Create(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return url
-}
-
 // TestNothingIsOverCommitted has twice as many machines asked for at once as there is
 // room for, on PostgreSQL of two servers.
 func TestNothingIsOverCommitted(t *testing.T) {
@@ -255,7 +236,7 @@ func TestNothingIsOverCommitted(t *testing.T) {
 			const asked, fit = 200, 100
 			dsn := "sqlite:" + filepath.Join(t.TempDir(), "occid.db")
 			if database == "postgres" {
-				dsn = freshPostgres(t)
+				dsn = pgtest.Run(t).Empty(t)
 			}
 			c := newCloudOn(t, dsn)
 			hosts := []engine.Host{node("a", 30, 1000), node("b", 30, 1000), node("c", 40, 1000)}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/internal/engine"
+	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/store"
 )
@@ -153,7 +154,7 @@ type fleet struct {
 // changes their configuration.
 func newFleet(t *testing.T, n int, configure func(*engine.Config), names ...string) *fleet {
 	t.Helper()
-	dsn := freshPostgres(t)
+	dsn := pgtest.Run(t).Empty(t)
 	f := &fleet{cloud: newCloudOn(t, dsn), names: names}
 	f.Stop()
 	for range names {

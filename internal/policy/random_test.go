@@ -287,19 +287,7 @@ type database struct {
 
 func openStores(t *testing.T) []*database {
 	t.Helper()
-	cluster, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	dsn, _, err := cluster.Create(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	dsn := pgtest.Run(t).Empty(t)
 	var all []*database
 	for kind, dsn := range map[string]string{"sqlite": "sqlite:" + filepath.Join(t.TempDir(), "occid.db"), "postgres": dsn} {
 		s, err := store.Open(t.Context(), dsn)
