@@ -68,6 +68,7 @@ type Authenticator struct {
 	now        func() time.Time
 	limits     limiter
 	mapping    atomic.Pointer[Mapping]
+	admitting  sync.RWMutex // held by who has users admitted by the mapping
 	admit      func(ctx context.Context, a Admission) (name string, err error)
 	rates      rates
 
@@ -89,6 +90,8 @@ type identity struct {
 	// name is that of the account that a prover's proof is of, until it ends.
 	name string
 	ends time.Time
+	// mapping was in force then.
+	mapping *Mapping
 }
 
 // New makes an Authenticator, or tells which mechanism there is not.

@@ -88,8 +88,8 @@ func (a *Authenticator) proven(ctx context.Context, key [32]byte, m *mechanism, 
 	have := a.known[key]
 	a.mu.RUnlock()
 	next := &identity{epoch: epoch}
-	if have != nil && now.Before(have.ends) {
-		next.name, next.ends = have.name, have.ends
+	if have != nil && now.Before(have.ends) && have.mapping == a.mapping.Load() {
+		next.name, next.ends, next.mapping = have.name, have.ends, have.mapping
 	} else if err := a.prove(ctx, m, p, from, now, next); err != nil {
 		a.forget(key)
 		return Caller{}, err
@@ -131,7 +131,10 @@ func (a *Authenticator) prove(ctx context.Context, m *mechanism, p presented, fr
 		return err
 	}
 	found.ends = proof.Until
-	found.name, err = a.admit(ctx, a.mapping.Load().Admission(m.name, proof))
+	a.admitting.RLock()
+	defer a.admitting.RUnlock()
+	found.mapping = a.mapping.Load()
+	found.name, err = a.admit(ctx, found.mapping.Admission(m.name, proof))
 	if err != nil && occi.ClassOf(err) == occi.NotFound {
 		return Unknown() // the user went meanwhile
 	}
@@ -140,12 +143,9 @@ func (a *Authenticator) prove(ctx context.Context, m *mechanism, p presented, fr
 
 // Remap puts other rules in force. What was proven is looked at again.
 func (a *Authenticator) Remap(m *Mapping) {
+	// Roles that the old rules give are not given after those of the new ones.
+	a.admitting.Lock()
+	defer a.admitting.Unlock()
 	a.mapping.Store(m)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for key, known := range a.known {
-		if known.name != "" {
-			delete(a.known, key)
-		}
-	}
+	a.Changed()
 }
