@@ -134,6 +134,18 @@ func TestScopes(t *testing.T) {
 	if s := limited.For(as("member")).Scope("read", []string{network}); s.Where != nil {
 		t.Errorf("of what the policy is not about a member reads %+v", s)
 	}
+	for text, want := range map[string]bool{
+		`forbid (principal, action, resource is Compute) when { action == Action::"read" };`:                                                   false,
+		`forbid (principal, action, resource is Compute) when { action in Action::"act" };`:                                                    false,
+		`forbid (principal, action == Action::"set", resource is Compute) when { context.attribute == "cores" };`:                              false,
+		`forbid (principal, action, resource is Compute) when { action == Action::"read" } unless { principal in Role::"administrator" };`:     true,
+		`forbid (principal, action == Action::"read", resource is Compute) when { action == Action::"update" };`:                               true,
+		`forbid (principal, action == Action::"set", resource) unless { principal in Role::"administrator" || context.attribute == "cores" };`: true,
+	} {
+		if free, _ := loaded(t, text).For(as("administrator")).Everything(); free != want {
+			t.Errorf("with %s an administrator may do everything: %t", text, free)
+		}
+	}
 	if free, _ := limited.For(as("administrator")).Everything(); free {
 		t.Error("administrators are bound by nothing that forbids")
 	}

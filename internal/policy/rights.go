@@ -148,11 +148,22 @@ func (r *Rights) everything() bool {
 
 // idle reports whether a policy comes to nothing, whatever it is asked about.
 func (r *Rights) idle(o *policy) bool {
-	for _, k := range append([]*kind{nil}, r.p.vocabulary.kinds...) {
+	v := r.p.vocabulary
+	for _, k := range append([]*kind{nil}, v.kinds...) {
+		actions := slices.Concat(fixed, v.acts)
+		if k != nil {
+			actions = k.actions
+		}
+		// No attribute is named, so a condition on that cannot be told, and is not idle.
 		t := r.translation(k, "", "")
-		w, err := t.conditions(o.ast)
-		if err != nil || w != occi.Never {
-			return false
+		for _, name := range actions {
+			t.env.Action = action(name)
+			if !r.p.covers(o.ast.Action, name) {
+				continue
+			}
+			if w, err := t.conditions(o.ast); err != nil || w != occi.Never {
+				return false
+			}
 		}
 	}
 	return true
