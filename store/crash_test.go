@@ -85,7 +85,8 @@ func TestCrashedDatabaseLosesNothing(t *testing.T) {
 	cluster := pgtest.Run(t)
 	for range 3 {
 		dsn := cluster.Empty(t)
-		wantWhole(t, open(t, dsn), failAfter(t, dsn, 200, func(*os.Process) error { return cluster.Crash() }))
+		acknowledged := failAfter(t, dsn, 200, func(*os.Process) error { return cluster.Crash() })
+		wantWhole(t, open(t, dsn), acknowledged)
 	}
 }
 
