@@ -56,13 +56,7 @@ func account(ctx context.Context, tx *sql.Tx, charges chargesOf) error {
 			if _, err := tx.ExecContext(ctx, `UPDATE entities SET doc = $2 WHERE seq = $1`, e.Seq, doc); err != nil {
 				return err
 			}
-			for _, u := range e.Charges {
-				for _, owner := range []string{e.Project, e.Owner} {
-					if owner != "" {
-						sums[useKey{kept(owner), u.What}] += u.Amount
-					}
-				}
-			}
+			eachUse(e, func(k useKey, amount int64) { sums[k] += amount })
 		}
 		if len(found) < accountingPage {
 			break

@@ -277,6 +277,22 @@ func (g *group) apply(j *job) {
 	}
 }
 
+// replaced tells what a job takes the place of or removes, with the sign -1, and what it
+// puts, with 1, before it is applied.
+func (g *group) replaced(j *job, f func(e *occi.Entity, sign int64)) {
+	for _, e := range j.change.Puts {
+		if x := g.entities[e.ID]; x.exists() {
+			f(x.e, -1)
+		}
+		f(e, 1)
+	}
+	for _, r := range j.change.Removes {
+		if x := g.entities[r.ID]; x.exists() {
+			f(x.e, -1)
+		}
+	}
+}
+
 // follow brings the sources of links that changed to their next revision, but
 // those that have it already.
 func (g *group) follow(links []*occi.Entity, done map[uuid.UUID]bool, at int64) {

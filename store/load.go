@@ -78,25 +78,14 @@ func (g *group) loadsIn(jobs []*job) []query {
 // loadChange is by how much a job changes loads, nil if it does not.
 func (g *group) loadChange(j *job) map[loadKey]int64 {
 	var more map[loadKey]int64
-	add := func(e *occi.Entity, sign int64) {
+	g.replaced(j, func(e *occi.Entity, sign int64) {
 		for _, t := range e.Takes {
 			if more == nil {
 				more = map[loadKey]int64{}
 			}
 			more[keyOfTake(e, t)] += sign * t.Amount
 		}
-	}
-	for _, e := range j.change.Puts {
-		if x := g.entities[e.ID]; x.exists() {
-			add(x.e, -1)
-		}
-		add(e, 1)
-	}
-	for _, r := range j.change.Removes {
-		if x := g.entities[r.ID]; x.exists() {
-			add(x.e, -1)
-		}
-	}
+	})
 	return more
 }
 

@@ -130,33 +130,28 @@ func (g *group) otherOwners(jobs []*job) []string {
 	return out
 }
 
-// changeOfUse is by how much a job changes what is used, nil if it does not.
-func (g *group) changeOfUse(j *job) map[useKey]int64 {
-	var more map[useKey]int64
-	add := func(e *occi.Entity, sign int64) {
-		for _, u := range e.Charges {
-			for _, owner := range []string{e.Project, e.Owner} {
-				if owner == "" {
-					continue
-				}
-				if more == nil {
-					more = map[useKey]int64{}
-				}
-				more[useKey{kept(owner), u.What}] += sign * u.Amount
+// eachUse tells what an entity uses, of its project and of its owner.
+func eachUse(e *occi.Entity, f func(k useKey, amount int64)) {
+	for _, u := range e.Charges {
+		for _, owner := range []string{e.Project, e.Owner} {
+			if owner != "" {
+				f(useKey{kept(owner), u.What}, u.Amount)
 			}
 		}
 	}
-	for _, e := range j.change.Puts {
-		if x := g.entities[e.ID]; x.exists() {
-			add(x.e, -1)
-		}
-		add(e, 1)
-	}
-	for _, r := range j.change.Removes {
-		if x := g.entities[r.ID]; x.exists() {
-			add(x.e, -1)
-		}
-	}
+}
+
+// changeOfUse is by how much a job changes what is used, nil if it does not.
+func (g *group) changeOfUse(j *job) map[useKey]int64 {
+	var more map[useKey]int64
+	g.replaced(j, func(e *occi.Entity, sign int64) {
+		eachUse(e, func(k useKey, amount int64) {
+			if more == nil {
+				more = map[useKey]int64{}
+			}
+			more[k] += sign * amount
+		})
+	})
 	for k, amount := range more {
 		if amount == 0 {
 			delete(more, k)
