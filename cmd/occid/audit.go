@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -47,11 +46,7 @@ func (o *databaseOptions) dsn() (string, error) {
 	if o.DBFile == "" {
 		return o.DB, nil
 	}
-	text, err := os.ReadFile(o.DBFile)
-	if err != nil {
-		return "", fmt.Errorf("--db-file: %w", err)
-	}
-	return strings.TrimSpace(string(text)), nil
+	return readDSN(o.DBFile)
 }
 
 // audit looks after the audit trail, if the program's arguments say so.

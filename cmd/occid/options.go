@@ -181,15 +181,23 @@ func (o *options) finish() error {
 	case o.DB != "" && o.DBFile != "":
 		return errors.New("--db and --db-file exclude each other")
 	case o.DBFile != "":
-		text, err := os.ReadFile(o.DBFile)
-		if err != nil {
-			return fmt.Errorf("--db-file: %w", err)
+		var err error
+		if o.DB, err = readDSN(o.DBFile); err != nil {
+			return err
 		}
-		o.DB = strings.TrimSpace(string(text))
 	case o.DB == "":
 		o.DB = "sqlite:" + filepath.Join(o.Data, "occid.db")
 	}
 	return nil
+}
+
+// readDSN reads the file that --db-file names.
+func readDSN(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("--db-file: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // observes refuses to do nothing but ask hosts.
