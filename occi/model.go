@@ -249,6 +249,21 @@ func (m *Model) KindAttributes(k *Kind) []*Attribute {
 	return m.inherited[m.kinds[k.ID()]] // one of another registry
 }
 
+// RoleAttribute gives the attribute of a kind, or of its parents, that has a role; nil if
+// none has, or there is no such kind.
+func (m *Model) RoleAttribute(kind, role string) *Attribute {
+	k := m.Kind(kind)
+	if k == nil {
+		return nil
+	}
+	for _, a := range m.KindAttributes(k) {
+		if a.Role == role {
+			return a
+		}
+	}
+	return nil
+}
+
 // AttributeOf gives the definition of an attribute for an entity of a kind with
 // mixins: the kind's, its parents' or a mixin's, following dependencies; nil if
 // none has it. A definition that fixes what a base definition leaves open (a

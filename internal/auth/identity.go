@@ -31,12 +31,8 @@ const (
 
 // value gives the attribute of an entity that has a role.
 func value(m *occi.Model, x *occi.Entity, role string) string {
-	if k := m.Kind(x.Kind); k != nil {
-		for _, a := range m.KindAttributes(k) {
-			if a.Role == role {
-				return x.Attributes.Get(a.Name).String()
-			}
-		}
+	if a := m.RoleAttribute(x.Kind, role); a != nil {
+		return x.Attributes.Get(a.Name).String()
 	}
 	return ""
 }

@@ -239,12 +239,12 @@ var (
 func (e *Engine) purgeTokens(ctx context.Context, before time.Time, n int) (int, error) {
 	c := &occi.Change{At: e.now()}
 	for _, kind := range presentedKinds {
-		a := e.expiry(kind)
-		if a == "" {
+		a := e.Model().RoleAttribute(kind, auth.RoleExpires)
+		if a == nil {
 			continue
 		}
 		page, err := e.store.List(ctx, &occi.Query{Kinds: []string{kind}, Limit: n,
-			Conds: []occi.Cond{{Name: a, Op: occi.Lt, Value: occi.Str(before.UTC().Format(time.RFC3339))}}})
+			Conds: []occi.Cond{{Name: a.Name, Op: occi.Lt, Value: occi.Str(before.UTC().Format(time.RFC3339))}}})
 		if err != nil {
 			return 0, err
 		}
@@ -256,18 +256,6 @@ func (e *Engine) purgeTokens(ctx context.Context, before time.Time, n int) (int,
 		return 0, nil
 	}
 	return len(c.Removes), e.store.Commit(ctx, c)
-}
-
-// expiry names the attribute that tells when something of a kind ends; "" if none does.
-func (e *Engine) expiry(kind string) string {
-	if k := e.Model().Kind(kind); k != nil {
-		for _, a := range k.Attributes {
-			if a.Role == auth.RoleExpires {
-				return a.Name
-			}
-		}
-	}
-	return ""
 }
 
 // FirstAdministrator makes an administrator of a name and a secret if there is no user at

@@ -111,11 +111,9 @@ func (c *call) hand(token string, es []*occi.Entity) {
 	if len(es) != 1 {
 		return
 	}
-	for _, a := range c.reg.model.KindAttributes(c.reg.model.Kind(es[0].Kind)) {
-		if a.Role == auth.RoleToken {
-			es[0] = es[0].Clone()
-			es[0].Attributes.Set(a.Name, occi.Str(token))
-		}
+	if a := c.reg.model.RoleAttribute(es[0].Kind, auth.RoleToken); a != nil {
+		es[0] = es[0].Clone()
+		es[0].Attributes.Set(a.Name, occi.Str(token))
 	}
 }
 

@@ -2,7 +2,6 @@ package server
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,11 +39,9 @@ func (c *call) sessions() error {
 // keepSession has the browser keep a new session.
 func (c *call) keepSession(token string, session *occi.Entity) {
 	ends := time.Time{}
-	for _, a := range c.reg.model.KindAttributes(c.reg.model.Kind(session.Kind)) {
-		if a.Role == auth.RoleExpires {
-			// The engine wrote it.
-			ends, _ = time.Parse(time.RFC3339, session.Attributes.Get(a.Name).Text)
-		}
+	if a := c.reg.model.RoleAttribute(session.Kind, auth.RoleExpires); a != nil {
+		// The engine wrote it.
+		ends, _ = time.Parse(time.RFC3339, session.Attributes.Get(a.Name).Text)
 	}
 	h := c.rec.Header()
 	h["Set-Cookie"] = append(h["Set-Cookie"], auth.Cookie(token, ends, c.from()).String())
@@ -57,7 +54,7 @@ func (c *call) keepSession(token string, session *occi.Entity) {
 // the cookie by itself. What a page of another site sends has been refused before.
 func (c *call) intended() error {
 	switch {
-	case c.caller.Session == "" || slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, c.r.Method):
+	case c.caller.Session == "" || safe(c.r.Method):
 		return nil
 	case len(c.r.Header[auth.CSRFField]) > 0:
 		if auth.Intended(c.r, c.from()) {
