@@ -85,10 +85,8 @@ func (a *acts) spread(ctx context.Context, ids []uuid.UUID, found map[uuid.UUID]
 			add(id)
 			continue
 		}
-		for _, l := range incoming {
-			if l.Target.ID == id && part(a.m, l).joins && !l.Deleted {
-				add(l.Source.ID)
-			}
+		for _, member := range membersOf(a.m, incoming, id) {
+			add(member)
 		}
 	}
 	// The term is that of the members' action; an identifier is that of the set's own.
@@ -97,6 +95,17 @@ func (a *acts) spread(ctx context.Context, ids []uuid.UUID, found map[uuid.UUID]
 	// One that is gone meanwhile is no member any more.
 	out = slices.DeleteFunc(out, func(id uuid.UUID) bool { return members[id] == nil && !slices.Contains(ids, id) })
 	return out, members, err
+}
+
+// membersOf lists the machines in a set, by the links that lead to sets.
+func membersOf(m *occi.Model, incoming []*occi.Entity, set uuid.UUID) []uuid.UUID {
+	var ids []uuid.UUID
+	for _, l := range incoming {
+		if l.Target.ID == set && part(m, l).joins && !l.Deleted {
+			ids = append(ids, l.Source.ID)
+		}
+	}
+	return ids
 }
 
 // spreads checks that an action on a set may be one on its members.
@@ -197,10 +206,8 @@ func (e *Engine) count(ctx context.Context) error {
 		return err
 	}
 	var machines []uuid.UUID
-	for _, l := range incoming {
-		if part(m, l).joins && !l.Deleted {
-			machines = append(machines, l.Source.ID)
-		}
+	for _, id := range ids {
+		machines = append(machines, membersOf(m, incoming, id)...)
 	}
 	found, err := e.entities(ctx, machines)
 	if err != nil {
@@ -209,9 +216,9 @@ func (e *Engine) count(ctx context.Context) error {
 	change := occi.Change{At: e.now()}
 	for _, x := range page.Entities {
 		members, active := int64(0), int64(0)
-		for _, l := range incoming {
-			vm := found[l.Source.ID]
-			if l.Target.ID != x.ID || !part(m, l).joins || l.Deleted || vm == nil {
+		for _, id := range membersOf(m, incoming, x.ID) {
+			vm := found[id]
+			if vm == nil {
 				continue
 			}
 			members++
@@ -230,6 +237,5 @@ func (e *Engine) count(ctx context.Context) error {
 		return nil
 	}
 	// What is changed meanwhile is counted again after that.
-	err = ignoreConflict(e.store.Commit(ctx, &change))
-	return err
+	return ignoreConflict(e.store.Commit(ctx, &change))
 }

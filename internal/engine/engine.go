@@ -162,7 +162,7 @@ type Config struct {
 	ObserveAll bool
 	// Identities, if set, is called when something has changed that says who may do what.
 	Identities func()
-	// Policies tell what callers may do; nil means the program\'s own.
+	// Policies tell what callers may do; nil means the program's own.
 	Policies *auth.Policies
 	// Observer, if set, is told of tasks.
 	Observer Observer

@@ -49,7 +49,7 @@ func makeRoot(ctx context.Context, j *job) error {
 	if err := copyRoot(ctx, j, disk); err != nil {
 		return err
 	}
-	size := int64(role(j.m, j.x, roleDiskSize).Num * gib)
+	size := bytesOf(role(j.m, j.x, roleDiskSize))
 	switch v := (hypervisor.Volume{ID: disk.Volume, SizeBytes: size}); {
 	case size == 0:
 		return nil

@@ -208,7 +208,7 @@ func takesOf(m *occi.Model, x *occi.Entity) []occi.Take {
 		return nil
 	}
 	takes := []occi.Take{{What: takeCores, Amount: int64(role(m, x, roleVCPUs).Num)},
-		{What: takeMemory, Amount: int64(role(m, x, roleMemory).Num * gib)}, {What: takeMachines, Amount: 1}}
+		{What: takeMemory, Amount: bytesOf(role(m, x, roleMemory))}, {What: takeMachines, Amount: 1}}
 	if group := role(m, x, roleApart).Text; group != "" {
 		takes = append(takes, occi.Take{What: takeApart + x.Project + "/" + group, Amount: 1})
 	}

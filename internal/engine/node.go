@@ -233,7 +233,7 @@ func (h *host) rulesOf(m *occi.Model, x *occi.Entity) *Host {
 		return &h.rules
 	}
 	return &Host{Labels: strings.Fields(role(m, x, roleNodeLabels).Text), Cores: int(role(m, x, roleNodeCoresOffered).Num),
-		MemoryBytes:     int64(role(m, x, roleNodeMemoryOffered).Num * gib),
+		MemoryBytes:     bytesOf(role(m, x, roleNodeMemoryOffered)),
 		CoresOvercommit: role(m, x, roleNodeCoresOver).Num, MemoryOvercommit: role(m, x, roleNodeMemoryOver).Num}
 }
 

@@ -161,7 +161,7 @@ func defineDomain(ctx context.Context, j *job) error {
 		return err
 	}
 	if eph := ephemeral(j.m, j.x); eph != nil {
-		size := int64(role(j.m, j.x, roleEphemeral).Num * gib)
+		size := bytesOf(role(j.m, j.x, roleEphemeral))
 		pool, err := j.pool(ctx, eph.Volume)
 		if err != nil {
 			return err
@@ -358,7 +358,7 @@ func keepVolume(ctx context.Context, j *job) error {
 
 func resizeVolume(ctx context.Context, j *job) error {
 	v := volumeOf(j.m, j.x)
-	v.SizeBytes = int64(j.params.Get("size").Num * gib)
+	v.SizeBytes = bytesOf(j.params.Get("size"))
 	return j.drv.CreateVolume(ctx, v)
 }
 

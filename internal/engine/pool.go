@@ -174,11 +174,11 @@ func (p *plan) rooms(x *occi.Entity) []occi.Room {
 		out = append(out, h.room(x, x.ID, h.poolOf(p.m, x), volumeOf(p.m, x).SizeBytes))
 	case part(p.m, x).machine:
 		if disk := ephemeral(p.m, x); disk != nil {
-			out = append(out, h.room(x, disk.Volume, h.defaultPool(), int64(role(p.m, x, roleEphemeral).Num*gib)))
+			out = append(out, h.room(x, disk.Volume, h.defaultPool(), bytesOf(role(p.m, x, roleEphemeral))))
 		}
 		if disk := root(p.m, x); disk != nil {
 			if image := p.entity(imageOf(p.m, x)); image != nil {
-				size := max(volumeOf(p.m, image).SizeBytes, int64(role(p.m, x, roleDiskSize).Num*gib))
+				size := max(volumeOf(p.m, image).SizeBytes, bytesOf(role(p.m, x, roleDiskSize)))
 				out = append(out, h.room(x, disk.Volume, h.poolOf(p.m, image), size))
 			}
 		}

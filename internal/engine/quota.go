@@ -159,7 +159,7 @@ func (p *plan) reserve() {
 		if x.Deleted || !part(p.m, x).machine {
 			continue
 		}
-		disk := func(x *occi.Entity) int64 { return int64(role(p.m, x, roleDiskSize).Num * gib) }
+		disk := func(x *occi.Entity) int64 { return bytesOf(role(p.m, x, roleDiskSize)) }
 		if x.Revision == 0 {
 			if image := p.entity(imageOf(p.m, x)); image != nil {
 				x.Reserved = max(0, volumeOf(p.m, image).SizeBytes-disk(x))
@@ -172,12 +172,12 @@ func (p *plan) reserve() {
 
 // ownDisk is what the own disk of a machine uses.
 func ownDisk(m *occi.Model, x *occi.Entity) int64 {
-	return x.Reserved + int64(role(m, x, roleDiskSize).Num*gib)
+	return x.Reserved + bytesOf(role(m, x, roleDiskSize))
 }
 
 // reserveGrowth has a volume reserve what a task is about to add to it.
 func (p *plan) reserveGrowth(w *occi.Entity, to occi.Value) {
-	w.Reserved = max(w.Reserved, int64(to.Num*gib)-volumeOf(p.m, w).SizeBytes)
+	w.Reserved = max(w.Reserved, bytesOf(to)-volumeOf(p.m, w).SizeBytes)
 }
 
 // settleReserved puts down what a volume reserves now that a task is over which may have

@@ -118,6 +118,9 @@ var hostRoles = map[string]bool{
 // gib is the unit that sizes are in, in bytes.
 const gib = 1 << 30
 
+// bytesOf reads a size in GiB.
+func bytesOf(v occi.Value) int64 { return int64(v.Num * gib) }
+
 // roleAttr gives the first attribute of the entity's kind and mixins that has a
 // role and a value; failing that the first that has the role; nil if none has.
 func roleAttr(m *occi.Model, x *occi.Entity, role string) *occi.Attribute {
@@ -203,7 +206,7 @@ var arches = map[string]string{"x64": "x86_64", "x86": "i686"}
 func domainOf(m *occi.Model, x *occi.Entity) hypervisor.Domain {
 	d := hypervisor.Domain{ID: x.ID, Title: x.Title, Name: role(m, x, roleHostname).Text,
 		VCPUs:       int(role(m, x, roleVCPUs).Num),
-		MemoryBytes: int64(role(m, x, roleMemory).Num * gib),
+		MemoryBytes: bytesOf(role(m, x, roleMemory)),
 		Arch:        arches[role(m, x, roleArch).Text],
 		CPUShares:   int(role(m, x, roleShares).Num),
 		Kernel:      role(m, x, roleKernel).Text,
@@ -270,5 +273,5 @@ func ephemeral(m *occi.Model, x *occi.Entity) *hypervisor.Disk {
 }
 
 func volumeOf(m *occi.Model, x *occi.Entity) hypervisor.Volume {
-	return hypervisor.Volume{ID: x.ID, SizeBytes: int64(role(m, x, roleSize).Num * gib), Pool: role(m, x, roleVolumePool).Text}
+	return hypervisor.Volume{ID: x.ID, SizeBytes: bytesOf(role(m, x, roleSize)), Pool: role(m, x, roleVolumePool).Text}
 }

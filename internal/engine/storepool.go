@@ -51,7 +51,7 @@ func (e *Engine) hostOf(x *occi.Entity) (h *host, name string) {
 func (h *host) seePool(m *occi.Model, name string, x *occi.Entity) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stored[name] = poolView{closed: len(takesOf(m, x)) > 0, capacity: int64(role(m, x, roleStoreOffered).Num * gib), overcommit: role(m, x, roleStoreOvercommit).Num}
+	h.stored[name] = poolView{closed: len(takesOf(m, x)) > 0, capacity: bytesOf(role(m, x, roleStoreOffered)), overcommit: role(m, x, roleStoreOvercommit).Num}
 }
 
 // seenPool takes in what a request said of a pool, and has what is shown of it follow.

@@ -33,6 +33,3 @@ func Uses(model func() *occi.Model) func(*occi.Entity) occi.Use {
 		return u
 	}
 }
-
-// bytesOf reads a size in GiB.
-func bytesOf(v occi.Value) int64 { return int64(v.Num * gib) }
