@@ -10,8 +10,11 @@ import (
 	"github.com/occid/occid/occi"
 )
 
-// chargesOf lists what an entity uses.
-type chargesOf func(*occi.Entity) []occi.Charge
+// reckoning tells by the registry what an entity uses.
+type reckoning struct {
+	charges func(*occi.Entity) []occi.Charge
+	uses    func(*occi.Entity) occi.Use // nil if there is no registry
+}
 
 // Version and page of the migration that begins to count what is used. It is no file of
 // migrations/ since what is there is counted too, by the registry.
@@ -20,7 +23,7 @@ const (
 	accountingPage    = 500
 )
 
-func accounting(charges chargesOf) *goose.Migration {
+func accounting(charges func(*occi.Entity) []occi.Charge) *goose.Migration {
 	return goose.NewGoMigration(accountingVersion,
 		&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 			// What all entities of a project or of a user use together.
@@ -37,7 +40,7 @@ func accounting(charges chargesOf) *goose.Migration {
 }
 
 // account counts what is used by the entities that are there, a page at a time.
-func account(ctx context.Context, tx *sql.Tx, charges chargesOf) error {
+func account(ctx context.Context, tx *sql.Tx, charges func(*occi.Entity) []occi.Charge) error {
 	sums := map[useKey]int64{}
 	for after := int64(0); ; {
 		found, err := entitiesAfter(ctx, tx, after)

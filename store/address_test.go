@@ -306,7 +306,7 @@ func TestLinksFromBefore(t *testing.T) {
 				t.Fatal(err)
 			}
 			execute(t, dsn, downTo(t, 3))
-			s = open(t, dsn)
+			s = open(t, dsn, store.WithUses(coresAndStorage))
 			found, err := s.Unread(t.Context(), 2)
 			if err != nil || len(found) != 2 {
 				t.Fatalf("%d of the first 2 are unread, %v", len(found), err)

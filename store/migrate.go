@@ -17,13 +17,13 @@ import (
 var migrations embed.FS
 
 // migrate brings the schema to this program's version. A newer one is refused.
-func migrate(ctx context.Context, db *sql.DB, d *dialect, charges chargesOf) error {
+func migrate(ctx context.Context, db *sql.DB, d *dialect, r *reckoning) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
 	}
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()),
-		goose.WithGoMigrations(accounting(charges))}
+		goose.WithGoMigrations(accounting(r.charges), settling(d, r))}
 	if d.goose == goose.DialectPostgres {
 		// Servers that start together must not migrate together.
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
@@ -42,6 +42,9 @@ func migrate(ctx context.Context, db *sql.DB, d *dialect, charges chargesOf) err
 	}
 	if have > newest {
 		return occi.E(occi.Unsupported, "the database has version %d of the schema; this program knows up to %d", have, newest)
+	}
+	if 0 < have && have < newest && r.uses == nil {
+		return occi.E(occi.Unsupported, "the database has version %d of the schema; occid brings it to version %d when it serves it", have, newest)
 	}
 	if have < newest {
 		if _, err := p.Up(ctx); err != nil {

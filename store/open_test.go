@@ -193,7 +193,7 @@ func TestUnreadableRowIsInternal(t *testing.T) {
 func downTo(t *testing.T, version int) string {
 	t.Helper()
 	files, err := filepath.Glob("migrations/*.sql")
-	if err != nil || len(files) < version {
+	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
 	sql := fmt.Sprintf("DELETE FROM goose_db_version WHERE version_id > %d", version)
@@ -235,7 +235,9 @@ func TestKeysOfTheFirstSchemaAreKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			execute(t, dsn, down)
-			s = open(t, dsn)
+			_, err := store.Open(t.Context(), dsn)
+			wantClass(t, "an older schema without a registry", err, occi.Unsupported)
+			s = open(t, dsn, store.WithUses(coresAndStorage))
 			for want, before := range []time.Time{start, start.Add(time.Second)} {
 				if n, err := s.PurgeKeys(t.Context(), before, 10); n != want || err != nil {
 					t.Errorf("purged %d before %s, %v; want %d", n, before, err, want)

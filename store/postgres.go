@@ -15,7 +15,7 @@ import (
 // is arbitrary, but all servers must use the same.
 const writeLock = 0x6f63636964
 
-func openPostgres(ctx context.Context, dsn string, charges chargesOf) (*database, error) {
+func openPostgres(ctx context.Context, dsn string, r *reckoning) (*database, error) {
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func openPostgres(ctx context.Context, dsn string, charges chargesOf) (*database
 	if err != nil {
 		return nil, err
 	}
-	if err := migratePostgres(ctx, pool, charges); err != nil {
+	if err := migratePostgres(ctx, pool, r); err != nil {
 		pool.Close()
 		return nil, err
 	}
@@ -83,9 +83,9 @@ func (p *uuidPlan) Encode(value any, buf []byte) ([]byte, error) {
 	return p.next.Encode([16]byte(value.(uuid.UUID)), buf)
 }
 
-func migratePostgres(ctx context.Context, pool *pgxpool.Pool, charges chargesOf) error {
+func migratePostgres(ctx context.Context, pool *pgxpool.Pool, r *reckoning) error {
 	db := stdlib.OpenDBFromPool(pool)
-	return errors.Join(migrate(ctx, db, &postgresDialect, charges), db.Close())
+	return errors.Join(migrate(ctx, db, &postgresDialect, r), db.Close())
 }
 
 type postgresWriter struct{ pool *pgxpool.Pool }

@@ -17,7 +17,7 @@ import (
 
 // openSQLite opens the file at path, making it if it does not exist. The process
 // owns it until close: a lock on path.lock keeps others out.
-func openSQLite(ctx context.Context, path string, charges chargesOf) (db *database, err error) {
+func openSQLite(ctx context.Context, path string, known *reckoning) (db *database, err error) {
 	var opened closers
 	defer func() {
 		if err != nil {
@@ -43,7 +43,7 @@ func openSQLite(ctx context.Context, path string, charges chargesOf) (db *databa
 		return nil, err
 	}
 	opened.add(writes.Close)
-	if err := migrate(ctx, writes, &sqliteDialect, charges); err != nil {
+	if err := migrate(ctx, writes, &sqliteDialect, known); err != nil {
 		return nil, err
 	}
 	reads, err := sqlitePool(path, 2*runtime.GOMAXPROCS(0), "query_only(1)")

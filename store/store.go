@@ -64,9 +64,10 @@ func WithTrace(f func(sql string)) Option { return func(s *Store) { s.trace = f 
 
 // Open opens the database that dsn names: "sqlite:PATH", a file that is made if
 // it does not exist, or a URL that begins with "postgres://". It brings its
-// schema up to date. The error is Unavailable if another process owns the file
-// or the server does not answer, Unsupported if the schema is newer than this
-// program's, and Invalid if dsn is neither.
+// schema up to date, which takes WithModel and WithUses if it is older. The error is
+// Unavailable if another process owns the file or the server does not answer, Unsupported
+// if the schema is newer than this program's, or older and the options are not given, and
+// Invalid if dsn is neither.
 func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 	s := newStore()
 	for _, o := range options {
@@ -77,9 +78,9 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 	scheme, path, _ := strings.Cut(dsn, ":")
 	switch {
 	case scheme == "sqlite" && path != "":
-		db, err = openSQLite(ctx, path, s.charges)
+		db, err = openSQLite(ctx, path, &reckoning{s.charges, s.uses})
 	case scheme == "postgres" || scheme == "postgresql":
-		db, err = openPostgres(ctx, dsn, s.charges)
+		db, err = openPostgres(ctx, dsn, &reckoning{s.charges, s.uses})
 	default:
 		// The value may hold a password, so it is not repeated.
 		return nil, occi.E(occi.Invalid, `a database is named by "sqlite:PATH" or "postgres://USER@HOST/NAME"`)
@@ -102,9 +103,6 @@ func Open(ctx context.Context, dsn string, options ...Option) (*Store, error) {
 			return nil, errors.Join(s.fault(err), db.close())
 		}
 		s.counters.Store(&all)
-	}
-	if err := s.projects(ctx); err != nil {
-		return nil, errors.Join(err, db.close())
 	}
 	s.writer.Go(s.write)
 	return s, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -150,63 +149,6 @@ func (s *Store) Usage(ctx context.Context, q *occi.UsageQuery, f func(*occi.Inte
 		f(&occi.Interval{Entity: r.id, Kind: r.kind, Project: r.project, Owner: r.owner, Use: r.use, Began: fromMicros(r.began), Ended: fromMicros(r.ended)})
 		return nil
 	}})
-}
-
-// settleBatch is how many entities are looked at in one transaction.
-const settleBatch = 500
-
-// SettleUsage begins what entities use of which that was not put down, those of an older
-// schema, and ends what they use no more. It looks at all of them if nothing was ever put
-// down, or not of one of certain kinds, all of which use something.
-func (s *Store) SettleUsage(ctx context.Context, at time.Time, kinds []string) error {
-	if s.uses == nil {
-		return nil
-	}
-	amiss := false
-	sql := `SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM entities e WHERE ` + s.db.anyOf("e.kind", "$1") + ` AND NOT e.deleted
-		AND NOT EXISTS (SELECT 1 FROM usage u WHERE u.entity = e.seq AND u.ended = 0))`
-	err := s.run(ctx, query{statement{sql, []any{s.db.list(kinds)}}, func(row) error {
-		amiss = true
-		return nil
-	}})
-	if err != nil || !amiss {
-		return err
-	}
-	for after := int64(0); ; {
-		n := 0
-		err := s.exclusive(ctx, func(read reader) ([]statement, error) {
-			g := &group{d: &s.db.dialect, usage: newUsageBook(s.uses)}
-			var rows []*entityRow
-			n = 0
-			err := read([]query{
-				{statement{selectEntities + ` WHERE seq > $1 ORDER BY seq LIMIT ` + bigint("$2"), []any{after, settleBatch}}, func(from row) error {
-					x := &entityRow{}
-					rows = append(rows, x)
-					return x.scan(from)
-				}},
-				{statement{selectUsage + ` WHERE ended = 0 AND entity > $1 AND entity <= COALESCE((SELECT max(seq) FROM (
-					SELECT seq FROM entities WHERE seq > $1 ORDER BY seq LIMIT ` + bigint("$2") + `) AS page), $1)`, []any{after, settleBatch}}, func(from row) error {
-					r, err := scanUsage(from)
-					g.usage.open[r.entity] = r
-					return err
-				}}})
-			if err != nil {
-				return nil, err
-			}
-			for _, x := range rows {
-				after = x.seq
-				g.used(x.seq, x.e, micros(at))
-			}
-			n = len(rows)
-			if values := g.usage.values(); len(values) > 0 {
-				return g.d.insert(usageTable, values), nil
-			}
-			return nil, nil
-		})
-		if err != nil || n < settleBatch {
-			return err
-		}
-	}
 }
 
 func newUsageBook(uses func(*occi.Entity) occi.Use) usageBook {

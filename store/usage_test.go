@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,18 +102,48 @@ func TestUsageIsKeptWithTheChange(t *testing.T) {
 					t.Errorf("%s: -want +got:\n%s", what, d)
 				}
 			}
+		})
+	}
+}
 
-			// What an older server did not put down is found at the next start, and what is
-			// the same goes on.
-			execute(t, dsn, "DELETE FROM usage WHERE ended = 0")
-			if err := s.SettleUsage(t.Context(), start.Add(time.Hour), []string{computeKind}); err != nil {
+// TestUsageOfBefore upgrades a database in which an older server did not put down what
+// entities use, and which has entities of more than a page.
+func TestUsageOfBefore(t *testing.T) {
+	t.Parallel()
+	for _, kind := range databases {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			dsn := freshDSN(t, kind)
+			s := open(t, dsn, store.WithUses(coresAndStorage))
+			var all []*occi.Entity
+			for i := range 1203 {
+				all = append(all, compute(fmt.Sprint(i), 1))
+				all[i].Attributes.Set("cores", occi.Int(int64(i)))
+			}
+			all[7].Deleted = true
+			put(t, s, all...)
+			before := len(intervals(t, s, occi.UsageQuery{}))
+			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.SettleUsage(t.Context(), start.Add(2*time.Hour), []string{computeKind}); err != nil {
+			execute(t, dsn, downTo(t, 13))
+			execute(t, dsn, "DELETE FROM usage WHERE cores >= 400; UPDATE usage SET cores = 7777 WHERE cores = 12")
+			s = open(t, dsn, store.WithUses(coresAndStorage))
+			now := intervals(t, s, occi.UsageQuery{To: time.Now().Add(time.Hour)})
+			ended := slices.DeleteFunc(slices.Clone(now), func(line string) bool { return strings.HasSuffix(line, "..-") })
+			if len(now) != before+1 || len(ended) != 1 || !strings.Contains(ended[0], " 7777 0s..") {
+				t.Errorf("%d intervals, of which ended %q; before there were %d", len(now), ended, before)
+			}
+			put(t, s, all[0])
+			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if d := diff.Diff([]string{want[0], want[2], "net/bob 0 1h0m0s..-"}, intervals(t, s, occi.UsageQuery{})); d != "" {
-				t.Errorf("settled: -want +got:\n%s", d)
+			s = open(t, dsn, store.WithUses(coresAndStorage))
+			again := intervals(t, s, occi.UsageQuery{To: time.Now().Add(time.Hour)})
+			slices.Sort(now)
+			slices.Sort(again)
+			if d := diff.Diff(now, again); d != "" {
+				t.Errorf("opened again: -want +got:\n%s", d)
 			}
 		})
 	}

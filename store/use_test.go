@@ -20,7 +20,7 @@ func counting(t testing.TB, dsn string) *store.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return open(t, dsn, store.WithModel(func() *occi.Model { return m }))
+	return open(t, dsn, store.WithModel(func() *occi.Model { return m }), store.WithUses(coresAndStorage))
 }
 
 // quota makes the quota of an owner for computes and cores.

@@ -259,7 +259,7 @@ func TestProjectsOfWhatWasShared(t *testing.T) {
 				t.Fatal(err)
 			}
 			execute(t, dsn, downTo(t, 9))
-			s = open(t, dsn)
+			s = open(t, dsn, store.WithUses(coresAndStorage))
 			if got := titles(t, s, occi.Query{Where: occi.WhereNames(occi.WhereProject, projectA)}); got != "mine plain" {
 				t.Errorf("of the project are %q", got)
 			}

@@ -57,7 +57,6 @@ type Store interface {
 	AuditRange(ctx context.Context, from, to time.Time) (first, last int64, err error)
 	AuditBefore(ctx context.Context, before, from int64) ([]*occi.Record, error)
 	Usage(ctx context.Context, q *occi.UsageQuery, f func(*occi.Interval)) error
-	SettleUsage(ctx context.Context, at time.Time, kinds []string) error
 	Mixins(ctx context.Context, known int64) ([]*occi.Mixin, int64, error)
 	MixinsRevision() int64
 	Holders(ctx context.Context, as []occi.Address) (map[occi.Address]uuid.UUID, error)
@@ -253,9 +252,6 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	if err := e.adopt(ctx); err != nil {
-		return err
-	}
-	if err := e.store.SettleUsage(ctx, e.now(), kindsFor(e.Model(), "domain")); err != nil {
 		return err
 	}
 	if err := e.ledger.reload(ctx, e.store, time.Now()); err != nil {
