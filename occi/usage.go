@@ -20,6 +20,22 @@ type Use struct {
 	Addresses int64
 }
 
+// Add counts a charge too, if it is of what is billed for.
+func (u *Use) Add(c Charge) {
+	switch c.What {
+	case "computes":
+		u.Computes += c.Amount
+	case "cores":
+		u.Cores += c.Amount
+	case "memory":
+		u.Memory += c.Amount
+	case UseStorage:
+		u.Storage += c.Amount
+	case "addresses":
+		u.Addresses += c.Amount
+	}
+}
+
 // Interval is what an entity used from one time to another.
 type Interval struct {
 	Entity         uuid.UUID

@@ -4,31 +4,15 @@ import (
 	"github.com/occid/occid/occi"
 )
 
-// Uses tells what an entity uses of what is charged for, by a registry: a machine
-// its cores and its memory while it is at work, and its disks and itself as long as it is
-// there; a storage its size; an interface its addresses.
+// Uses tells what an entity uses of what is billed for: all that quotas charge it with, but
+// of a machine cores and memory only while it is at work.
 func Uses(model func() *occi.Model) func(*occi.Entity) occi.Use {
 	return func(x *occi.Entity) (u occi.Use) {
-		m := model()
-		k := m.Kind(x.Kind)
-		if k == nil {
-			return u
+		for _, c := range x.Charges {
+			u.Add(c)
 		}
-		switch k.Host {
-		case "domain":
-			u.Computes = 1
-			u.Storage = bytesOf(role(m, x, roleEphemeral)) + bytesOf(role(m, x, roleDiskSize))
-			if atWork(m, x) {
-				u.Cores, u.Memory = int64(role(m, x, roleVCPUs).Num), bytesOf(role(m, x, roleMemory))
-			}
-		case "volume":
-			u.Storage = bytesOf(role(m, x, roleSize))
-		case "nic":
-			for _, f := range families {
-				if role(m, x, f.address).Text != "" {
-					u.Addresses++
-				}
-			}
+		if (u.Cores > 0 || u.Memory > 0) && !atWork(model(), x) {
+			u.Cores, u.Memory = 0, 0
 		}
 		return u
 	}
