@@ -24,6 +24,8 @@ type dialect struct {
 	anyOf, anyOfBytes, holds func(column, param string) string
 	// pairs is a table w of networks and addresses that parameters list.
 	pairs func([]occi.Address) (table string, params []any)
+	// tables tells that a table that is made for a statement costs little.
+	tables bool
 	// clock is what time it is, in microseconds since 1970, as the database sees it.
 	clock string
 	// forUpdate and skipLocked end a SELECT that locks its rows.
@@ -95,6 +97,7 @@ func anyOfArray(column, param string) string { return column + " = ANY(" + param
 
 var postgresDialect = dialect{
 	goose:      goose.DialectPostgres,
+	tables:     true,
 	anyOf:      anyOfArray,
 	anyOfBytes: anyOfArray,
 	holds:      func(column, param string) string { return "position(" + param + " IN " + column + ") > 0" },

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -73,30 +74,24 @@ func (s *Store) readPage(ctx context.Context, q *occi.Query, now *occi.Count) (*
 	} else if err := sel.filtered(); err != nil {
 		return nil, 0, err
 	}
-	var found hits
+	found := hits{known: map[int64]*occi.Entity{}}
 	size := 0
 	err := s.run(ctx, query{sel.statement(), func(from row) error {
-		var rank int64
-		var what int
-		var r entityRow
-		if err := r.scan(from, &rank, &what); err != nil {
+		rank, what, x, l, err := found.scan(from)
+		if err != nil {
 			return err
 		}
-		switch strconv.Itoa(what) {
+		switch what {
 		case rowTotal:
-			page.Total = int(r.seq)
-			return nil
+			page.Total = int(x.seq)
 		case rowEntity:
-			found.entities = append(found.entities, hit{rank, r.e})
-		case rowLink:
-			found.links = append(found.links, hit{rank, r.e})
+			size += found.add(rank, x.e, l.e)
 		case rowLinked:
-			page.LinkedTo = r.e
+			page.LinkedTo = x.e
+			size += sizeOf(x.e)
 		case rowBefore:
-			page.Earlier = fromMicros(r.seq)
-			return nil
+			page.Earlier = fromMicros(x.seq)
 		}
-		size += sizeOf(r.e)
 		return nil
 	}})
 	page.Entities = found.join()
@@ -111,7 +106,40 @@ type hit struct {
 }
 
 // hits are what a selection found, in any order.
-type hits struct{ entities, links []hit }
+type hits struct {
+	entities, links []hit
+	known           map[int64]*occi.Entity // by number
+}
+
+// scan reads a row: the entity that it is of, and the link. An entity that is known is not
+// made again.
+func (h *hits) scan(from row) (rank int64, what string, x, l entityRow, err error) {
+	var doc, link []byte
+	var number int
+	err = from.Scan(&rank, &number, &x.seq, &x.serial, &x.revision, &x.created, &x.updated, &doc, &l.seq, &l.serial, &l.revision, &l.created, &l.updated, &link)
+	if err != nil {
+		return 0, "", x, l, err
+	}
+	what = strconv.Itoa(number)
+	if x.e = h.known[x.seq]; x.e == nil || what != rowEntity {
+		err = x.decode(doc)
+	}
+	return rank, what, x, l, errors.Join(err, l.decode(link))
+}
+
+// add takes in an entity and a link of it, if any, and tells how many bytes are new.
+func (h *hits) add(rank int64, x, link *occi.Entity) (size int) {
+	if h.known[x.Seq] == nil {
+		h.known[x.Seq] = x
+		h.entities = append(h.entities, hit{rank, x})
+		size = sizeOf(x)
+	}
+	if link != nil {
+		h.links = append(h.links, hit{rank, link})
+		size += sizeOf(link)
+	}
+	return size
+}
 
 // join gives the entities in the order of their rank, with their links in the
 // order of creation.

@@ -42,9 +42,16 @@ func (x *entityRow) exists() bool { return x != nil && !x.removed }
 // entity is nil if the document is.
 func (x *entityRow) scan(from row, head ...any) error {
 	var doc []byte
-	err := from.Scan(append(head, &x.seq, &x.serial, &x.revision, &x.created, &x.updated, &doc)...)
-	if err != nil || doc == nil {
+	if err := from.Scan(append(head, &x.seq, &x.serial, &x.revision, &x.created, &x.updated, &doc)...); err != nil {
 		return err
+	}
+	return x.decode(doc)
+}
+
+// decode makes the entity of its document, and none of none.
+func (x *entityRow) decode(doc []byte) (err error) {
+	if doc == nil {
+		return nil
 	}
 	if x.e, err = decodeEntity(doc); err != nil {
 		return occi.E(occi.Internal, "entity number %d is kept as what cannot be read: %w", x.seq, err)

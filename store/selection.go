@@ -14,8 +14,8 @@ import (
 // costs SQLite more than finding them.
 const (
 	rowTotal  = "0" // its seq is how many entities there are
-	rowEntity = "1"
-	rowLink   = "2" // of the entity of the same rank
+	rowEntity = "1" // and a link of it
+	rowLink   = "2" // of the entity of the same rank, by itself
 	rowLinked = "3" // what the query's LinkedTo names
 	rowBefore = "4" // its seq is when the last change before the query's Since was
 )
@@ -36,11 +36,10 @@ type selection struct {
 	sorted        []string // joins of attributes that order sorts by
 	keys, order   []string // expressions, and how to sort by their names
 
-	// with defines page, of columns seq and rank; counted tells that it is taken
-	// of hits, which are to be counted.
-	with    string
-	counted bool
-	before  string // selects when the last change before the query's Since was
+	// with defines page, of columns seq and rank; hits is what it is taken of and what is
+	// to be counted, empty for nothing.
+	with, hits string
+	before     string // selects when the last change before the query's Since was
 }
 
 // arg adds a parameter and gives its name.
@@ -233,6 +232,19 @@ func (x *selection) having(name string, conditions ...string) {
 	}
 }
 
+// entitiesFirst reports whether conditions on entities find fewest.
+func (x *selection) entitiesFirst() bool {
+	return len(x.tables) == 0 || len(x.q.IDs)+len(x.q.Reach) > 0 || x.q.LinkedTo != uuid.Nil
+}
+
+// number is what numbers the entities, of the table whose index has them in order.
+func (x *selection) number() string {
+	if x.entitiesFirst() {
+		return "e.seq"
+	}
+	return x.tables[0] + ".entity AS seq"
+}
+
 // from lists the tables. SQLite goes through those of a CROSS JOIN in the order
 // written, so the first must be what finds fewest; PostgreSQL sees by itself.
 func (x *selection) from() string {
@@ -240,7 +252,7 @@ func (x *selection) from() string {
 	for _, a := range x.tables {
 		tables = append(tables, "attributes "+a)
 	}
-	if len(x.q.IDs)+len(x.q.Reach) > 0 || x.q.LinkedTo != uuid.Nil {
+	if x.entitiesFirst() {
 		tables = append([]string{"entities e"}, tables...)
 	} else {
 		tables = append(tables, "entities e")
@@ -376,25 +388,31 @@ func (x *selection) page() {
 	if len(x.order) > 0 {
 		rank = "row_number() OVER (ORDER BY " + strings.Join(append(x.order, "seq"), ", ") + ")"
 	}
-	x.counted = true
-	x.with = `hits AS MATERIALIZED (SELECT ` + strings.Join(append([]string{"e.seq"}, x.keys...), ", ") +
-		` FROM ` + x.from() + ` WHERE ` + strings.Join(x.where, " AND ") + `),
-		page AS (SELECT seq, ` + rank + ` AS rank FROM hits ORDER BY rank LIMIT ` + x.bound(limit) + ` OFFSET ` + x.bound(int64(x.q.Offset)) + `)`
+	x.hits = `(SELECT ` + strings.Join(append([]string{x.number()}, x.keys...), ", ") + ` FROM ` + x.from() + ` WHERE ` + strings.Join(x.where, " AND ") + `) AS hits`
+	if x.d.tables {
+		x.with, x.hits = `hits AS MATERIALIZED `+strings.TrimSuffix(x.hits, " AS hits")+`, `, "hits"
+	}
+	x.with += `page AS (SELECT seq, ` + rank + ` AS rank FROM ` + x.hits + ` ORDER BY rank LIMIT ` + x.bound(limit) + ` OFFSET ` + x.bound(int64(x.q.Offset)) + `)`
 }
 
-// statement reads the page.
+// noColumns stand for those of no entity.
+const noColumns = "0, 0, 0, 0, 0, NULL"
+
+// statement reads the page: each entity with each of its links, or with none. In SQLite a
+// table of a few rows that is made for a statement costs more than all else that it does,
+// so page is used once, and first, for which SQLite heeds a CROSS JOIN.
 func (x *selection) statement() statement {
-	sql := `WITH ` + x.with + ` SELECT page.rank, ` + rowEntity + `, ` + entityColumns("e") + ` FROM page JOIN entities e ON e.seq = page.seq
-		UNION ALL SELECT page.rank, ` + rowLink + `, ` + entityColumns("l") + ` FROM page JOIN entities e ON e.seq = page.seq
-			JOIN entities l ON l.source = e.id AND NOT l.deleted` + x.within("l")
-	if x.counted {
-		sql += ` UNION ALL SELECT 0, ` + rowTotal + `, (SELECT count(*) FROM hits), 0, 0, 0, 0, NULL`
+	sql := `WITH ` + x.with + ` SELECT page.rank, ` + rowEntity + `, ` + entityColumns("e") + `, COALESCE(l.seq, 0), COALESCE(l.serial, 0), COALESCE(l.revision, 0),
+		COALESCE(l.created, 0), COALESCE(l.updated, 0), l.doc
+		FROM page CROSS JOIN entities e LEFT JOIN entities l ON l.source = e.id AND NOT l.deleted` + x.within("l") + ` WHERE e.seq = page.seq`
+	if x.hits != "" {
+		sql += ` UNION ALL SELECT 0, ` + rowTotal + `, (SELECT count(*) FROM ` + x.hits + `), 0, 0, 0, 0, NULL, ` + noColumns
 	}
 	if x.before != "" {
-		sql += ` UNION ALL SELECT 0, ` + rowBefore + `, (` + x.before + `), 0, 0, 0, 0, NULL`
+		sql += ` UNION ALL SELECT 0, ` + rowBefore + `, (` + x.before + `), 0, 0, 0, 0, NULL, ` + noColumns
 	}
 	if x.q.LinkedTo != uuid.Nil {
-		sql += ` UNION ALL SELECT 0, ` + rowLinked + `, ` + entityColumns("t") + ` FROM entities t WHERE t.id = ` + x.arg(x.q.LinkedTo) + ` AND NOT t.deleted` + x.within("t")
+		sql += ` UNION ALL SELECT 0, ` + rowLinked + `, ` + entityColumns("t") + `, ` + noColumns + ` FROM entities t WHERE t.id = ` + x.arg(x.q.LinkedTo) + ` AND NOT t.deleted` + x.within("t")
 	}
 	return statement{sql, x.args}
 }

@@ -73,7 +73,8 @@ func newCloudOn(t *testing.T, dsn string) *cloud {
 
 func (c *cloud) open() {
 	c.t.Helper()
-	st, err := store.Open(c.ctx, c.dsn, store.WithModel(func() *occi.Model { return c.model }))
+	st, err := store.Open(c.ctx, c.dsn, store.WithModel(func() *occi.Model { return c.model }),
+		store.WithUses(engine.Uses(func() *occi.Model { return c.model })))
 	if err != nil {
 		c.t.Fatal(err)
 	}
