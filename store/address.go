@@ -178,8 +178,8 @@ func (g *group) addressesIn(jobs []*job) []query {
 	}
 	var out []query
 	if len(holders) > 0 {
-		sql := selectAddresses + `addresses a WHERE ` + g.d.anyOf("a.holder", "$1")
-		out = append(out, query{statement{sql, []any{g.d.list(holders)}}, scanAddress(g.addresses.read)})
+		of, list := g.d.anyOf("a.holder", "$1", holders)
+		out = append(out, query{statement{selectAddresses + `addresses a WHERE ` + of, []any{list}}, scanAddress(g.addresses.read)})
 	}
 	if len(named) > 0 {
 		out = append(out, addressesNamed(g.d, named, g.addresses.read))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,10 +19,12 @@ import (
 // dialect is what differs between the databases' SQL.
 type dialect struct {
 	goose goose.Dialect
-	// anyOf is the condition that a column is in the list that a parameter is,
-	// anyOfBytes the same of a column and a list of bytes, and holds that it holds the
+	// anyOf is the condition that a column is in a list of strings, numbers or UUIDs, which
+	// the parameter of a name is given as.
+	anyOf func(column, param string, list any) (condition string, arg any)
+	// anyOfBytes is the same of a list that bytes made, and holds that a column holds the
 	// parameter's bytes.
-	anyOf, anyOfBytes, holds func(column, param string) string
+	anyOfBytes, holds func(column, param string) string
 	// pairs is a table w of networks and addresses that parameters list.
 	pairs func([]occi.Address) (table string, params []any)
 	// tables tells that a table that is made for a statement costs little.
@@ -36,8 +39,7 @@ type dialect struct {
 	events *table
 	// guards is the SQL by which the audit trail is kept, see guard.go.
 	guards string
-	// list makes a parameter of a slice of strings or UUIDs, bytes one of bytes.
-	list  func(any) any
+	// bytes makes a parameter of a list of bytes.
 	bytes func([]string) any
 	// refused reports whether an error means that the database will never do what
 	// it was told, rather than not now.
@@ -46,7 +48,13 @@ type dialect struct {
 
 var sqliteDialect = dialect{
 	goose: goose.DialectSQLite3,
-	anyOf: func(column, param string) string { return column + " IN (SELECT value FROM json_each(" + param + "))" },
+	anyOf: func(column, param string, list any) (string, any) {
+		// Most lists are of one, which needs no table.
+		if v := reflect.ValueOf(list); v.Len() == 1 {
+			return column + " = " + param, v.Index(0).Interface()
+		}
+		return column + " IN (SELECT value FROM json_each(" + param + "))", jsonList(list)
+	},
 	anyOfBytes: func(column, param string) string {
 		return column + " IN (SELECT unhex(value) FROM json_each(" + param + "))"
 	},
@@ -62,7 +70,6 @@ var sqliteDialect = dialect{
 		}
 		return `(SELECT value ->> 0 AS network, unhex(value ->> 1) AS address FROM json_each($1)) AS w`, []any{jsonList(list)}
 	},
-	list: jsonList,
 	bytes: func(list []string) any {
 		coded := make([]string, len(list))
 		for i, s := range list {
@@ -98,7 +105,7 @@ func anyOfArray(column, param string) string { return column + " = ANY(" + param
 var postgresDialect = dialect{
 	goose:      goose.DialectPostgres,
 	tables:     true,
-	anyOf:      anyOfArray,
+	anyOf:      func(column, param string, list any) (string, any) { return anyOfArray(column, param), list },
 	anyOfBytes: anyOfArray,
 	holds:      func(column, param string) string { return "position(" + param + " IN " + column + ") > 0" },
 	clock:      "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
@@ -114,7 +121,6 @@ var postgresDialect = dialect{
 		}
 		return `unnest($1::uuid[], $2::bytea[]) AS w(network, address)`, []any{networks, keys}
 	},
-	list: func(v any) any { return v },
 	bytes: func(list []string) any {
 		array := make([][]byte, len(list))
 		for i, s := range list {

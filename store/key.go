@@ -53,8 +53,8 @@ func (s *Store) Key(ctx context.Context, who, name string) (*occi.Key, error) {
 
 // keysIn finds which keys are taken.
 func (g *group) keysIn(ids []string) query {
-	sql := `SELECT id FROM keys WHERE ` + g.d.anyOf("id", "$1")
-	return query{statement{sql, []any{g.d.list(ids)}}, func(from row) error {
+	among, list := g.d.anyOf("id", "$1", ids)
+	return query{statement{`SELECT id FROM keys WHERE ` + among, []any{list}}, func(from row) error {
 		var id string
 		err := from.Scan(&id)
 		g.keys[id] = true

@@ -32,8 +32,9 @@ func (g *group) leadingIn(jobs []*job) []query {
 	if len(ids) == 0 {
 		return nil
 	}
-	sql := `SELECT target, id FROM entities WHERE ` + g.d.anyOf("target", "$1") + ` AND NOT deleted`
-	return []query{{statement{sql, []any{g.d.list(ids)}}, func(r row) error {
+	among, list := g.d.anyOf("target", "$1", ids)
+	sql := `SELECT target, id FROM entities WHERE ` + among + ` AND NOT deleted`
+	return []query{{statement{sql, []any{list}}, func(r row) error {
 		var target, id uuid.UUID
 		if err := r.Scan(&target, &id); err != nil {
 			return err

@@ -125,8 +125,10 @@ func (g *group) mixinsIn(jobs []*job) []query {
 	if len(ids)+len(carried) == 0 {
 		return nil
 	}
-	sql := `SELECT id, location, seq, doc FROM mixins WHERE ` + g.d.anyOf("id", "$1") + ` OR ` + g.d.anyOf("location", "$2")
-	queries := []query{{statement{sql, []any{g.d.list(orEmpty(ids)), g.d.list(orEmpty(locations))}}, func(from row) error {
+	named, names := g.d.anyOf("id", "$1", orEmpty(ids))
+	at, places := g.d.anyOf("location", "$2", orEmpty(locations))
+	sql := `SELECT id, location, seq, doc FROM mixins WHERE ` + named + ` OR ` + at
+	queries := []query{{statement{sql, []any{names, places}}, func(from row) error {
 		x := &mixinRow{stored: true}
 		err := from.Scan(&x.id, &x.location, &x.seq, &x.doc)
 		g.mixins[x.id] = x

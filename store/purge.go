@@ -22,10 +22,11 @@ func (s *Store) PurgeTasks(ctx context.Context, before time.Time, n int) (int, e
 		if err != nil || len(old) == 0 {
 			return nil, err
 		}
-		list := []any{s.db.list(old)}
+		after, list := s.db.anyOf("task", "$1", old)
+		among, _ := s.db.anyOf("seq", "$1", old)
 		return []statement{
-			{`DELETE FROM task_after WHERE ` + s.db.anyOf("task", "$1"), list},
-			{`DELETE FROM tasks WHERE ` + s.db.anyOf("seq", "$1"), list},
+			{`DELETE FROM task_after WHERE ` + after, []any{list}},
+			{`DELETE FROM tasks WHERE ` + among, []any{list}},
 		}, nil
 	})
 	return len(old), err

@@ -109,8 +109,8 @@ func (s *Store) Linked(ctx context.Context, id uuid.UUID) (*occi.Entity, []*occi
 // order of creation.
 func (s *Store) Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Entity, error) {
 	var found []*occi.Entity
-	sql := selectEntities + ` WHERE ` + s.db.anyOf("target", "$1") + ` ORDER BY seq`
-	err := s.run(ctx, entities(sql, func(e *occi.Entity) { found = append(found, e) }, s.db.list(targets)))
+	among, list := s.db.anyOf("target", "$1", targets)
+	err := s.run(ctx, entities(selectEntities+` WHERE `+among+` ORDER BY seq`, func(e *occi.Entity) { found = append(found, e) }, list))
 	return found, err
 }
 

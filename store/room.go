@@ -18,8 +18,8 @@ func (s *Store) Rooms(ctx context.Context, volumes []uuid.UUID) (map[uuid.UUID]o
 	if len(volumes) == 0 {
 		return found, nil
 	}
-	sql := selectRooms + s.db.anyOf("volume", "$1")
-	err := s.run(ctx, query{statement{sql, []any{s.db.list(volumes)}}, scanRoom(func(r occi.Room) { found[r.Volume] = r })})
+	among, list := s.db.anyOf("volume", "$1", volumes)
+	err := s.run(ctx, query{statement{selectRooms + among, []any{list}}, scanRoom(func(r occi.Room) { found[r.Volume] = r })})
 	return found, err
 }
 
@@ -136,7 +136,8 @@ func (g *group) roomsIn(jobs []*job) []query {
 	var out []query
 	for column, ids := range map[string][]uuid.UUID{"volume": volumes, "entity": entities} {
 		if len(ids) > 0 {
-			out = append(out, query{statement{selectRooms + g.d.anyOf(column, "$1"), []any{g.d.list(ids)}}, scanRoom(g.rooms.read)})
+			among, list := g.d.anyOf(column, "$1", ids)
+			out = append(out, query{statement{selectRooms + among, []any{list}}, scanRoom(g.rooms.read)})
 		}
 	}
 	if len(out) == 0 && !slices.ContainsFunc(jobs, func(j *job) bool { return len(j.change.Unused) > 0 }) {

@@ -62,7 +62,7 @@ func (x *entityRow) decode(doc []byte) (err error) {
 
 // entitiesIn loads rows.
 func (g *group) entitiesIn(ids []uuid.UUID) query {
-	return g.entitiesWhere(g.d.anyOf("id", "$1"), g.d.list(ids))
+	return g.entitiesWhere(g.d.anyOf("id", "$1", ids))
 }
 
 func (g *group) entitiesWhere(condition string, arg any) query {

@@ -48,6 +48,13 @@ func (x *selection) arg(v any) string {
 	return "$" + strconv.Itoa(len(x.args))
 }
 
+// in is the condition that a column is in a list.
+func (x *selection) in(column string, list any) string {
+	condition, arg := x.d.anyOf(column, "$"+strconv.Itoa(len(x.args)+1), list)
+	x.args = append(x.args, arg)
+	return condition
+}
+
 // bound adds a parameter that limits rows.
 func (x *selection) bound(n int64) string { return bigint(x.arg(n)) }
 
@@ -108,7 +115,7 @@ func (x *selection) filtered() error {
 		x.where = append(x.where, x.either(c))
 	}
 	if len(q.IDs) > 0 {
-		x.where = append(x.where, x.d.anyOf("e.id", x.arg(x.d.list(q.IDs))))
+		x.where = append(x.where, x.in("e.id", q.IDs))
 	}
 	for _, word := range q.Text {
 		x.where = append(x.where, x.d.holds("e.words", x.arg([]byte(strings.ToLower(kept(word))))))
@@ -170,7 +177,7 @@ func (x *selection) kinds() {
 	case 1:
 		x.where = append(x.where, "e.kind = "+x.arg(x.q.Kinds[0]))
 	default:
-		x.where = append(x.where, x.d.anyOf("e.kind", x.arg(x.d.list(x.q.Kinds))))
+		x.where = append(x.where, x.in("e.kind", x.q.Kinds))
 	}
 }
 
@@ -211,7 +218,7 @@ func (x *selection) withAny(mixins []string) string {
 func (x *selection) either(c occi.Either) string {
 	holds := []string{"e.seq IS NULL"}
 	if len(c.Kinds) > 0 {
-		holds = append(holds, x.d.anyOf("e.kind", x.arg(x.d.list(c.Kinds))))
+		holds = append(holds, x.in("e.kind", c.Kinds))
 	}
 	if len(c.Mixins) > 0 {
 		holds = append(holds, "e.seq IN "+x.withAny(c.Mixins))

@@ -107,8 +107,9 @@ func (s *Store) Unfinished(ctx context.Context, lanes []uuid.UUID, reach ...stri
 	sql := `SELECT ` + taskColumns + ` FROM tasks WHERE NOT over`
 	var args []any
 	if len(lanes) > 0 {
-		sql += ` AND ` + s.db.anyOf("lane", "$1")
-		args = append(args, s.db.list(lanes))
+		among, list := s.db.anyOf("lane", "$1", lanes)
+		sql += ` AND ` + among
+		args = append(args, list)
 	}
 	if len(reach) > 0 {
 		args = append(args, s.db.bytes(reach))
@@ -139,18 +140,16 @@ func (s *Store) UnfinishedOf(ctx context.Context, of *occi.Where, reach ...strin
 //
 // If there are fewer than n, the time is when the next may be claimed without
 // anything else happening, zero for never.
+//
+// It takes one statement that reads, and another one if there is a task to claim.
 func (s *Store) Claim(ctx context.Context, host, worker string, n int, now time.Time, lease time.Duration) ([]*occi.Task, time.Time, error) {
+	some, next, err := s.claimable(ctx, host, now)
+	if err != nil || !some {
+		return nil, next, err
+	}
 	var found []*occi.Task
-	// In a WITH the rows are locked once, whatever the plan. Where a plan could join,
-	// PostgreSQL would join all unfinished tasks before it takes the first few, so
-	// each condition is a value that is looked up for one task.
-	err := s.single(ctx, tasksInto(&found, `WITH free AS MATERIALIZED (
-			SELECT t.seq FROM tasks t
-			WHERE t.host = $1 AND NOT t.over
-				AND (t.state = 'pending' AND t.not_before <= $2 OR t.state = 'running' AND t.until <= $2)
-				AND (SELECT min(b.seq) FROM tasks b WHERE b.lane = t.lane AND NOT b.over) = t.seq
-				AND (SELECT count(*) FROM task_after a WHERE a.task = t.seq AND NOT (SELECT b.over FROM tasks b WHERE b.id = a.after)) = 0
-			ORDER BY t.seq LIMIT $3`+s.db.skipLocked+`)
+	// In a WITH the rows are locked once, whatever the plan.
+	err = s.single(ctx, tasksInto(&found, `WITH free AS MATERIALIZED (SELECT t.seq`+freeTasks+` ORDER BY t.seq LIMIT $3`+s.db.skipLocked+`)
 		UPDATE tasks SET state = 'running', attempts = attempts + 1, worker = $4, lease = $5, until = $6,
 			started = CASE WHEN started = 0 THEN $2 ELSE started END
 		WHERE seq IN (SELECT seq FROM free)
@@ -163,21 +162,33 @@ func (s *Store) Claim(ctx context.Context, host, worker string, n int, now time.
 	for _, t := range found {
 		s.notes.add(taskEvent(t, string(occi.TaskPending), micros(now)))
 	}
-	if len(found) == n {
+	switch ends := now.Add(lease); {
+	case len(found) == n:
 		return found, time.Time{}, nil
+	case len(found) > 0 && (next.IsZero() || ends.Before(next)):
+		next = ends
 	}
-	next, err := s.nextClaim(ctx, host, now)
-	return found, next, err
+	return found, next, nil
 }
 
-// nextClaim gives the time after now when a task of the host falls due or a
-// lease ends.
-func (s *Store) nextClaim(ctx context.Context, host string, now time.Time) (time.Time, error) {
-	var next int64
-	sql := `SELECT COALESCE(MIN(CASE WHEN state = 'running' THEN until ELSE not_before END), 0) FROM tasks
-		WHERE host = $1 AND NOT over AND CASE WHEN state = 'running' THEN until ELSE not_before END > $2`
-	err := s.run(ctx, query{statement{sql, []any{indexed(host), micros(now)}}, func(r row) error { return r.Scan(&next) }})
-	return fromMicros(next), err
+// freeTasks are the tasks of a host, $1, that can be claimed at a time, $2. Where a plan
+// could join, PostgreSQL would join all unfinished tasks before it takes the first few, so
+// each condition is a value that is looked up for one task.
+const freeTasks = ` FROM tasks t
+	WHERE t.host = $1 AND NOT t.over
+		AND (t.state = 'pending' AND t.not_before <= $2 OR t.state = 'running' AND t.until <= $2)
+		AND (SELECT min(b.seq) FROM tasks b WHERE b.lane = t.lane AND NOT b.over) = t.seq
+		AND (SELECT count(*) FROM task_after a WHERE a.task = t.seq AND NOT (SELECT b.over FROM tasks b WHERE b.id = a.after)) = 0`
+
+// claimable reports whether a task of the host can be claimed, and when after now one
+// falls due or a lease ends. To find nothing to claim is common, and costs no change.
+func (s *Store) claimable(ctx context.Context, host string, now time.Time) (some bool, next time.Time, err error) {
+	var found int
+	var at int64
+	sql := `SELECT CASE WHEN EXISTS (SELECT 1` + freeTasks + `) THEN 1 ELSE 0 END, (SELECT COALESCE(MIN(CASE WHEN state = 'running' THEN until ELSE not_before END), 0)
+		FROM tasks WHERE host = $1 AND NOT over AND CASE WHEN state = 'running' THEN until ELSE not_before END > $2)`
+	err = s.run(ctx, query{statement{sql, []any{indexed(host), micros(now)}}, func(r row) error { return r.Scan(&found, &at) }})
+	return found == 1, fromMicros(at), err
 }
 
 // Release gives back what a worker had claimed and not finished, as if it had not

@@ -19,8 +19,9 @@ type taskRow struct {
 
 // tasksIn loads rows, and locks them, since claims take no other lock.
 func (g *group) tasksIn(ids []uuid.UUID) query {
-	sql := `SELECT id, seq, attempts, state, over FROM tasks WHERE ` + g.d.anyOf("id", "$1") + ` ORDER BY seq` + g.d.forUpdate
-	return query{statement{sql, []any{g.d.list(ids)}}, func(from row) error {
+	among, list := g.d.anyOf("id", "$1", ids)
+	sql := `SELECT id, seq, attempts, state, over FROM tasks WHERE ` + among + ` ORDER BY seq` + g.d.forUpdate
+	return query{statement{sql, []any{list}}, func(from row) error {
 		var id uuid.UUID
 		x := &taskRow{stored: true}
 		err := from.Scan(&id, &x.seq, &x.attempts, &x.state, &x.over)

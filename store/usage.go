@@ -55,15 +55,16 @@ func (g *group) usageIn(jobs []*job) []query {
 	if len(ids) == 0 {
 		return nil
 	}
-	sql := selectUsage + ` WHERE ended = 0 AND entity IN (SELECT seq FROM entities WHERE ` + g.d.anyOf("id", "$1") + `)`
-	return []query{{statement{sql, []any{g.d.list(ids)}}, func(from row) error {
+	among, list := g.d.anyOf("e.id", "$1", ids)
+	sql := selectUsage + ` CROSS JOIN entities e WHERE u.entity = e.seq AND u.ended = 0 AND ` + among
+	return []query{{statement{sql, []any{list}}, func(from row) error {
 		r, err := scanUsage(from)
 		g.usage.open[r.entity] = r
 		return err
 	}}}
 }
 
-const selectUsage = `SELECT entity, id, began, ended, kind, project, owner, computes, cores, memory, storage, addresses FROM usage`
+const selectUsage = `SELECT u.entity, u.id, u.began, u.ended, u.kind, u.project, u.owner, u.computes, u.cores, u.memory, u.storage, u.addresses FROM usage u`
 
 func scanUsage(from row) (*usageRow, error) {
 	r := &usageRow{}

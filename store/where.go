@@ -78,7 +78,7 @@ func (x *selection) whetherSays(table string, w *occi.Where) string {
 			}
 		}
 		return "EXISTS (SELECT 1 FROM entities w WHERE w.source = " + table + ".id AND w.kind = " + x.arg(occi.MembershipKind) +
-			" AND NOT w.deleted AND " + x.d.anyOf("w.target", x.arg(x.d.list(targets))) + ")"
+			" AND NOT w.deleted AND " + x.in("w.target", targets) + ")"
 	}
 	return "(1 = 0)" // of what is not known, nothing is shown
 }
