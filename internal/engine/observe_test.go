@@ -256,7 +256,8 @@ func TestObservingReadsAndWritesPages(t *testing.T) {
 	if most := st.most.Load(); most >= machines || most == 0 {
 		t.Errorf("a page has %d rows of %d", most, machines)
 	}
-	if pages := st.pages.Load(); pages > 4*rounds || st.single.Load() > 0 {
+	// The round that was stopped may have read a page before it asked.
+	if pages := st.pages.Load(); pages > 4*rounds+1 || st.single.Load() > 0 {
 		t.Errorf("%d pages and %d rows were read in %d rounds", pages, st.single.Load(), rounds)
 	}
 	if n := st.commits.Load(); n > 3 {
