@@ -47,12 +47,17 @@ type fleet struct {
 	guest lab.Guest
 }
 
-func newFleet(t *testing.T) (*fleet, *lab.Server) {
+func newFleet(t *testing.T, args ...string) (*fleet, *lab.Server) {
 	ctx := need(t)
 	a, b := twoHosts(ctx, t)
+	return fleetOn(ctx, t, a, b, args...)
+}
+
+// fleetOn runs a server with two hosts.
+func fleetOn(ctx context.Context, t *testing.T, a, b *lab.Host, args ...string) (*fleet, *lab.Server) {
 	f := &fleet{hosts: map[string]*lab.Host{}, guest: install(t, a)}
 	install(t, b)
-	s := startOn(ctx, t, []*lab.Host{a, b})
+	s := startOn(ctx, t, []*lab.Host{a, b}, args...)
 	f.cloud = &cloud{ctx: ctx, t: t, url: s.URL}
 	var shown struct {
 		Resources []entity `json:"resources"`
@@ -128,14 +133,17 @@ func (f *fleet) disk(beside string) string {
 	}
 }
 
-// machine makes one with a disk and, in a network if there is one, that boots the guest.
-func (f *fleet) machine(disk, wire, script string) string {
+// machine makes one that boots the guest, with a disk and in a network if these are given.
+func (f *fleet) machine(disk, wire, script string, mixins ...string) string {
 	f.t.Helper()
-	links := []any{map[string]any{"kind": storageLink, "target": end{path(disk), storage}}}
+	links := []any{}
+	if disk != "" {
+		links = append(links, map[string]any{"kind": storageLink, "target": end{path(disk), storage}})
+	}
 	if wire != "" {
 		links = append(links, map[string]any{"kind": networkInterface, "target": end{path(wire), network}})
 	}
-	resp, text := f.send(http.MethodPost, f.url+"/compute/", map[string]any{"kind": compute, "mixins": []string{directBoot}, "links": links,
+	resp, text := f.send(http.MethodPost, f.url+"/compute/", map[string]any{"kind": compute, "mixins": append(mixins, directBoot), "links": links,
 		"attributes": map[string]any{"occi.compute.memory": 0.125, "occid.boot.kernel": f.guest.Kernel, "occid.boot.initrd": f.guest.Initrd,
 			"occid.boot.cmdline": lab.Cmdline + " " + lab.Running(script)}})
 	if resp.StatusCode != http.StatusCreated {
