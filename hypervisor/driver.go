@@ -137,6 +137,10 @@ type Driver interface {
 	// volumes. What is in one that is left out stays, and is found no more. It does not
 	// ask the host.
 	OfferPools(ps []Pool) error
+	// LookInto has the host look anew at what is in one of the pools, which other hosts may
+	// share, and lists the volumes there that a Driver made. From then on it knows those
+	// that were made by others meanwhile.
+	LookInto(ctx context.Context, pool string) ([]VolumeStatus, error)
 	// Volumes lists the volumes that a Driver made on this host.
 	Volumes(ctx context.Context) ([]VolumeStatus, error)
 

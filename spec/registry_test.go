@@ -113,7 +113,7 @@ var standard = map[string][]string{
 	"http://schemas.occid.org/occi/infrastructure#host_pool": nil,
 	"http://schemas.occid.org/occi/infrastructure#poolhost":  nil,
 	"http://schemas.occid.org/occi/infrastructure#storage_pool": {"occid.storagepool.name string req", "occid.storagepool.type string req", "occid.storagepool.source string req",
-		"occid.storagepool.target string init", "occid.storagepool.capacity.offered number rw", "occid.storagepool.overcommit number rw", "occid.storagepool.state string ro",
+		"occid.storagepool.target string init", "occid.storagepool.capacity.offered number rw", "occid.storagepool.overcommit number rw", "occid.storagepool.shared boolean rw", "occid.storagepool.state string ro",
 		"occid.storagepool.state.message string ro", "occid.storagepool.capacity number ro", "occid.storagepool.allocated number ro", "occid.storagepool.used number ro",
 		"occid.storagepool.free number ro", "occid.storagepool.default boolean ro", "occid.storagepool.configured boolean ro"},
 	"http://schemas.occid.org/occi/infrastructure#compute_pool":      {"occid.computepool.members integer ro", "occid.computepool.active integer ro"},

@@ -61,7 +61,7 @@ type options struct {
 
 	Web webOptions `embed:""`
 
-	Pools []string `sep:";" env:"OCCID_POOLS" placeholder:"POOL" help:"Pools of storages, as NAME=dir:DIR, NAME=logical:GROUP or NAME=nfs:SERVER:PATH, followed by ,overcommit=1.5 ,capacity=100GiB ,default ,unlimited ,target=DIR or ,host=URI."`
+	Pools []string `sep:";" env:"OCCID_POOLS" placeholder:"POOL" help:"Pools of storages, as NAME=dir:DIR, NAME=logical:GROUP or NAME=nfs:SERVER:PATH, followed by ,overcommit=1.5 ,capacity=100GiB ,default ,unlimited ,shared ,target=DIR or ,host=URI."`
 
 	Hosts     []string `sep:";" env:"OCCID_HOSTS" placeholder:"HOST" help:"What machines may have of hosts, as URI followed by ,name=NAME ,label=WORD ,cores=N ,memory=64GiB ,cores-overcommit=4 ,memory-overcommit=1 or ,unlimited."`
 	Placement string   `enum:"spread,pack" default:"spread" env:"OCCID_PLACEMENT" placeholder:"HOW" help:"Where machines are placed: spread, where least is taken, or pack, where most is."`

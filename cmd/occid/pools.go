@@ -55,6 +55,10 @@ func parsePool(text string) (pool, error) {
 			p.rules.Default = true
 		case "unlimited":
 			p.rules.Unlimited = true
+		case "shared":
+			if p.rules.Shared = true; p.there.Type == libvirt.PoolLogical {
+				return bad("a volume group is of one host")
+			}
 		case "host":
 			p.host = value
 		case "target":
@@ -111,7 +115,7 @@ func poolText(n *yaml.Node) (string, error) {
 	var more []string
 	for key, value := range keys {
 		switch {
-		case key != "default" && key != "unlimited":
+		case key != "default" && key != "unlimited" && key != "shared":
 			more = append(more, key+"="+value)
 		case value == "true":
 			more = append(more, key)
@@ -125,7 +129,7 @@ func poolText(n *yaml.Node) (string, error) {
 // pool is always among them, unlimited unless it is described.
 func (o *options) poolsOf(uri string, c *libvirt.Config) ([]engine.Pool, error) {
 	var rules []engine.Pool
-	standard, chosen := engine.Pool{Name: standardPool, Unlimited: true, Type: hypervisor.PoolDir, Source: standardDir}, 0
+	standard, chosen := engine.Pool{Name: standardPool, Unlimited: true, Type: hypervisor.PoolDir, Source: standardDir, Apart: true}, 0
 	for _, text := range o.Pools {
 		p, err := parsePool(text)
 		if err != nil {
@@ -145,7 +149,10 @@ func (o *options) poolsOf(uri string, c *libvirt.Config) ([]engine.Pool, error) 
 		if p.there.Type != libvirt.PoolDir {
 			return nil, fmt.Errorf("--pools: %s: the pool %s is a directory", text, standardPool)
 		}
-		c.PoolDir, standard = p.there.Target, p.rules
+		if p.rules.Shared {
+			return nil, fmt.Errorf("--pools: %s: config drives are in the pool %s, which is each host's own", text, standardPool)
+		}
+		c.PoolDir, standard, standard.Apart = p.there.Target, p.rules, true
 		rules = append(rules, standard)
 	}
 	if chosen > 1 {

@@ -18,7 +18,7 @@ func TestPools(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "occid.yaml")
 	text := `libvirt: [a:///, b:///]
 pools:
-  - fast=dir:/srv/fast,default,capacity=1.5TiB
+  - fast=dir:/srv/fast,default,shared,capacity=1.5TiB
   - {host: "b:///", name: vg0, type: logical, source: data, overcommit: 1.5}
   - {name: nfs1, type: nfs, source: "files:/export", target: /mnt/nfs1, unlimited: true}
   - {name: occid, type: dir, target: /srv/occid, capacity: 100 GiB}
@@ -32,8 +32,8 @@ pools:
 	}
 	fast := libvirt.Pool{Name: "fast", Type: libvirt.PoolDir, Target: "/srv/fast"}
 	nfs := libvirt.Pool{Name: "nfs1", Type: libvirt.PoolNFS, Source: "files:/export", Target: "/mnt/nfs1"}
-	rules := []engine.Pool{{Name: "fast", Default: true, CapacityBytes: 3 << 39, Type: "dir", Source: "/srv/fast"},
-		{Name: "nfs1", Unlimited: true, Type: "nfs", Source: "files:/export", Target: "/mnt/nfs1"}, {Name: "occid", CapacityBytes: 100 << 30, Type: "dir", Source: "/srv/occid"}}
+	rules := []engine.Pool{{Name: "fast", Default: true, Shared: true, CapacityBytes: 3 << 39, Type: "dir", Source: "/srv/fast"},
+		{Name: "nfs1", Unlimited: true, Type: "nfs", Source: "files:/export", Target: "/mnt/nfs1"}, {Name: "occid", CapacityBytes: 100 << 30, Type: "dir", Source: "/srv/occid", Apart: true}}
 	for uri, want := range map[string]struct {
 		c     libvirt.Config
 		rules []engine.Pool
@@ -52,7 +52,7 @@ pools:
 		}
 	}
 
-	standard := engine.Pool{Name: "occid", Unlimited: true, Default: true, Type: "dir", Source: "/var/lib/libvirt/images/occid"}
+	standard := engine.Pool{Name: "occid", Unlimited: true, Default: true, Type: "dir", Source: "/var/lib/libvirt/images/occid", Apart: true}
 	o, err = parse([]string{"--pools", "a=dir:/a;b=dir:/b"})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ var unadded = cmpopts.IgnoreUnexported(engine.Pool{})
 func TestPoolsRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"fast", "=dir:/x", "fast=dir:", "fast=zfs:tank", "fast=dir:/x,overcommit=much", "fast=dir:/x,overcommit=-1",
-		"fast=dir:/x,capacity=100", "fast=dir:/x,capacity=-1GiB", "fast=dir:/x,colour=blue", "fast=dir:/x,host=no:///", "occid=logical:vg0",
+		"fast=dir:/x,capacity=100", "fast=dir:/x,capacity=-1GiB", "fast=dir:/x,colour=blue", "fast=dir:/x,host=no:///", "fast=logical:vg0,shared", "occid=dir:/x,shared", "occid=logical:vg0",
 		"a=dir:/a,default;b=dir:/b,default"} {
 		if _, err := parse([]string{"--pools", text}); err == nil || !strings.Contains(err.Error(), "--pools") {
 			t.Errorf("%s: %v", text, err)

@@ -27,6 +27,13 @@ func (s *suite) pools() {
 		s.ok("create volume", s.drv.CreateVolume(ctx, v))
 		s.wantVolumeIn(v)
 	}
+	seen, err := s.drv.LookInto(ctx, v.Pool)
+	s.ok("look into pool", err)
+	if i := slices.IndexFunc(seen, func(o hypervisor.VolumeStatus) bool { return o.ID == v.ID }); i < 0 || seen[i].Pool != v.Pool || seen[i].SizeBytes != v.SizeBytes {
+		s.Errorf("in the pool are %+v", seen)
+	}
+	_, err = s.drv.LookInto(ctx, "no-such-pool")
+	s.is("look into no pool", err, hypervisor.ErrInvalid)
 	other := v
 	other.Pool, other.ID = "no-such-pool", uuid.New()
 	s.is("volume in no pool", s.drv.CreateVolume(ctx, other), hypervisor.ErrInvalid)

@@ -363,6 +363,30 @@ func (d *Driver) Volumes(ctx context.Context) ([]hypervisor.VolumeStatus, error)
 	})
 }
 
+// LookInto implements hypervisor.Driver.
+func (d *Driver) LookInto(ctx context.Context, name string) ([]hypervisor.VolumeStatus, error) {
+	return call(ctx, d, "look into pool", nobody, func(ctx context.Context, s *session) (out []hypervisor.VolumeStatus, err error) {
+		p, err := s.poolNamed(name)
+		if err != nil {
+			return nil, err
+		}
+		pool, err := s.ensurePool(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		err = pool.Refresh(0)
+		_ = pool.Free()
+		if err != nil {
+			return nil, err
+		}
+		err = s.inPool(ctx, p, func(p Pool, vols []libvirt.StorageVol) error {
+			out, err = statuses(ctx, p, vols)
+			return err
+		})
+		return out, err
+	})
+}
+
 // eachPool calls f with the volumes of every pool; those of one that is missing are
 // none.
 func (s *session) eachPool(ctx context.Context, f func(Pool, []libvirt.StorageVol) error) error {

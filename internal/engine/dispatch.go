@@ -55,8 +55,9 @@ type host struct {
 	relook  chan struct{} // of capacity 1: look whether it is connected
 	remeter chan struct{} // of capacity 1: ask for its pools
 	charge  charge
-	fence   retrying // of rescue
-	added   bool     // at run time: what its row says of it holds
+	fence   retrying            // of rescue
+	looks   map[string]poolLook // of rescue: at other hosts' pools
+	added   bool                // at run time: what its row says of it holds
 	stop    context.CancelFunc
 	work    sync.WaitGroup
 
@@ -78,7 +79,7 @@ func newHost(e *Engine, h Host) *host {
 	own := &host{e: e, name: h.Name, title: cmp.Or(h.Title, h.Name), drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
 		gate: make(chan struct{}, 1), events: make(chan heard, 1024), resync: make(chan struct{}, 1), relook: make(chan struct{}, 1),
 		busy: map[uuid.UUID]bool{}, last: map[uuid.UUID]hypervisor.Event{},
-		remeter: make(chan struct{}, 1), rules: h, looked: make(chan struct{}), told: map[string]hypervisor.PoolStatus{}, stored: map[string]poolView{}}
+		remeter: make(chan struct{}, 1), rules: h, looked: make(chan struct{}), told: map[string]hypervisor.PoolStatus{}, looks: map[string]poolLook{}, stored: map[string]poolView{}}
 	own.pools.Store(&h.Pools)
 	return own
 }

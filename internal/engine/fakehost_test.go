@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -44,6 +45,9 @@ type fakeHost struct {
 	// info is what it tells of itself, unless silence is why it does not.
 	info    hypervisor.Info
 	silence error
+	// peers are hosts that have the same volumes in pools, by name: it knows those that are
+	// theirs once it has looked into the pool.
+	peers map[string]*fakeHost
 	// rigid guests keep the size they were started with.
 	rigid bool
 }
@@ -461,6 +465,47 @@ func (f *fakeHost) Pools(ctx context.Context) ([]hypervisor.PoolStatus, error) {
 	return all, nil
 }
 
+// LookInto takes in what a peer has in a pool.
+func (f *fakeHost) LookInto(ctx context.Context, pool string) ([]hypervisor.VolumeStatus, error) {
+	if err := f.ask(ctx, "look into "+pool, uuid.Nil); err != nil {
+		return nil, err
+	}
+	theirs, backings := f.ofPeer(pool)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, v := range theirs {
+		if f.volumes[v.ID] == nil {
+			f.volumes[v.ID] = &v
+		}
+		if base, ok := backings[v.ID]; ok {
+			f.backings[v.ID] = base
+		}
+	}
+	var out []hypervisor.VolumeStatus
+	for _, v := range f.volumes {
+		if v.Pool == pool {
+			out = append(out, *v)
+		}
+	}
+	return out, nil
+}
+
+// ofPeer lists what the peer of a pool has in it, and what that is backed by.
+func (f *fakeHost) ofPeer(pool string) (vols []hypervisor.VolumeStatus, backings map[uuid.UUID]uuid.UUID) {
+	o := f.peers[pool]
+	if o == nil {
+		return nil, nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, v := range o.volumes {
+		if v.Pool == pool {
+			vols = append(vols, *v)
+		}
+	}
+	return vols, maps.Clone(o.backings)
+}
+
 func (f *fakeHost) CheckPool(p hypervisor.Pool) error {
 	if !strings.HasPrefix(p.Source, "/") {
 		return fmt.Errorf("%w: %q is no directory", hypervisor.ErrInvalid, p.Source)
@@ -490,6 +535,10 @@ func (f *fakeHost) CreateVolume(ctx context.Context, v hypervisor.Volume) error 
 				return hypervisor.ErrInvalid
 			}
 			f.backings[v.ID] = v.Backing
+			v.Pool = cmp.Or(v.Pool, f.volumes[v.Backing].Pool)
+		}
+		if have := f.volumes[v.ID]; have != nil {
+			v.Pool = have.Pool // it stays where it is
 		}
 		f.volumes[v.ID] = &hypervisor.VolumeStatus{ID: v.ID, SizeBytes: v.SizeBytes, Pool: v.Pool}
 		return nil

@@ -99,14 +99,24 @@ func (h *host) cleanse(ctx context.Context, m *occi.Model, node *occi.Entity) er
 		if x != nil && (x.Host == h.name || x.Moving == h.name) {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, taskTime)
-		err = errors.Join(gone(h.drv.DeleteDomain(ctx, id)), gone(h.drv.DeleteNetwork(ctx, id)),
-			gone(h.drv.DeleteVolume(ctx, scratchID(&occi.Entity{ID: id}))))
-		cancel()
-		if err != nil {
+		if err := h.discard(ctx, id, x); err != nil {
 			return err
 		}
 		h.e.log.Info("removed from a host that is back", "host", h.name, "entity", id)
 	}
 	return nil
+}
+
+// discard removes what the host has of an entity that is not its any more: x, nil if that
+// does not exist.
+func (h *host) discard(ctx context.Context, id uuid.UUID, x *occi.Entity) error {
+	ctx, cancel := context.WithTimeout(ctx, taskTime)
+	defer cancel()
+	err := errors.Join(gone(h.drv.DeleteDomain(ctx, id)), gone(h.drv.DeleteNetwork(ctx, id)))
+	scratch := scratchID(&occi.Entity{ID: id})
+	stays, serr := h.leftAlone(ctx, x, scratch)
+	if err = errors.Join(err, serr); err != nil || stays {
+		return err
+	}
+	return gone(h.drv.DeleteVolume(ctx, scratch))
 }

@@ -30,6 +30,11 @@ type Pool struct {
 	Unlimited bool
 	// Type, Source and Target tell what it is of, as hypervisor.Pool does.
 	Type, Source, Target string
+	// Shared says that what has this name, type, source and target on other hosts is the
+	// same place. Of a file server that goes without saying.
+	Shared bool
+	// Apart says that it must not be shared: hosts keep what is theirs alone in it.
+	Apart bool
 	// added is set on one that was added at run time: what its row says of it holds.
 	added bool
 }

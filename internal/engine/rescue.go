@@ -95,20 +95,20 @@ func (h *host) rescueOnce(ctx context.Context) error {
 		why := "fencing it failed: " + shortened(err.Error())
 		h.fence.fault.Store(&why)
 		signal(h.relook)
-		return errors.Join(err, h.explain(ctx, rows, "it cannot be restarted elsewhere yet: fencing that failed"))
+		return errors.Join(err, h.explain(ctx, slices.Concat(movable...), "it cannot be restarted elsewhere yet: fencing that failed"))
 	}
 	h.fence.fault.Store(nil)
 	var errs []error
-	for _, x := range movable {
-		errs = append(errs, h.restart(ctx, x.ID))
+	for _, xs := range movable {
+		errs = append(errs, h.restart(ctx, xs[0].ID))
 	}
 	return errors.Join(errs...)
 }
 
-// movable gives one machine of each of those that go together, and has the others say why
-// they cannot. A host without any is not fenced.
-func (h *host) movable(ctx context.Context, rows []*occi.Entity) ([]*occi.Entity, error) {
-	var out []*occi.Entity
+// movable gives the machines that can go, those together that go together, and has the
+// others say why they cannot. A host without any is not fenced.
+func (h *host) movable(ctx context.Context, rows []*occi.Entity) ([][]*occi.Entity, error) {
+	var out [][]*occi.Entity
 	seen := map[uuid.UUID]bool{}
 	for _, x := range rows {
 		if seen[x.ID] {
@@ -121,8 +121,8 @@ func (h *host) movable(ctx context.Context, rows []*occi.Entity) ([]*occi.Entity
 		for _, o := range g.machines {
 			seen[o.ID] = true
 		}
-		if g.stays == "" {
-			out = append(out, x)
+		if g.stays == "" && len(g.machines) > 0 {
+			out = append(out, g.machines)
 		} else if err := h.explain(ctx, g.machines, cannot+g.stays); err != nil {
 			return nil, err
 		}
@@ -229,60 +229,60 @@ func (h *host) going() *going { return &going{creation: creation{plan: h.e.plan(
 // going is what goes to another host together.
 type going struct {
 	creation
-	h                  *host
-	machines, networks []*occi.Entity
-	// stays is why it cannot.
+	h                           *host
+	machines, networks, volumes []*occi.Entity
+	disks                       []lostDisk
+	// among are the other hosts that reach the disks.
+	among []*host
+	// stays is why it cannot go.
 	stays string
 }
 
-// gather finds a machine and what goes with it.
+// gather finds a machine and what goes with it, and the hosts that it may go to.
 func (g *going) gather(ctx context.Context, id uuid.UUID) error {
 	for next := []uuid.UUID{id}; len(next) > 0; {
 		if err := g.read(ctx, next); err != nil {
 			return err
 		}
-		var networks []uuid.UUID
+		var leads []uuid.UUID
 		for _, id := range next {
 			x := g.known[id]
 			if x == nil || x.Host != g.h.name || slices.Contains(g.machines, x) {
 				continue
 			}
 			g.machines = append(g.machines, x)
-			networks = append(networks, g.leads(x)...)
+			leads = append(leads, g.leads(x)...)
 		}
 		var err error
-		if next, err = g.inNetworks(ctx, networks); err != nil {
+		if next, err = g.beside(ctx, leads); err != nil {
 			return err
 		}
 	}
-	return nil
+	if g.stays != "" {
+		return nil
+	}
+	return g.reach(ctx)
 }
 
-// leads lists the networks of a machine, and finds out why it has to stay.
-func (g *going) leads(x *occi.Entity) (networks []uuid.UUID) {
+// leads lists the networks and storages of a machine, and finds out why it has to stay.
+func (g *going) leads(x *occi.Entity) (out []uuid.UUID) {
 	switch {
 	case !restarts(g.m, x):
-		g.stays = "another machine in its network is not to be restarted elsewhere"
+		g.stays = "another machine that has a network or storage with it is not to be restarted elsewhere"
 	case x.Moving != "":
 		// It may run there already.
 		g.stays = "it was being moved to another host"
-	case imageOf(g.m, x) != uuid.Nil:
-		g.stays = "a disk that began as an image is only there"
 	}
 	for _, l := range x.Links {
-		switch k := g.m.Kind(l.Kind); {
-		case l.Deleted || k == nil || !part(g.m, l).device:
-		case k.Host == "disk":
-			g.stays = "a storage is only there"
-		default:
-			networks = append(networks, l.Target.ID)
+		if !l.Deleted && part(g.m, l).device {
+			out = append(out, l.Target.ID)
 		}
 	}
-	return networks
+	return out
 }
 
-// inNetworks takes in networks and lists the machines in them.
-func (g *going) inNetworks(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+// beside takes in networks and storages and lists the machines that have them.
+func (g *going) beside(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
 	ids = slices.DeleteFunc(ids, func(id uuid.UUID) bool { return g.known[id] != nil })
 	if len(ids) == 0 {
 		return nil, nil
@@ -291,7 +291,13 @@ func (g *going) inNetworks(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, e
 		return nil, err
 	}
 	for _, id := range ids {
-		if x := g.known[id]; x != nil && !slices.Contains(g.networks, x) {
+		x := g.known[id]
+		if x == nil || slices.Contains(g.networks, x) || slices.Contains(g.volumes, x) {
+			continue
+		}
+		if hostedAs(g.m, x, "volume") {
+			g.volumes = append(g.volumes, x)
+		} else {
 			g.networks = append(g.networks, x)
 		}
 	}
@@ -312,14 +318,14 @@ func (g *going) leave(ctx context.Context) error {
 	if err != nil || node == nil || role(g.m, node, roleNodeFenced).IsZero() || g.h.lostFor() == 0 {
 		return err
 	}
-	among := slices.DeleteFunc(slices.Clone(g.e.all()), func(o *host) bool { return o == g.h })
-	if len(among) == 0 {
+	if len(g.among) == 0 {
 		return conflict("there is no other host")
 	}
-	to, err := g.find(ctx, among, g.needOf(slices.Concat(g.machines, g.networks), among))
+	to, err := g.find(ctx, g.among, g.needOf(slices.Concat(g.machines, g.networks), g.among))
 	if err != nil {
 		return err
 	}
+	g.meet(ctx, to)
 	g.reliesOn(to)
 	var ids []string
 	for _, x := range g.networks {
@@ -329,6 +335,9 @@ func (g *going) leave(ctx context.Context) error {
 		}
 		g.known[x.ID] = w
 		ids = append(ids, x.ID.String())
+	}
+	for _, x := range g.volumes {
+		g.rehost(to, x)
 	}
 	for _, x := range g.machines {
 		if _, err := g.move(ctx, to, x, role(g.m, x, roleLost).Text); err != nil {
@@ -361,7 +370,16 @@ func (g *going) move(ctx context.Context, to *host, x *occi.Entity, state string
 		over.State, over.Finished, over.NotBefore, over.Error = occi.TaskCancelled, g.now, g.now, "its host was lost; it is made on another one"
 		g.change.Tasks = append(g.change.Tasks, &over)
 	}
-	k, w := g.m.Kind(x.Kind), g.put(x)
+	k, w := g.m.Kind(x.Kind), g.rehost(to, x)
+	setRole(g.m, w, roleLost, occi.Value{})
+	g.setState(k, w, state)
+	return w, g.remake(ctx, k, w)
+}
+
+// rehost puts an entity on another host, with what its volumes take there. Those that are
+// there already are so whether they fit or not.
+func (g *going) rehost(to *host, x *occi.Entity) *occi.Entity {
+	w := g.put(x)
 	w.Host, w.Tasks = to.name, nil
 	for _, l := range x.Links {
 		if l.Host == g.h.name {
@@ -369,8 +387,11 @@ func (g *going) move(ctx context.Context, to *host, x *occi.Entity, state string
 			wl.Host, wl.Tasks = to.name, nil
 		}
 	}
-	setRole(g.m, w, roleLost, occi.Value{})
-	g.setState(k, w, state)
-	g.change.Rooms = append(g.change.Rooms, g.rooms(w)...)
-	return w, g.remake(ctx, k, w)
+	for _, r := range g.rooms(w) {
+		if slices.ContainsFunc(g.disks, func(d lostDisk) bool { return d.volume == r.Volume }) {
+			r.Limit = 0
+		}
+		g.change.Rooms = append(g.change.Rooms, r)
+	}
+	return w
 }

@@ -205,7 +205,7 @@ func TestWhatCannotBeRestartedElsewhere(t *testing.T) {
 	f.create(link(nic, beside, lan))
 	f.aside("two", false)
 	f.cut(0, true)
-	for x, want := range map[*occi.Entity]string{withDisk: "a storage is only there", inNetwork: "another machine in its network"} {
+	for x, want := range map[*occi.Entity]string{withDisk: "/storage/" + vol.ID.String() + " is on its host only", inNetwork: "another machine that has a network or storage with it"} {
 		f.until("it says "+want, func() bool { return strings.Contains(f.message(x), want) })
 	}
 	if n := fence.times(); n > 0 {

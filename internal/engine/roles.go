@@ -95,6 +95,7 @@ const (
 	roleStoreAllocated  = "store.allocated"
 	roleStoreUsed       = "store.used"
 	roleStoreFree       = "store.free"
+	roleStoreShared     = "store.shared"
 	roleStoreDefault    = "store.default"
 	roleStoreConfigured = "store.configured"
 

@@ -30,6 +30,7 @@ func housedID(host, pool string) uuid.UUID {
 // poolView is what the row of a pool says of what volumes may take.
 type poolView struct {
 	closed     bool
+	shared     bool
 	capacity   int64 // bytes; 0 if it does not say
 	overcommit float64
 }
@@ -51,7 +52,7 @@ func (e *Engine) hostOf(x *occi.Entity) (h *host, name string) {
 func (h *host) seePool(m *occi.Model, name string, x *occi.Entity) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stored[name] = poolView{closed: len(takesOf(m, x)) > 0, capacity: bytesOf(role(m, x, roleStoreOffered)), overcommit: role(m, x, roleStoreOvercommit).Num}
+	h.stored[name] = poolView{closed: len(takesOf(m, x)) > 0, shared: isTrue(role(m, x, roleStoreShared)), capacity: bytesOf(role(m, x, roleStoreOffered)), overcommit: role(m, x, roleStoreOvercommit).Num}
 }
 
 // seenPool takes in what a request said of a pool, and has what is shown of it follow.
@@ -153,6 +154,12 @@ func (h *host) poolTells(m *occi.Model, w *occi.Entity, p Pool, promised int64) 
 		if p.Unlimited || p.Overcommit > 0 {
 			set(roleStoreOvercommit, floatValue(p.Overcommit))
 		}
+		if p.Shared {
+			set(roleStoreShared, occi.Bool(true))
+		}
+	}
+	if p.Type == hypervisor.PoolNFS {
+		set(roleStoreShared, occi.Bool(true))
 	}
 	set(roleStoreDefault, occi.Bool(p.Default))
 	set(roleStoreConfigured, occi.Bool(!p.added))
@@ -306,6 +313,12 @@ func offeredPool(_ *Config, m *occi.Model, old, x *occi.Entity) []occi.Problem {
 	if old == nil && role(m, x, roleStoreTarget).Text != "" && role(m, x, roleStoreType).Text != hypervisor.PoolNFS {
 		return []occi.Problem{{What: a.Name, Text: "only file servers are mounted"}}
 	}
+	switch shared, kind := role(m, x, roleStoreShared), role(m, x, roleStoreType).Text; {
+	case isTrue(shared) && kind == hypervisor.PoolLogical:
+		return []occi.Problem{{What: roleAttr(m, x, roleStoreShared).Name, Text: "a volume group is of one host"}}
+	case !shared.IsZero() && !isTrue(shared) && kind == hypervisor.PoolNFS:
+		return []occi.Problem{{What: roleAttr(m, x, roleStoreShared).Name, Text: "hosts share what is on a file server"}}
+	}
 	return nil
 }
 
@@ -375,7 +388,10 @@ func (p *plan) adjustablePool(old, next *occi.Entity) error {
 	if !ok || pool.added {
 		return nil
 	}
-	for r, says := range map[string]bool{roleStoreOvercommit: pool.Unlimited || pool.Overcommit > 0, roleStoreOffered: pool.Unlimited || pool.CapacityBytes > 0} {
+	if a := roleAttr(p.m, next, roleStoreShared); pool.Apart && isTrue(role(p.m, next, roleStoreShared)) {
+		return occi.Problems(occi.Invalid, "it is not possible", []occi.Problem{{What: a.Name, Text: "config drives are in the pool " + name + ", which is each host's own"}})
+	}
+	for r, says := range map[string]bool{roleStoreShared: pool.Shared, roleStoreOvercommit: pool.Unlimited || pool.Overcommit > 0, roleStoreOffered: pool.Unlimited || pool.CapacityBytes > 0} {
 		if says && role(p.m, old, r) != role(p.m, next, r) {
 			return occi.E(occi.Forbidden, "%s of %s is in the server's configuration, and is changed there", roleAttr(p.m, old, r).Name, p.m.Path(old))
 		}

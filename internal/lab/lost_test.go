@@ -157,12 +157,14 @@ func TestLostHost(t *testing.T) {
 	}
 	t.Parallel()
 	fence := newFence(t)
-	f, _ := newFleet(t, "--fence-command", fence.command(), "--fence-after", "10s")
+	ctx := need(t)
+	one, two := twoHosts(ctx, t)
+	shared := share(ctx, t, one, two)
+	f, _ := fleetOn(ctx, t, one, two, "--fence-command", fence.command(), "--fence-after", "10s", "--pools", "shared=dir:"+sharedDir+",shared")
 	wire := f.create("/network/", entity{Kind: network, Title: "lan", Mixins: []string{ipNetwork}, Attributes: map[string]any{
 		"occi.network.address": "198.51.100.0/24", "occi.network.allocation": "dynamic"}})
-	moves := f.machine("", wire, alive, restartElsewhere)
-	disk := f.disk(moves)
-	stays := f.machine(disk, "", alive)
+	disk, own := f.diskIn("shared", wire), f.disk(wire)
+	moves, stays := f.machine(disk, wire, alive, restartElsewhere), f.machine(own, "", alive, restartElsewhere)
 	id := path(moves)[len("/compute/"):]
 	for _, m := range []string{moves, stays} {
 		f.act(m, "start", "active")
@@ -183,6 +185,9 @@ func TestLostHost(t *testing.T) {
 		if x.state() != "error" || !strings.HasPrefix(x.message(), "its host is lost") {
 			t.Errorf("while it is lost %s is %v", m, x.Attributes)
 		}
+	}
+	if m, want := f.get(stays).message(), path(own)+" is in the pool occid, which no other host shares"; !strings.Contains(m, want) {
+		t.Errorf("what stays says %q, want %q", m, want)
 	}
 	f.until(func() bool {
 		text, _ := f.get(first).Attributes["occid.host.state.message"].(string)
@@ -211,6 +216,10 @@ func TestLostHost(t *testing.T) {
 		t.Errorf("its address is %s, and was %s", got, address)
 	}
 	f.says(b, id, "guest: address eth0 "+address+"/24")
+	f.says(b, id, "guest: began with kept")
+	if at := f.shownAt(disk); at != second {
+		t.Errorf("its disk is shown to be on %s", at)
+	}
 	if x := f.get(stays); x.state() != "error" || f.shownAt(stays) != first {
 		t.Errorf("what stays is %v", x.Attributes)
 	}
@@ -219,7 +228,8 @@ func TestLostHost(t *testing.T) {
 	f.until(func() bool { return f.get(first).Attributes["occid.host.state"] == "up" })
 	f.has(a, "list --all --uuid", uuidOf(stays))
 	f.has(a, "net-list --all --name", "occid-metadata") // which every host has
-	f.left(a, uuidOf(stays), uuid.NewSHA1(uuid.MustParse(uuidOf(stays)), []byte("seed")).String(), uuidOf(disk))
+	f.left(a, uuidOf(stays), uuid.NewSHA1(uuid.MustParse(uuidOf(stays)), []byte("seed")).String(), uuidOf(own))
+	f.holds(shared, uuidOf(disk)+".qcow2")
 	f.until(func() bool { return f.get(stays).state() == "inactive" })
 	if x := f.get(first); x.Attributes["occid.host.fenced"] != nil || x.Attributes["occid.host.moved"] != nil || fmt.Sprint(x.Attributes["occid.host.computes"]) != "1" {
 		t.Errorf("the host that is back is %v", x.Attributes)
@@ -229,8 +239,12 @@ func TestLostHost(t *testing.T) {
 	}
 	f.ticks(moves, now)
 	stop()
-	for _, x := range []string{moves, stays, wire, disk} {
+	for _, x := range []string{moves, stays, wire, disk, own} {
 		f.send(http.MethodDelete, x, nil)
+	}
+	f.holds(shared)
+	if out, err := a.Run(ctx, "virsh", "-q", "-c", "qemu:///system", "pool-refresh", "shared"); err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 	for _, h := range []*lab.Host{a, b} {
 		if err := h.Empty(f.ctx); err != nil {
@@ -239,10 +253,44 @@ func TestLostHost(t *testing.T) {
 	}
 }
 
-// alive has a guest say what ticking does, without a disk.
+// sharedDir is where hosts have a directory that is one place.
+const sharedDir = "/var/lib/libvirt/shared"
+
+// share gives hosts a directory that is one place, and its name outside them.
+func share(ctx context.Context, t *testing.T, hosts ...*lab.Host) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, h := range hosts {
+		if _, err := h.Run(ctx, "sh", "-c", "mkdir "+sharedDir+" && mount --bind "+dir+" "+sharedDir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// holds checks which files a directory has.
+func (f *fleet) holds(dir string, want ...string) {
+	f.t.Helper()
+	files, err := os.ReadDir(dir)
+	var got []string
+	for _, x := range files {
+		got = append(got, x.Name())
+	}
+	if err != nil || !slices.Equal(got, want) {
+		f.t.Errorf("%s holds %q, %v; want %q", dir, got, err, want)
+	}
+}
+
+// alive has a guest say what its disk begins with, write to that for good, and then say
+// what ticking does.
 const alive = `exec >/dev/console
+until [ -b /dev/vda ]; do usleep 50000; done
+echo "guest: began with $(head -c 4 /dev/vda | tr -d '\0')"
+echo kept | dd of=/dev/vda conv=fsync 2>/dev/null
 while sleep 0.3; do
-echo "guest: tick $(cut -d. -f1 /proc/uptime) same $(timeout 3 wget -q -O - http://169.254.169.254/latest/meta-data/instance-id)"
+echo 3 >/proc/sys/vm/drop_caches
+[ "$(head -c 4 /dev/vda)" = kept ] && disk=same || disk=other
+echo "guest: tick $(cut -d. -f1 /proc/uptime) $disk $(timeout 3 wget -q -O - http://169.254.169.254/latest/meta-data/instance-id)"
 done`
 
 // booted waits until a machine that was started again says so on its console.

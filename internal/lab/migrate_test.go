@@ -122,10 +122,13 @@ func (f *fleet) shownAt(url string) string {
 }
 
 // disk makes a storage beside something, if that is given.
-func (f *fleet) disk(beside string) string {
+func (f *fleet) disk(beside string) string { return f.diskIn("occid", beside) }
+
+// diskIn makes a storage in a pool, beside something, if that is given.
+func (f *fleet) diskIn(pool, beside string) string {
 	f.t.Helper()
 	for {
-		url := f.create("/storage/", entity{Kind: storage, Attributes: map[string]any{"occi.storage.size": 0.03125}})
+		url := f.create("/storage/", entity{Kind: storage, Attributes: map[string]any{"occi.storage.size": 0.03125, "occid.storage.pool": pool}})
 		if beside == "" || f.shownAt(url) == f.shownAt(beside) {
 			return url
 		}

@@ -26,14 +26,11 @@ func TestMigrateShared(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	shared := t.TempDir()
-	const at = "/var/lib/libvirt/shared"
+	shared := share(ctx, t, a, b)
 	var drivers []*libvirt.Driver
 	for _, h := range []*lab.Host{a, b} {
-		_, err := h.Run(ctx, "sh", "-c", "mkdir "+at+" && mount --bind "+shared+" "+at)
-		ok(err)
 		d, err := libvirt.Open(libvirt.Config{URI: h.URI, Logger: slog.New(slog.DiscardHandler),
-			Pools: []libvirt.Pool{{Name: "shared", Type: libvirt.PoolDir, Target: at}}, DefaultPool: "shared"})
+			Pools: []libvirt.Pool{{Name: "shared", Type: libvirt.PoolDir, Target: sharedDir}}, DefaultPool: "shared"})
 		ok(err)
 		t.Cleanup(func() { d.Close() })
 		drivers = append(drivers, d)
