@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/store"
@@ -51,25 +51,17 @@ func startPostgres() {
 	if p.cluster, p.err = pgtest.Start("max_connections=200"); p.err != nil {
 		return
 	}
-	ctx := context.Background()
-	var url string
-	if url, p.template, p.err = p.cluster.Create(ctx, ""); p.err != nil {
-		return
-	}
-	var s *store.Store
-	if s, p.err = store.Open(ctx, url); p.err == nil {
-		p.err = s.Close()
-	}
+	p.template, p.err = dbtest.Template(context.Background(), p.cluster)
 }
 
 // databases names the databases that every test runs on.
 var databases = []string{"sqlite", "postgres"}
 
-// freshDSN names a new, empty database.
+// freshDSN names a new database without rows.
 func freshDSN(t testing.TB, kind string) string {
 	t.Helper()
 	if kind == "sqlite" {
-		return "sqlite:" + filepath.Join(t.TempDir(), "store.db")
+		return dbtest.SQLite(t)
 	}
 	postgres.once.Do(startPostgres)
 	if postgres.err != nil {

@@ -67,7 +67,7 @@ func TestSQLiteFileHasOneOwner(t *testing.T) {
 
 func TestSQLiteFilesArePrivate(t *testing.T) {
 	t.Parallel()
-	dsn := freshDSN(t, "sqlite")
+	dsn := "sqlite:" + filepath.Join(t.TempDir(), "store.db")
 	put(t, open(t, dsn), compute("secret", 1))
 	found, err := filepath.Glob(strings.TrimPrefix(dsn, "sqlite:") + "*")
 	if err != nil || len(found) < 3 {

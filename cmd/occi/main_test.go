@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/server"
 	"github.com/occid/occid/occi"
@@ -34,7 +35,7 @@ func newServer(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), store.WithModel(func() *occi.Model { return m }))
+	st, err := store.Open(t.Context(), dbtest.SQLite(t), store.WithModel(func() *occi.Model { return m }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"internal/lab/...":     {"internal/lab"},
 	"internal/conformance": {"internal/lab"},
 	"internal/pgtest":      {},
+	"internal/dbtest":      {"internal/pgtest", "store"},
 	"internal/schematest":  {"spec"},
 	"internal/arch":        {},
 	"internal/bench":       {"*"},

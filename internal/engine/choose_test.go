@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/occi"
@@ -234,7 +234,7 @@ func TestNothingIsOverCommitted(t *testing.T) {
 		t.Run(database, func(t *testing.T) {
 			t.Parallel()
 			const asked, fit = 200, 100
-			dsn := "sqlite:" + filepath.Join(t.TempDir(), "occid.db")
+			dsn := dbtest.SQLite(t)
 			if database == "postgres" {
 				dsn = pgtest.Run(t).Empty(t)
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/hypervisor"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/engine"
 	imagefile "github.com/occid/occid/internal/image"
 	"github.com/occid/occid/occi"
@@ -51,7 +51,7 @@ type cloud struct {
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "occid.db")
+	path := dbtest.File(t)
 	c := newCloudOn(t, "sqlite:"+path)
 	c.path = path
 	return c

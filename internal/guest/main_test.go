@@ -18,6 +18,7 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/guest"
 	"github.com/occid/occid/occi"
@@ -60,7 +61,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, ctx: t.Context(), now: time.Now()}
-	st, err := store.Open(w.ctx, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), store.WithModel(func() *occi.Model { return m }))
+	st, err := store.Open(w.ctx, dbtest.SQLite(t), store.WithModel(func() *occi.Model { return m }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package policy_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/pgtest"
 	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
@@ -289,7 +289,7 @@ func openStores(t *testing.T) []*database {
 	t.Helper()
 	dsn := pgtest.Run(t).Empty(t)
 	var all []*database
-	for kind, dsn := range map[string]string{"sqlite": "sqlite:" + filepath.Join(t.TempDir(), "occid.db"), "postgres": dsn} {
+	for kind, dsn := range map[string]string{"sqlite": dbtest.SQLite(t), "postgres": dsn} {
 		s, err := store.Open(t.Context(), dsn)
 		if err != nil {
 			t.Fatal(err)

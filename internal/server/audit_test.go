@@ -3,11 +3,11 @@ package server_test
 import (
 	"encoding/json"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/occi"
 )
 
@@ -157,7 +157,7 @@ func TestAuditTrail(t *testing.T) {
 // TestAuditOfAFlood refuses more than is told apart.
 func TestAuditOfAFlood(t *testing.T) {
 	t.Parallel()
-	w := newTenants(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	w := newTenants(t, dbtest.SQLite(t))
 	admin := w.people["administrator"]
 	const n = 2000
 	for i := range n {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/server"
 	"github.com/occid/occid/occi"
@@ -229,7 +230,7 @@ func TestTokensEndWithTheSecret(t *testing.T) {
 
 func TestGuessing(t *testing.T) {
 	t.Parallel()
-	c := newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db")
+	c := newGuarded(t, dbtest.SQLite(t))
 	admin := c.admin()
 	project := admin.made("/project/", `{"title":"lab"}`)
 	ann := admin.user("ann", project, "member")
@@ -261,7 +262,7 @@ func TestGuessing(t *testing.T) {
 // the proxy says, which is believed of no one else.
 func TestProxiesAreNotLockedOut(t *testing.T) {
 	t.Parallel()
-	c := newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db")
+	c := newGuarded(t, dbtest.SQLite(t))
 	s := server.New(server.Config{Engine: c.engine, Version: "test", Auth: c.auth, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		Logger: slog.New(slog.DiscardHandler)})
 	ask := func(remote, forwarded, login, secret string) int {
@@ -293,7 +294,7 @@ func TestProxiesAreNotLockedOut(t *testing.T) {
 // TestStreamsEndWithTheLogin: who is kept out sees no more of what it follows.
 func TestStreamsEndWithTheLogin(t *testing.T) {
 	t.Parallel()
-	c := newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db")
+	c := newGuarded(t, dbtest.SQLite(t))
 	admin := c.admin()
 	ann := admin.user("ann", admin.made("/project/", `{"title":"lab"}`), "member")
 	web := httptest.NewServer(server.New(server.Config{Engine: c.engine, Version: "test", Auth: c.auth, Heartbeat: 20 * time.Millisecond,
@@ -317,7 +318,7 @@ func TestStreamsEndWithTheLogin(t *testing.T) {
 // TestSecretsAreNotTold looks for secrets wherever something is told.
 func TestSecretsAreNotTold(t *testing.T) {
 	t.Parallel()
-	c := newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db")
+	c := newGuarded(t, dbtest.SQLite(t))
 	admin := c.admin()
 	project := admin.made("/project/", `{"title":"lab"}`)
 	ann := admin.user("ann", project, "member")
@@ -352,7 +353,7 @@ func TestSecretsAreNotTold(t *testing.T) {
 func onEachGuarded(t *testing.T, f func(t *testing.T, c *cloud)) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		f(t, newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db"))
+		f(t, newGuarded(t, dbtest.SQLite(t)))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/oidc"
 	"github.com/occid/occid/internal/oidctest"
 )
@@ -14,7 +15,7 @@ import (
 // BenchmarkAuthenticate measures who is known already, by each way to log in.
 func BenchmarkAuthenticate(b *testing.B) {
 	is := oidctest.Start(b, "127.0.0.1:0")
-	c := newGuardedBy(b, "sqlite:"+b.TempDir()+"/occid.db", func(g *auth.Config) {
+	c := newGuardedBy(b, dbtest.SQLite(b), func(g *auth.Config) {
 		p, err := oidc.New(oidc.Config{Issuer: is.Issuer, Client: oidctest.Client, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			b.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/delegate"
 )
 
@@ -66,7 +67,7 @@ func rulesOf(t testing.TB, text string) *auth.Mapping {
 // TestDelegated: the users of a program that the operator believes.
 func TestDelegated(t *testing.T) {
 	t.Parallel()
-	for _, dsn := range []string{"sqlite:" + filepath.Join(t.TempDir(), "occid.db"), emptyPostgres(t)} {
+	for _, dsn := range []string{dbtest.SQLite(t), emptyPostgres(t)} {
 		a := newAsking(t, "Ticket")
 		c := newGuardedBy(t, dsn, func(g *auth.Config) {
 			g.Mechanisms = append(g.Mechanisms, "external")
@@ -162,7 +163,7 @@ func TestDelegated(t *testing.T) {
 func TestGuessingDelegated(t *testing.T) {
 	t.Parallel()
 	a := newAsking(t, "Ticket", "Basic")
-	c := newGuardedBy(t, "sqlite:"+t.TempDir()+"/occid.db", func(g *auth.Config) {
+	c := newGuardedBy(t, dbtest.SQLite(t), func(g *auth.Config) {
 		g.Mechanisms = []string{"external", "token"}
 		g.Provers = map[string]auth.Prover{"external": a.with}
 		g.Mapping = rulesOf(t, `[{mechanism: external, make: true}]`)

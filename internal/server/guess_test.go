@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/server"
 )
 
@@ -18,7 +19,7 @@ import (
 func TestGuessingEverywhere(t *testing.T) {
 	t.Parallel()
 	a := newAsking(t, "Ticket")
-	c := newGuardedBy(t, "sqlite:"+t.TempDir()+"/occid.db", func(g *auth.Config) {
+	c := newGuardedBy(t, dbtest.SQLite(t), func(g *auth.Config) {
 		g.Mechanisms = append(g.Mechanisms, "external")
 		g.Provers = map[string]auth.Prover{"external": a.with}
 		g.Mapping = rulesOf(t, `[{mechanism: external, make: true}]`)

@@ -13,6 +13,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/occi"
 	"github.com/occid/occid/render"
 	"github.com/occid/occid/spec"
@@ -40,7 +41,7 @@ func tagsModel(t *testing.T) *occi.Model {
 // taggedCloud is a cloud whose registry has tags.
 func taggedCloud(t *testing.T) *cloud {
 	t.Helper()
-	return newCloudOf(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), tagsModel(t))
+	return newCloudOf(t, dbtest.SQLite(t), tagsModel(t))
 }
 
 // exported is a cloud with a running compute that has links and tags, and the

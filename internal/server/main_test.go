@@ -17,6 +17,7 @@ import (
 
 	"github.com/occid/occid/hypervisor/libvirt"
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/image"
 	"github.com/occid/occid/internal/oidctest"
@@ -30,9 +31,10 @@ import (
 
 // postgres is the cluster of all tests here.
 var postgres struct {
-	once    sync.Once
-	cluster *pgtest.Cluster
-	err     error
+	once     sync.Once
+	cluster  *pgtest.Cluster
+	template string
+	err      error
 }
 
 func TestMain(m *testing.M) {
@@ -51,7 +53,7 @@ func TestMain(m *testing.M) {
 func onEach(t *testing.T, f func(t *testing.T, c *cloud)) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		f(t, newCloudOn(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db")))
+		f(t, newCloudOn(t, dbtest.SQLite(t)))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
@@ -59,14 +61,21 @@ func onEach(t *testing.T, f func(t *testing.T, c *cloud)) {
 	})
 }
 
+func startPostgres() {
+	p := &postgres
+	if p.cluster, p.err = pgtest.Start(); p.err == nil {
+		p.template, p.err = dbtest.Template(context.Background(), p.cluster)
+	}
+}
+
 // emptyPostgres names a new database of PostgreSQL.
 func emptyPostgres(t testing.TB) string {
 	t.Helper()
-	postgres.once.Do(func() { postgres.cluster, postgres.err = pgtest.Start() })
+	postgres.once.Do(startPostgres)
 	if postgres.err != nil {
 		t.Fatal(postgres.err)
 	}
-	dsn, _, err := postgres.cluster.Create(t.Context(), "")
+	dsn, _, err := postgres.cluster.Create(t.Context(), postgres.template)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +117,7 @@ type cloud struct {
 // newCloud starts a server that ends with the test.
 func newCloud(t testing.TB) *cloud {
 	t.Helper()
-	return newCloudOn(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	return newCloudOn(t, dbtest.SQLite(t))
 }
 
 // newCloudOn is newCloud with an empty database of choice.

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"net/http"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
 )
@@ -83,7 +83,7 @@ var refusedByRole = regexp.MustCompile(`role|administrators|nobody`)
 // answers follow from the rules. What would be changed fails for its precondition.
 func TestTenantMatrix(t *testing.T) {
 	t.Parallel()
-	w := newTenants(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	w := newTenants(t, dbtest.SQLite(t))
 	requests := w.requests()
 	if len(requests) < 500 {
 		t.Fatalf("%d requests are no matrix", len(requests))

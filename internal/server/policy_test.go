@@ -1,11 +1,11 @@
 package server_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/occid/occid/hypervisor/libvirt"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/policy"
 )
@@ -143,7 +143,7 @@ func TestManagers(t *testing.T) {
 // membership names, and do nothing else.
 func TestRecoveryAtNamedHosts(t *testing.T) {
 	t.Parallel()
-	c := newCloudWith(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), builtin(t), nil, true, func(config *engine.Config) {
+	c := newCloudWith(t, dbtest.SQLite(t), builtin(t), nil, true, func(config *engine.Config) {
 		driver, err := libvirt.Open(libvirt.Config{URI: ownHost(t), Logger: config.Logger})
 		if err != nil {
 			t.Fatal(err)

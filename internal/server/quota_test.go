@@ -5,7 +5,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/occi"
 )
@@ -99,7 +99,7 @@ func guardedPair(t *testing.T, dsn string) (admin, member *person, project strin
 func onDatabases(t *testing.T, f func(t *testing.T, dsn string)) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		f(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+		f(t, dbtest.SQLite(t))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
@@ -110,7 +110,7 @@ func onDatabases(t *testing.T, f func(t *testing.T, dsn string)) {
 // TestQuotaRefusal looks at the answer to what exceeds a quota, in every format.
 func TestQuotaRefusal(t *testing.T) {
 	t.Parallel()
-	admin, member, project := guardedPair(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	admin, member, project := guardedPair(t, dbtest.SQLite(t))
 	admin.bounds(project, `{"max_cores":5,"max_memory":"3 GiB"}`)
 	member.made("/compute/", `{"cores":3,"memory":"1.5 GiB"}`)
 	const asked = `{"cores":4,"memory":"2 GiB"}`
@@ -363,7 +363,7 @@ func TestQuotaHoldsBetweenServers(t *testing.T) {
 // TestQuotaOfNewOnes looks at what new projects and users may use.
 func TestQuotaOfNewOnes(t *testing.T) {
 	t.Parallel()
-	c := newCloudWith(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), builtin(t), nil, true, func(c *engine.Config) {
+	c := newCloudWith(t, dbtest.SQLite(t), builtin(t), nil, true, func(c *engine.Config) {
 		c.ProjectQuota = engine.Allowance{"cores": "3", "memory": "1.5 GiB"}
 		c.UserQuota = engine.Allowance{"computes": "2"}
 	})

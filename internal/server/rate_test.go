@@ -3,15 +3,16 @@ package server_test
 import (
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/occid/occid/internal/dbtest"
 )
 
 func TestRequestsAreLimited(t *testing.T) {
 	t.Parallel()
-	admin, member, project := guardedPair(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	admin, member, project := guardedPair(t, dbtest.SQLite(t))
 	now := time.Now()
 	admin.still.Store(&now)
 	other := admin.user("bob", project, "reader")

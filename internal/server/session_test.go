@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/occid/occid/internal/auth"
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/server"
 	"github.com/occid/occid/occi"
 )
@@ -98,7 +99,7 @@ func TestSessions(t *testing.T) {
 
 func TestSessionsEnd(t *testing.T) {
 	t.Parallel()
-	c := newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db")
+	c := newGuarded(t, dbtest.SQLite(t))
 	cookie, _ := c.admin().session()
 	c.do("GET", "/", "", cookie).want(t, 200)
 	later := time.Now().Add(9 * time.Hour)
@@ -110,7 +111,7 @@ func TestSessionsEnd(t *testing.T) {
 // of a session, and what they cannot.
 func TestForgedWrites(t *testing.T) {
 	t.Parallel()
-	c := newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db")
+	c := newGuarded(t, dbtest.SQLite(t))
 	admin := c.admin()
 	cookie, token := admin.session()
 	_, another := admin.session()
@@ -159,7 +160,7 @@ func TestForgedWrites(t *testing.T) {
 // TestCookiesOverTLS: the cookie is this host's alone, and what came without TLS is none.
 func TestCookiesOverTLS(t *testing.T) {
 	t.Parallel()
-	c := newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db")
+	c := newGuarded(t, dbtest.SQLite(t))
 	s := server.New(server.Config{Engine: c.engine, Version: "test", Auth: c.auth, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Logger: slog.New(slog.DiscardHandler)})
 	ask := func(direct bool, method, path string, header ...string) *http.Response {
 		body := ""
@@ -216,7 +217,7 @@ func (nowhere) Finish(context.Context, string, string, url.Values) (auth.Credent
 // needs to be known for are these alone.
 func TestRoutesOfLogins(t *testing.T) {
 	t.Parallel()
-	c := newGuarded(t, "sqlite:"+t.TempDir()+"/occid.db")
+	c := newGuarded(t, dbtest.SQLite(t))
 	s := server.New(server.Config{Engine: c.engine, Version: "test", Auth: c.auth, Browser: nowhere{}, Logger: slog.New(slog.DiscardHandler)})
 	patterns, err := s.Fixed()
 	if err != nil {

@@ -1,11 +1,11 @@
 package server_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/render"
 	"github.com/occid/occid/spec"
@@ -19,7 +19,7 @@ func observed(t *testing.T, id string) (*cloud, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCloudOf(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), m, func(c *engine.Config) { c.Observe = 10 * time.Millisecond })
+	c := newCloudOf(t, dbtest.SQLite(t), m, func(c *engine.Config) { c.Observe = 10 * time.Millisecond })
 	path := "/compute/" + id
 	c.do("PUT", path, `{"title":"web-1","memory":"1 GiB","mixins":["http://schemas.occid.org/occi/compute#statistics"]}`,
 		"Content-Type: application/json", "Prefer: wait=60").want(t, 201)

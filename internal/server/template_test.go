@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/spec"
 )
 
@@ -81,7 +82,7 @@ func TestAMachineIsWhatItsTemplatesSay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCloudOf(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"), m)
+	c := newCloudOf(t, dbtest.SQLite(t), m)
 	wait, json := "Prefer: wait=20", "Content-Type: application/json"
 	machine, disk := c.create("/compute/", `{"title":"first"}`), c.create("/storage/", `{"size":2}`)
 	c.create("/storagelink/", `{"source":"`+machine+`","target":"`+disk+`"}`)

@@ -2,10 +2,10 @@ package server_test
 
 import (
 	"encoding/json"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/occid/occid/internal/dbtest"
 	"github.com/occid/occid/occi"
 )
 
@@ -13,7 +13,7 @@ import (
 func onTenants(t *testing.T, f func(t *testing.T, w *tenants)) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		f(t, newTenants(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db")))
+		f(t, newTenants(t, dbtest.SQLite(t)))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
@@ -127,7 +127,7 @@ func TestTenantsFollowTheirsAlone(t *testing.T) {
 // thing, are not the same to a cache.
 func TestTenantsTagsDiffer(t *testing.T) {
 	t.Parallel()
-	w := newTenants(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	w := newTenants(t, dbtest.SQLite(t))
 	stranger := &person{cloud: w.cloud, header: []string{basic("stranger", "secret of stranger")}}
 	for path, others := range map[string][]*person{"/storage/": {stranger}, w.things["storage"][shared]: {stranger, w.people["reader"]}, "/-/": {stranger}} {
 		r := w.people["member"].do("GET", path, "").want(t, 200)
@@ -228,7 +228,7 @@ func TestTenantsHaveNamesOfTheirOwn(t *testing.T) {
 
 func TestPermissions(t *testing.T) {
 	t.Parallel()
-	w := newTenants(t, "sqlite:"+filepath.Join(t.TempDir(), "occid.db"))
+	w := newTenants(t, dbtest.SQLite(t))
 	vm, net := w.things["compute"], w.things["network"]
 	for _, c := range []struct {
 		role, entity string
