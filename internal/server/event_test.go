@@ -57,7 +57,7 @@ func openFlow(t testing.TB, url, path string, header ...string) *flow {
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := wire.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
