@@ -104,7 +104,7 @@ func TestFirstAdministrator(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.SetBasicAuth("admin", secret)
-		resp, err := http.DefaultTransport.RoundTrip(req)
+		resp, err := direct.Transport.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}
