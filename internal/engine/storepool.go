@@ -71,7 +71,11 @@ func (p *plan) comesTo(h *host, r occi.Room) error {
 		return conflict("the pool %s is out of use: no more volumes are made in it", name)
 	}
 	p.bound([]occi.Limit{{Host: r.Pool, What: takeClosed, Gate: true}})
-	if at, ok := h.pool(name); ok && at.added {
+	at, ok := h.pool(name)
+	switch {
+	case !ok:
+		return conflict("the pool %s was deleted meanwhile", name)
+	case at.added:
 		p.change.There = append(p.change.There, storeID(h.name, name))
 	}
 	return nil
