@@ -58,8 +58,8 @@ type Driver interface {
 	DeleteDomain(ctx context.Context, id uuid.UUID) error
 	// MigrateDomain moves a domain, which is as d says, with its volumes to the host of
 	// another Driver of the same make, where its networks are active. One that runs goes
-	// on; one that is stopped goes with its definition; one that is paused or saved is an
-	// error without class. It is gone here, with its volumes, once it is there. If that
+	// on; one that is stopped goes with its definition; one that is saved, or paused without
+	// m.Paused, is an error without class. It is gone here, with its volumes, once it is there. If that
 	// fails, or ctx ends first, it is here as before, which is an error without
 	// ErrUnavailable, and nothing of it is there, if that host can be reached. Repeated
 	// after an interruption it finds what was done. ErrUnavailable means that it is not

@@ -14,6 +14,10 @@ type Migration struct {
 	// all has been sent once. From then on it cannot be stopped, and the guest needs both
 	// hosts.
 	PostCopy bool
+	// Paused says that the domain is paused in memory, and stays so. It is saved to a file,
+	// which moves like a volume, and restored from that; BandwidthMiB, AutoConverge and
+	// PostCopy have no meaning.
+	Paused bool
 	// Progress, if set, is told how much was sent, and how much that will be as far as is
 	// known, in bytes.
 	Progress func(done, total int64)

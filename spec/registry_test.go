@@ -281,7 +281,7 @@ func TestStates(t *testing.T) {
 		"storage_pool": "down->up up->down up-disable>disabled down-disable>disabled disabled-enable>up",
 		"compute": "inactive-start>active active-stop>inactive active-restart>active active-suspend>suspended " +
 			"inactive-save>inactive active-save>active suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive " +
-			"inactive->error active->error suspended->error inactive-migrate>inactive active-migrate>active",
+			"inactive->error active->error suspended->error inactive-migrate>inactive active-migrate>active suspended-migrate>suspended",
 		"network": "inactive-up>active active-down>inactive error-up>active error-down>inactive",
 		"storage": "offline-online>online online-offline>offline error-online>online error-offline>offline " +
 			"offline-resize>offline online-resize>online " +

@@ -63,6 +63,9 @@ func (t *traveller) bring(to hypervisor.State) {
 	if t.traits.Up != nil {
 		t.traits.Up(t.T, t.d.ID)
 	}
+	if to == hypervisor.Paused {
+		t.ok("suspend", t.drv.SuspendDomain(t.ctx(), t.d.ID, hypervisor.SuspendRAM))
+	}
 }
 
 // wantOnly checks that the domain is on one host, and nothing of it on the other.
@@ -85,10 +88,11 @@ func (t *traveller) wantOnly(what string, here, gone *suite, want hypervisor.Sta
 
 // migrate moves a domain to another host and back, each twice: what was done is found.
 func (s *suite) migrate() {
-	for _, state := range []hypervisor.State{hypervisor.Stopped, hypervisor.Running} {
+	for _, state := range []hypervisor.State{hypervisor.Stopped, hypervisor.Running, hypervisor.Paused} {
 		t := s.traveller()
 		t.bring(state)
 		for _, how := range []hypervisor.Migration{{}, {Storage: hypervisor.StorageAuto, AutoConverge: true}} {
+			how.Paused = state == hypervisor.Paused
 			from, to := s, t.there
 			if how.AutoConverge {
 				from, to = to, from
@@ -119,8 +123,9 @@ func (s *suite) migrate() {
 // migrateRefused tries to move domains that cannot go, and finds them as they were.
 func (s *suite) migrateRefused() {
 	t := s.traveller()
-	for _, state := range []hypervisor.State{hypervisor.Stopped, hypervisor.Running} {
+	for _, state := range []hypervisor.State{hypervisor.Stopped, hypervisor.Paused, hypervisor.Running} {
 		t.bring(state)
+		paused := state == hypervisor.Paused
 		stays := func(what string, err error) {
 			s.Helper()
 			if err == nil || errors.Is(err, hypervisor.ErrUnavailable) {
@@ -128,16 +133,16 @@ func (s *suite) migrateRefused() {
 			}
 			t.wantOnly(what, s, t.there, state)
 		}
-		stays("migrating to itself", s.drv.MigrateDomain(s.ctx(), t.d, s.drv, hypervisor.Migration{}))
-		stays("migrating without copying", s.drv.MigrateDomain(s.ctx(), t.d, t.there.drv, hypervisor.Migration{Storage: hypervisor.StorageShared}))
+		stays("migrating to itself", s.drv.MigrateDomain(s.ctx(), t.d, s.drv, hypervisor.Migration{Paused: paused}))
+		stays("migrating without copying", s.drv.MigrateDomain(s.ctx(), t.d, t.there.drv, hypervisor.Migration{Storage: hypervisor.StorageShared, Paused: paused}))
 		other := t.d
 		other.Disks = other.Disks[:1]
-		stays("migrating what has a disk of others", s.drv.MigrateDomain(s.ctx(), other, t.there.drv, hypervisor.Migration{}))
+		stays("migrating what has a disk of others", s.drv.MigrateDomain(s.ctx(), other, t.there.drv, hypervisor.Migration{Paused: paused}))
 		ended, end := context.WithCancel(s.ctx())
 		end()
-		stays("migrating for nobody", s.drv.MigrateDomain(ended, t.d, t.there.drv, hypervisor.Migration{}))
-		if !s.traits.Simulated && state == hypervisor.Running {
-			stays("migrating until told to stop", t.interrupted())
+		stays("migrating for nobody", s.drv.MigrateDomain(ended, t.d, t.there.drv, hypervisor.Migration{Paused: paused}))
+		if !s.traits.Simulated && state != hypervisor.Stopped {
+			stays("migrating until told to stop", t.interrupted(paused))
 		}
 	}
 	s.migrateToLost(t)
@@ -158,10 +163,10 @@ func (s *suite) migrateRefused() {
 }
 
 // interrupted moves the domain slowly until it is seen to be under way.
-func (t *traveller) interrupted() error {
+func (t *traveller) interrupted(paused bool) error {
 	ctx, stop := context.WithTimeout(t.ctx(), time.Minute)
 	defer stop()
-	return t.drv.MigrateDomain(ctx, t.d, t.there.drv, hypervisor.Migration{BandwidthMiB: 1, Progress: func(done, _ int64) {
+	return t.drv.MigrateDomain(ctx, t.d, t.there.drv, hypervisor.Migration{BandwidthMiB: 1, Paused: paused, Progress: func(done, _ int64) {
 		if done > 0 {
 			stop()
 		}

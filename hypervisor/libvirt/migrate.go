@@ -39,7 +39,7 @@ func (d *Driver) MigrateDomain(ctx context.Context, spec hypervisor.Domain, to h
 			begun.Store(true)
 			return (&migration{from: from, to: to, spec: spec, how: how, same: map[string]bool{}}).run(ctx, clean)
 		})
-		if !begun.Load() && errors.Is(err, hypervisor.ErrUnavailable) && from.keeps(clean, spec.ID) {
+		if !begun.Load() && errors.Is(err, hypervisor.ErrUnavailable) && from.keeps(clean, spec.ID, how.Paused) {
 			return fmt.Errorf("it stays where it is: %v", err)
 		}
 		return err
@@ -50,13 +50,13 @@ func (d *Driver) MigrateDomain(ctx context.Context, spec hypervisor.Domain, to h
 func (d *Driver) own() *Driver { return d }
 
 // keeps reports whether a domain is surely here, without asking its target.
-func (s *session) keeps(ctx context.Context, id uuid.UUID) bool {
+func (s *session) keeps(ctx context.Context, id uuid.UUID, paused bool) bool {
 	m, _, err := s.lookup(id)
 	if m == nil || err != nil {
 		return false
 	}
 	defer m.free()
-	_, stays, err := m.steady(ctx)
+	_, stays, err := m.steady(ctx, paused)
 	return stays && err == nil
 }
 
@@ -67,6 +67,7 @@ type migration struct {
 	how      hypervisor.Migration
 	same     map[string]bool // whether pools are the same place on both hosts, by name
 	done     int64           // bytes of volumes that were sent
+	kept     bool            // it was paused here, and the target was not told to restore it
 }
 
 // run moves the domain unless it was moved already. What is tidied up is so under clean,
@@ -93,6 +94,9 @@ func (g *migration) run(ctx, clean context.Context) error {
 	if err := g.clear(clean); err != nil {
 		g.to.cfg.Logger.Warn("what a migration made on its target was not removed", "uri", g.to.cfg.URI, "domain", g.spec.ID, "error", err)
 	}
+	if err := g.revive(clean); err != nil {
+		return fmt.Errorf("%w: %v; what it was saved to is not restored: %v", hypervisor.ErrUnavailable, failed, err)
+	}
 	if errors.Is(failed, hypervisor.ErrUnavailable) || ctx.Err() != nil || transportFault(failed) {
 		return fmt.Errorf("it stays where it is: %v", failed)
 	}
@@ -117,13 +121,13 @@ func (g *migration) settle(ctx context.Context) (there bool, err error) {
 	var runs, stays bool
 	if here != nil {
 		defer here.free()
-		if runs, stays, err = here.steady(ctx); err != nil {
+		if runs, stays, err = here.steady(ctx, g.how.Paused); err != nil {
 			return false, err
 		}
 	}
-	other, err := g.to.arrival(g.spec.ID)
+	other, err := g.to.arrival(g.spec.ID, g.how.Paused)
 	switch {
-	case err != nil && stays:
+	case err != nil && (stays || g.kept):
 		// It was not given up here, whatever is there.
 		return false, nil
 	case err != nil:
@@ -140,8 +144,8 @@ func (g *migration) settle(ctx context.Context) (there bool, err error) {
 		return false, fmt.Errorf("%w: an earlier migration has not ended", hypervisor.ErrUnavailable)
 	case here == nil:
 		return true, nil
-	case runs && other.active:
-		return false, fmt.Errorf("%w: the domain runs on both hosts", hypervisor.ErrInvalid)
+	case (runs || g.how.Paused && stays && !g.from.simulated) && other.active:
+		return false, fmt.Errorf("%w: the domain is active on both hosts", hypervisor.ErrInvalid)
 	}
 	// One that is only defined there is what an earlier migration left.
 	return other.active, nil
@@ -156,13 +160,14 @@ func (g *migration) unsettled(err error) error {
 
 // steady ends what an earlier migration left under way, which is ErrUnavailable until it
 // has ended, and reports whether the domain runs, and whether it was surely not given up.
-func (m *machine) steady(ctx context.Context) (runs, stays bool, err error) {
+// One that is to move paused, and is off, is saved and may be on the target.
+func (m *machine) steady(ctx context.Context, paused bool) (runs, stays bool, err error) {
 	state, reason, err := m.dom.GetState()
 	if err != nil || m.simulated {
 		return state == libvirt.DOMAIN_RUNNING, true, err
 	}
 	if state == libvirt.DOMAIN_SHUTOFF {
-		return false, libvirt.DomainShutoffReason(reason) != libvirt.DOMAIN_SHUTOFF_MIGRATED, nil
+		return false, !paused && libvirt.DomainShutoffReason(reason) != libvirt.DOMAIN_SHUTOFF_MIGRATED, nil
 	}
 	job, err := m.dom.GetJobStats(0)
 	if err != nil {
@@ -175,14 +180,15 @@ func (m *machine) steady(ctx context.Context) (runs, stays bool, err error) {
 		return false, false, fmt.Errorf("%w: something is under way with the domain: %v", hypervisor.ErrUnavailable, err)
 	}
 	runs = state == libvirt.DOMAIN_RUNNING
-	return runs, runs, nil
+	return runs, runs || paused && state == libvirt.DOMAIN_PAUSED, nil
 }
 
 // arrived is a domain as the target of a migration has it.
 type arrived struct{ foreign, arriving, active bool }
 
-// arrival looks for a domain that may be coming; nil if there is none.
-func (s *session) arrival(id uuid.UUID) (*arrived, error) {
+// arrival looks for a domain that may be coming, by being restored if it is paused; nil if
+// there is none.
+func (s *session) arrival(id uuid.UUID, paused bool) (*arrived, error) {
 	dom, err := s.conn.LookupDomainByUUID(id[:])
 	if code(err, libvirt.ERR_NO_DOMAIN) {
 		return nil, nil
@@ -200,13 +206,20 @@ func (s *session) arrival(id uuid.UUID) (*arrived, error) {
 		return nil, err
 	}
 	a := &arrived{arriving: !persistent, active: state != libvirt.DOMAIN_SHUTOFF}
-	switch state {
-	case libvirt.DOMAIN_PAUSED:
+	switch {
+	case paused && a.active:
+		// One that was restored says forever that it is being migrated.
+		info, err := dom.GetControlInfo(0)
+		if err != nil {
+			return nil, err
+		}
+		a.arriving = a.arriving || info.State != libvirt.DOMAIN_CONTROL_OK
+	case state == libvirt.DOMAIN_PAUSED:
 		switch libvirt.DomainPausedReason(reason) {
 		case libvirt.DOMAIN_PAUSED_MIGRATION, libvirt.DOMAIN_PAUSED_STARTING_UP, libvirt.DOMAIN_PAUSED_POSTCOPY, libvirt.DOMAIN_PAUSED_POSTCOPY_FAILED:
 			a.arriving = true
 		}
-	case libvirt.DOMAIN_RUNNING:
+	case state == libvirt.DOMAIN_RUNNING:
 		switch libvirt.DomainRunningReason(reason) {
 		case libvirt.DOMAIN_RUNNING_POSTCOPY, libvirt.DOMAIN_RUNNING_POSTCOPY_FAILED:
 			a.arriving = true
@@ -226,7 +239,7 @@ func (g *migration) attempt(ctx, clean context.Context) error {
 		return err
 	}
 	defer m.free()
-	is, err := m.resumed(clean)
+	is, err := g.finds(clean, m)
 	if err != nil {
 		return err
 	}
@@ -234,7 +247,7 @@ func (g *migration) attempt(ctx, clean context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := g.movable(is, def); err != nil {
+	if err := g.movable(ctx, is, def); err != nil {
 		return err
 	}
 	if err := g.clear(ctx); err != nil {
@@ -244,7 +257,7 @@ func (g *migration) attempt(ctx, clean context.Context) error {
 	if err != nil {
 		return err
 	}
-	live := is != hypervisor.Stopped
+	live := is == hypervisor.Running
 	vols, err := g.volumes(ctx, live)
 	if err != nil {
 		return err
@@ -253,10 +266,21 @@ func (g *migration) attempt(ctx, clean context.Context) error {
 	for _, v := range vols {
 		places.files[v.id] = v.file
 	}
+	if g.how.Paused && !m.simulated {
+		return g.paused(ctx, m, def, places, vols, is)
+	}
 	if !live || m.simulated {
 		return g.cold(ctx, m, def, places, vols, is)
 	}
 	return g.live(ctx, m, def, places, vols)
+}
+
+// finds gives what the domain does that is to move.
+func (g *migration) finds(ctx context.Context, m *machine) (hypervisor.State, error) {
+	if g.how.Paused {
+		return m.state()
+	}
+	return m.resumed(ctx)
 }
 
 // resumed has a guest go on that an earlier migration stopped for its last part, and
@@ -284,8 +308,8 @@ func (g *migration) cold(ctx context.Context, m *machine, def domainXML, to *pla
 	if err := g.to.define(ctx, opDomainMigrate, def); err != nil {
 		return err
 	}
-	if is == hypervisor.Running {
-		if err := g.simulate(ctx); err != nil {
+	if is == hypervisor.Running || is == hypervisor.Paused {
+		if err := g.simulate(ctx, is); err != nil {
 			return err
 		}
 	}
@@ -296,14 +320,17 @@ func (g *migration) cold(ctx context.Context, m *machine, def domainXML, to *pla
 	return m.undefine(ctx)
 }
 
-// simulate has a domain of the test host run at the target.
-func (g *migration) simulate(ctx context.Context) error {
+// simulate has a domain of the test host run at the target, or be paused there.
+func (g *migration) simulate(ctx context.Context, is hypervisor.State) error {
 	o, err := g.to.domain(g.spec.ID)
 	if err != nil {
 		return err
 	}
 	defer o.free()
-	return o.drive(ctx, o.run)
+	if err := o.drive(ctx, o.run); err != nil || is == hypervisor.Running {
+		return err
+	}
+	return o.drive(ctx, o.pause)
 }
 
 // live moves a domain that runs.
@@ -402,6 +429,9 @@ func (g *migration) leave(ctx context.Context) error {
 	if err := g.from.removeDomain(ctx, g.spec.ID); err != nil {
 		return err
 	}
+	if err := g.to.dropFile(ctx, savedName(g.spec.ID)); err != nil {
+		return err
+	}
 	return g.forget(ctx, g.from, g.to)
 }
 
@@ -422,6 +452,9 @@ func (g *migration) forget(ctx context.Context, s, other *session) error {
 		}
 	}
 	if err := s.removeConsoleLogs(ctx, g.spec.ID); err != nil {
+		return err
+	}
+	if err := s.dropFile(ctx, savedName(g.spec.ID)); err != nil {
 		return err
 	}
 	return g.dropVolumes(ctx, s)

@@ -14,16 +14,20 @@ import (
 type domainXML = *libvirtxml.Domain
 
 // movable refuses a domain that cannot move as it is: what others gave it is not known.
-func (g *migration) movable(is hypervisor.State, def domainXML) error {
-	switch is {
-	case hypervisor.Paused:
+func (g *migration) movable(ctx context.Context, is hypervisor.State, def domainXML) error {
+	switch {
+	case is == hypervisor.Saved:
+		return fmt.Errorf("it is saved on its host, and what is saved cannot move")
+	case is == hypervisor.Crashed:
+		return fmt.Errorf("it has crashed")
+	case g.how.Paused:
+		if err := g.savable(ctx, is); err != nil {
+			return err
+		}
+	case is == hypervisor.Paused:
 		// It would arrive with disks that QEMU has not taken over before it goes on, and
 		// QEMU would not survive to be moved once more until then.
-		return fmt.Errorf("it is paused, and what is paused cannot move")
-	case hypervisor.Saved:
-		return fmt.Errorf("it is saved on its host, and what is saved cannot move")
-	case hypervisor.Crashed:
-		return fmt.Errorf("it has crashed")
+		return fmt.Errorf("it is paused, and was to move while it runs")
 	}
 	own := map[uuid.UUID]bool{}
 	for _, d := range g.spec.Disks {

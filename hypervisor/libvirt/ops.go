@@ -11,6 +11,7 @@ const (
 	opDomainWake     = "domain.wake"
 	opDomainSuspend  = "domain.suspend"
 	opDomainSave     = "domain.save"
+	opDomainRestore  = "domain.restore"
 	opDomainDiscard  = "domain.discard" // a managed save image
 	opDomainShutdown = "domain.shutdown"
 	opDomainReboot   = "domain.reboot"
@@ -51,7 +52,7 @@ const (
 )
 
 var ops = []string{
-	opDomainDefine, opDomainUndefine, opDomainCreate, opDomainResume, opDomainWake, opDomainSuspend, opDomainSave,
+	opDomainDefine, opDomainUndefine, opDomainCreate, opDomainResume, opDomainWake, opDomainSuspend, opDomainSave, opDomainRestore,
 	opDomainDiscard, opDomainShutdown, opDomainReboot, opDomainReset, opDomainDestroy,
 	opDomainVCPUs, opDomainMemory, opDomainMigrate, opDomainAbort,
 	opDeviceAttach, opDeviceDetach, opDeviceDefine, opDeviceFilter,

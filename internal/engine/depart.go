@@ -50,7 +50,7 @@ func (h *host) depart(ctx context.Context, j *job) error {
 	}
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
 	defer cancel()
-	restarts := j.param("method") == "cold" && atWork(j.m, j.x)
+	restarts := j.param("method") == "cold" && atWork(j.m, j.x) && !isPaused(j.m, j.x)
 	err := h.travel(ctx, j, to, restarts)
 	if errors.Is(err, hypervisor.ErrUnavailable) {
 		return err
@@ -101,7 +101,12 @@ func (h *host) travel(ctx context.Context, j *job, to *host, restarts bool) erro
 	}
 	return h.drv.MigrateDomain(ctx, domainOf(j.m, j.x), to.drv, hypervisor.Migration{
 		Storage: hypervisor.StorageMove(j.param("storage")), BandwidthMiB: int(j.params.Get("bandwidth").Num),
-		AutoConverge: isTrue(j.params.Get("auto_converge")), PostCopy: isTrue(j.params.Get("post_copy")), Progress: j.sent})
+		AutoConverge: isTrue(j.params.Get("auto_converge")), PostCopy: isTrue(j.params.Get("post_copy")), Paused: isPaused(j.m, j.x), Progress: j.sent})
+}
+
+// isPaused reports whether a machine is paused, and to stay so.
+func isPaused(m *occi.Model, x *occi.Entity) bool {
+	return m.State(x) == stateOf(m.Kind(x.Kind), hypervisor.Paused)
 }
 
 // lasting makes the loss of a target a fault that is not tried again: whoever moves

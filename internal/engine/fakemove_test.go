@@ -40,7 +40,7 @@ func (f *fakeHost) MigrateDomain(ctx context.Context, d hypervisor.Domain, to hy
 		return nil
 	case have == nil:
 		return fmt.Errorf("domain %s: %w", d.ID, hypervisor.ErrNotFound)
-	case have.State != hypervisor.Running && have.State != hypervisor.Stopped:
+	case have.State != hypervisor.Running && have.State != hypervisor.Stopped && !(m.Paused && have.State == hypervisor.Paused):
 		return fmt.Errorf("it is %s", have.State)
 	}
 	for _, n := range d.NICs {

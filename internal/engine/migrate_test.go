@@ -134,6 +134,14 @@ func TestMachinesMove(t *testing.T) {
 	if got := p.to.domain(p.vm.ID).State; got != hypervisor.Running {
 		t.Errorf("moved cold the machine is %s", got)
 	}
+	p.mustAct(p.vm, "suspend")
+	p.mustAct(p.vm, "migrate", "method", "cold")
+	p.wantAt("a", "suspended")
+	if got := p.from.domain(p.vm.ID).State; got != hypervisor.Paused {
+		t.Errorf("moved while it is suspended the machine is %s", got)
+	}
+	p.mustAct(p.vm, "migrate")
+	p.wantAt("b", "suspended")
 	p.mustAct(p.vm, "stop")
 	p.mustAct(p.net, "down")
 	if p.to.networks[p.net.ID].Active || p.from.networks[p.net.ID].Active {
@@ -311,26 +319,32 @@ func TestDrainMovesMachines(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	p.mustAct(p.vm, "start")
-	still, saved, big := p.createOn("a", sized(1, 1)), p.createOn("a", sized(1, 1)), p.createOn("a", sized(4, 1))
+	still, saved, big := p.createOn("a", sized(1, 1)), p.createOn("a", sized(1, 1)), p.createOn("a", sized(3, 1))
 	p.createOn("b", sized(3, 1))
 	p.mustAct(saved, "start")
-	p.mustAct(saved, "suspend")
+	p.mustAct(saved, "suspend", "method", "hibernate")
+	paused := p.createOn("a", sized(1, 1))
+	p.mustAct(paused, "start")
+	p.mustAct(paused, "suspend")
 	a := p.node("a")
 	task := p.task(p.act(a, "drain"))
-	for _, want := range []string{"2 of 4 machines remain", "/compute/" + saved.ID.String() + " (suspended): ", "cannot migrate while it is suspended", "/compute/" + big.ID.String() + " (inactive): ", "4 needed"} {
+	for _, want := range []string{"2 of 5 machines remain", "/compute/" + saved.ID.String() + " (suspended): it is saved", "/compute/" + big.ID.String() + " (inactive): ", "3 needed"} {
 		if task.State != occi.TaskFailed || !strings.Contains(task.Error, want) {
 			t.Errorf("the task is %s: %s; want %q", task.State, task.Error, want)
 		}
 	}
-	for _, x := range []*occi.Entity{p.vm, still} {
+	for _, x := range []*occi.Entity{p.vm, still, paused} {
 		if got := p.get(x.ID); got.Host != "b" {
 			t.Errorf("%s is on %s", x.ID, got.Host)
 		}
 	}
-	if m := p.get(a.ID).Attributes.Get("occid.host.state.message").Text; !strings.HasPrefix(m, "drain failed: 2 of 4 machines remain") || p.state(p.get(a.ID)) != "maintenance" {
+	if m := p.get(a.ID).Attributes.Get("occid.host.state.message").Text; !strings.HasPrefix(m, "drain failed: 2 of 5 machines remain") || p.state(p.get(a.ID)) != "maintenance" {
 		t.Errorf("it says %q", m)
 	}
-	if err := p.delete(saved.ID, big.ID); err != nil {
+	if got := p.to.domain(paused.ID).State; got != hypervisor.Paused || p.state(p.get(paused.ID)) != "suspended" {
+		t.Errorf("what was suspended is %s", got)
+	}
+	if err := p.delete(saved.ID, big.ID, paused.ID); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.task(p.act(a, "drain")); got.State != occi.TaskDone {
