@@ -73,7 +73,7 @@ func (p *plan) comesTo(h *host, r occi.Room) error {
 	p.bound([]occi.Limit{{Host: r.Pool, What: takeClosed, Gate: true}})
 	at, ok := h.pool(name)
 	switch {
-	case !ok:
+	case !ok && name != h.defaultPool():
 		return conflict("the pool %s was deleted meanwhile", name)
 	case at.added:
 		p.change.There = append(p.change.There, storeID(h.name, name))

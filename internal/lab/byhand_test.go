@@ -51,6 +51,7 @@ func TestByHand(t *testing.T) {
 	guest := install(t, h)
 	s := startOccid(ctx, t, h)
 	f := &fleet{cloud: &cloud{ctx: ctx, t: t, url: s.URL}, guest: guest}
+	f.tells(f.url+"/host/", `"up"`)
 	disk := f.create("/storage/", entity{Kind: storage, Attributes: map[string]any{"occi.storage.size": 0.03125}})
 	wire := f.create("/network/", entity{Kind: network, Title: "wire"})
 	own := f.machine(disk, wire, "true")
