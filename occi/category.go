@@ -47,6 +47,12 @@ type Category struct {
 // ID is the category's identifier: scheme and term together.
 func (c *Category) ID() string { return c.Scheme + c.Term }
 
+// is reports whether the identifier is the category's, without making that.
+func (c *Category) is(id string) bool {
+	scheme, ok := strings.CutSuffix(id, c.Term)
+	return ok && scheme == c.Scheme
+}
+
 // Attribute gives the named attribute's definition, or nil.
 func (c *Category) Attribute(name string) *Attribute {
 	for _, a := range c.Attributes {

@@ -228,7 +228,7 @@ func (m *Model) KindNamed(word string) *Kind {
 // IsA reports whether a kind is, or descends from, the one with an identifier.
 func (m *Model) IsA(k *Kind, id string) bool {
 	for ; k != nil; k = m.kinds[k.Parent] {
-		if k.ID() == id {
+		if k.is(id) {
 			return true
 		}
 	}

@@ -158,7 +158,13 @@ type sqliteReader struct {
 	prepared prepared
 }
 
+// read is not interrupted: what can be takes two more goroutines for each statement, which
+// cost more than most do, and the longest ends soon enough.
 func (r *sqliteReader) read(ctx context.Context, q query) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
 	s, err := r.stmt(ctx, q.sql)
 	if err != nil {
 		return err

@@ -131,8 +131,9 @@ func (c *call) memberKinds() []string {
 		return nil
 	}
 	var ids []string
+	id := k.ID()
 	for _, o := range c.reg.model.Kinds {
-		if !o.Abstract && c.reg.model.IsA(o, k.ID()) && (!o.Own || o == k) {
+		if !o.Abstract && c.reg.model.IsA(o, id) && (!o.Own || o == k) {
 			ids = append(ids, o.ID())
 		}
 	}
