@@ -31,8 +31,8 @@ type dialect struct {
 	tables bool
 	// clock is what time it is, in microseconds since 1970, as the database sees it.
 	clock string
-	// forUpdate and skipLocked end a SELECT that locks its rows.
-	forUpdate, skipLocked string
+	// forUpdate ends a SELECT that locks its rows.
+	forUpdate string
 	// insert makes statements that insert rows.
 	insert func(*table, [][]any) []statement
 	// events is the table of that name.
@@ -110,7 +110,6 @@ var postgresDialect = dialect{
 	holds:      func(column, param string) string { return "position(" + param + " IN " + column + ") > 0" },
 	clock:      "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
 	forUpdate:  " FOR UPDATE",
-	skipLocked: " FOR UPDATE OF t SKIP LOCKED",
 	insert:     insertArrays,
 	events:     toldEvents,
 	guards:     fmt.Sprintf(postgresGuards, writeLock),

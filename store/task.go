@@ -143,18 +143,18 @@ func (s *Store) UnfinishedOf(ctx context.Context, of *occi.Where, reach ...strin
 //
 // It takes one statement that reads, and another one if there is a task to claim.
 func (s *Store) Claim(ctx context.Context, host, worker string, n int, now time.Time, lease time.Duration) ([]*occi.Task, time.Time, error) {
-	some, next, err := s.claimable(ctx, host, now)
-	if err != nil || !some {
+	free, next, err := s.claimable(ctx, host, n, now)
+	if err != nil || len(free) == 0 {
 		return nil, next, err
 	}
 	var found []*occi.Task
-	// In a WITH the rows are locked once, whatever the plan.
-	err = s.single(ctx, tasksInto(&found, `WITH free AS MATERIALIZED (SELECT t.seq`+freeTasks+` ORDER BY t.seq LIMIT $3`+s.db.skipLocked+`)
-		UPDATE tasks SET state = 'running', attempts = attempts + 1, worker = $4, lease = $5, until = $6,
+	among, list := s.db.anyOf("t.seq", "$6", free)
+	// Another server may have claimed them meanwhile, or a client cancelled them.
+	err = s.single(ctx, tasksInto(&found, `UPDATE tasks AS t SET state = 'running', attempts = attempts + 1, worker = $3, lease = $4, until = $5,
 			started = CASE WHEN started = 0 THEN $2 ELSE started END
-		WHERE seq IN (SELECT seq FROM free)
+		WHERE t.host = $1 AND `+among+` AND `+dueTasks+`
 		RETURNING `+taskColumns,
-		indexed(host), micros(now), n, []byte(worker), lease.Microseconds(), micros(now)+lease.Microseconds()))
+		indexed(host), micros(now), []byte(worker), lease.Microseconds(), micros(now)+lease.Microseconds(), list))
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -171,24 +171,33 @@ func (s *Store) Claim(ctx context.Context, host, worker string, n int, now time.
 	return found, next, nil
 }
 
-// freeTasks are the tasks of a host, $1, that can be claimed at a time, $2. Where a plan
-// could join, PostgreSQL would join all unfinished tasks before it takes the first few, so
-// each condition is a value that is looked up for one task.
-const freeTasks = ` FROM tasks t
-	WHERE t.host = $1 AND NOT t.over
-		AND (t.state = 'pending' AND t.not_before <= $2 OR t.state = 'running' AND t.until <= $2)
-		AND (SELECT min(b.seq) FROM tasks b WHERE b.lane = t.lane AND NOT b.over) = t.seq
-		AND (SELECT count(*) FROM task_after a WHERE a.task = t.seq AND NOT (SELECT b.over FROM tasks b WHERE b.id = a.after)) = 0`
+// dueTasks is the condition that tasks t wait for a worker, or their worker's lease ran
+// out, at a time, $2.
+const dueTasks = `NOT t.over AND (t.state = 'pending' AND t.not_before <= $2 OR t.state = 'running' AND t.until <= $2)`
 
-// claimable reports whether a task of the host can be claimed, and when after now one
-// falls due or a lease ends. To find nothing to claim is common, and costs no change.
-func (s *Store) claimable(ctx context.Context, host string, now time.Time) (some bool, next time.Time, err error) {
-	var found int
-	var at int64
-	sql := `SELECT CASE WHEN EXISTS (SELECT 1` + freeTasks + `) THEN 1 ELSE 0 END, (SELECT COALESCE(MIN(CASE WHEN state = 'running' THEN until ELSE not_before END), 0)
-		FROM tasks WHERE host = $1 AND NOT over AND CASE WHEN state = 'running' THEN until ELSE not_before END > $2)`
-	err = s.run(ctx, query{statement{sql, []any{indexed(host), micros(now)}}, func(r row) error { return r.Scan(&found, &at) }})
-	return found == 1, fromMicros(at), err
+// claimable lists up to n tasks of a host that can be claimed, and gives when after now
+// one falls due or a lease ends. To find nothing is common, and costs no change.
+func (s *Store) claimable(ctx context.Context, host string, n int, now time.Time) (free []int64, next time.Time, err error) {
+	// Where a plan could join, PostgreSQL would join all unfinished tasks before it takes the
+	// first few, so each condition is a value that is looked up for one task.
+	sql := `SELECT 0, free.seq FROM (SELECT t.seq FROM tasks t WHERE t.host = $1 AND ` + dueTasks + `
+			AND (SELECT min(b.seq) FROM tasks b WHERE b.lane = t.lane AND NOT b.over) = t.seq
+			AND (SELECT count(*) FROM task_after a WHERE a.task = t.seq AND NOT (SELECT b.over FROM tasks b WHERE b.id = a.after)) = 0
+			ORDER BY t.seq LIMIT $3) AS free
+		UNION ALL SELECT 1, COALESCE(MIN(CASE WHEN state = 'running' THEN until ELSE not_before END), 0)
+			FROM tasks WHERE host = $1 AND NOT over AND CASE WHEN state = 'running' THEN until ELSE not_before END > $2`
+	err = s.run(ctx, query{statement{sql, []any{indexed(host), micros(now), n}}, func(r row) error {
+		var what int
+		var number int64
+		err := r.Scan(&what, &number)
+		if what == 0 {
+			free = append(free, number)
+		} else {
+			next = fromMicros(number)
+		}
+		return err
+	}})
+	return free, next, err
 }
 
 // Release gives back what a worker had claimed and not finished, as if it had not
