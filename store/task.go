@@ -183,7 +183,7 @@ func (s *Store) claimable(ctx context.Context, host string, n int, now time.Time
 	sql := `SELECT 0, free.seq FROM (SELECT t.seq FROM tasks t WHERE t.host = $1 AND ` + dueTasks + `
 			AND (SELECT min(b.seq) FROM tasks b WHERE b.lane = t.lane AND NOT b.over) = t.seq
 			AND (SELECT count(*) FROM task_after a WHERE a.task = t.seq AND NOT (SELECT b.over FROM tasks b WHERE b.id = a.after)) = 0
-			ORDER BY t.seq LIMIT $3) AS free
+			ORDER BY t.seq LIMIT ` + bigint("$3") + `) AS free
 		UNION ALL SELECT 1, COALESCE(MIN(CASE WHEN state = 'running' THEN until ELSE not_before END), 0)
 			FROM tasks WHERE host = $1 AND NOT over AND CASE WHEN state = 'running' THEN until ELSE not_before END > $2`
 	err = s.run(ctx, query{statement{sql, []any{indexed(host), micros(now), n}}, func(r row) error {

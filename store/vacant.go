@@ -21,7 +21,7 @@ func (g *group) vacantIn(jobs []*job) []query {
 				continue
 			}
 			g.placed[host] = nil
-			out = append(out, query{statement{`SELECT id FROM entities WHERE host = $1 LIMIT $2`, []any{indexed(host), vacantMost}}, func(r row) error {
+			out = append(out, query{statement{`SELECT id FROM entities WHERE host = $1 LIMIT ` + bigint("$2"), []any{indexed(host), vacantMost}}, func(r row) error {
 				var id uuid.UUID
 				err := r.Scan(&id)
 				g.placed[host] = append(g.placed[host], id)
