@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -93,37 +94,49 @@ func TestCollectionsTakeAsManyStatementsWhateverTheirSize(t *testing.T) {
 }
 
 // TestACreateTakesFewTransactions holds that a create takes three: the first
-// accepts it and the last notes its outcome. Claiming the task between them is one
-// statement, as are the claims that find nothing. That it was claimed is told with
-// the last, or alone if that is late.
+// accepts it, one statement claims the task, and the last notes its outcome. To find
+// nothing to claim takes none. That it was claimed is told with the last, or alone if
+// that is late. Now and then the server writes something of its own meanwhile, so the
+// fewest of some creates count.
 func TestACreateTakesFewTransactions(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, c *cloud) {
 		c.described()
-		c.statements.take()
-		c.do("POST", "/compute/", `{"title":"a"}`, "Content-Type: application/json", "Prefer: wait=60", "Idempotency-Key: k").want(t, 201)
-		var writes, all []string
-		open, told := false, true
-		for _, sql := range c.statements.take() {
-			verb, rest, _ := strings.Cut(sql, " ")
-			write := verb == "INSERT" || verb == "UPDATE" || verb == "DELETE"
-			switch {
-			case verb == "BEGIN":
-				open, told = true, true
-			case verb == "COMMIT":
-				if open = false; !told {
-					writes = append(writes, strings.Join(all, "; "))
-				}
-				all = nil
-			case write && !open:
-				writes = append(writes, sql)
-			case write:
-				told = told && strings.HasPrefix(rest, "INTO events")
-				all = append(all, sql)
+		var fewest []string
+		for i := range 5 {
+			c.statements.take()
+			c.do("POST", "/compute/", `{"title":"a"}`, "Content-Type: application/json", "Prefer: wait=60", fmt.Sprintf("Idempotency-Key: k%d", i)).want(t, 201)
+			if writes := transactions(c.statements.take()); i == 0 || len(writes) < len(fewest) {
+				fewest = writes
 			}
 		}
-		if len(writes) != 2 {
-			t.Errorf("%d transactions beside the claim, want 2:\n%s", len(writes), strings.Join(writes, "\n"))
+		if len(fewest) != 3 {
+			t.Errorf("%d transactions, want 3:\n%s", len(fewest), strings.Join(fewest, "\n"))
 		}
 	})
+}
+
+// transactions lists those that write, but for those that only tell of a claim.
+func transactions(statements []string) (writes []string) {
+	var all []string
+	open, told := false, true
+	for _, sql := range statements {
+		verb, rest, _ := strings.Cut(sql, " ")
+		write := verb == "INSERT" || verb == "UPDATE" || verb == "DELETE"
+		switch {
+		case verb == "BEGIN":
+			open, told = true, true
+		case verb == "COMMIT":
+			if open = false; !told {
+				writes = append(writes, strings.Join(all, "; "))
+			}
+			all = nil
+		case write && !open:
+			writes = append(writes, sql)
+		case write:
+			told = told && strings.HasPrefix(rest, "INTO events")
+			all = append(all, sql)
+		}
+	}
+	return writes
 }
