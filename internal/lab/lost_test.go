@@ -161,8 +161,7 @@ func TestLostHost(t *testing.T) {
 	one, two := twoHosts(ctx, t)
 	shared := share(ctx, t, one, two)
 	f, _ := fleetOn(ctx, t, one, two, "--fence-command", fence.command(), "--fence-after", "10s", "--pools", "shared=dir:"+sharedDir+",shared")
-	wire := f.create("/network/", entity{Kind: network, Title: "lan", Mixins: []string{ipNetwork}, Attributes: map[string]any{
-		"occi.network.address": "198.51.100.0/24", "occi.network.allocation": "dynamic"}})
+	wire := f.lan()
 	disk, own := f.diskIn("shared", wire), f.disk(wire)
 	moves, stays := f.machine(disk, wire, alive, restartElsewhere), f.machine(own, "", alive, restartElsewhere)
 	id := path(moves)[len("/compute/"):]

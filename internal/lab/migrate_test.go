@@ -121,6 +121,17 @@ func (f *fleet) shownAt(url string) string {
 	return ""
 }
 
+// traveller starts a machine with a disk and an address that tells what it finds, and waits
+// for the first of that.
+func (f *fleet) traveller() (machine, disk string, now tick) {
+	f.t.Helper()
+	wire := f.lan()
+	disk = f.disk(wire)
+	machine = f.machine(disk, wire, ticking)
+	f.act(machine, "start", "active")
+	return machine, disk, f.ticks(machine, tick{})
+}
+
 // disk makes a storage beside something, if that is given.
 func (f *fleet) disk(beside string) string { return f.diskIn("occid", beside) }
 
@@ -248,12 +259,7 @@ func (f *fleet) ended(task string) string {
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	f, _ := newFleet(t)
-	wire := f.create("/network/", entity{Kind: network, Title: "lan", Mixins: []string{ipNetwork}, Attributes: map[string]any{
-		"occi.network.address": "198.51.100.0/24", "occi.network.allocation": "dynamic"}})
-	disk := f.disk(wire)
-	machine := f.machine(disk, wire, ticking)
-	f.act(machine, "start", "active")
-	now := f.ticks(machine, tick{})
+	machine, disk, now := f.traveller()
 	first, second := f.at(machine)
 
 	f.act(machine, "migrate&target="+uuidOf(second), "active")

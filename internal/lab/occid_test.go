@@ -175,6 +175,13 @@ func (c *cloud) create(collection string, x entity) string {
 	return url
 }
 
+// lan makes a network that hands out addresses.
+func (c *cloud) lan() string {
+	c.t.Helper()
+	return c.create("/network/", entity{Kind: network, Title: "lan", Mixins: []string{ipNetwork}, Attributes: map[string]any{
+		"occi.network.address": "198.51.100.0/24", "occi.network.allocation": "dynamic"}})
+}
+
 // act invokes an action and waits until the entity has the state it leads to.
 func (c *cloud) act(url, action, state string) {
 	c.t.Helper()

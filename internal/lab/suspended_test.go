@@ -16,12 +16,7 @@ func TestMigrateSuspended(t *testing.T) {
 	}
 	t.Parallel()
 	f, _ := newFleet(t)
-	wire := f.create("/network/", entity{Kind: network, Title: "lan", Mixins: []string{ipNetwork}, Attributes: map[string]any{
-		"occi.network.address": "198.51.100.0/24", "occi.network.allocation": "dynamic"}})
-	disk := f.disk(wire)
-	machine := f.machine(disk, wire, ticking)
-	f.act(machine, "start", "active")
-	now := f.ticks(machine, tick{})
+	machine, disk, now := f.traveller()
 	first, second := f.at(machine)
 	f.act(machine, "suspend", "suspended")
 

@@ -55,8 +55,7 @@ func TestWholeWay(t *testing.T) {
 	disk := c.create("/storage/", entity{Kind: storage, Title: "debian", Attributes: map[string]any{"occi.storage.size": 0.25}})
 	c.put(disk, content(t, image.QCOW2), 200, "")
 	c.made(disk, "template&name=debian")
-	wire := c.create("/network/", entity{Kind: network, Title: "lan", Mixins: []string{ipNetwork}, Attributes: map[string]any{
-		"occi.network.address": "198.51.100.0/24", "occi.network.allocation": "dynamic"}})
+	wire := c.lan()
 
 	const service = "http://169.254.169.254/"
 	machines := map[string]contextualised{}
