@@ -42,13 +42,8 @@ func accounting(charges func(*occi.Entity) []occi.Charge) *goose.Migration {
 // account counts what is used by the entities that are there, a page at a time.
 func account(ctx context.Context, tx *sql.Tx, charges func(*occi.Entity) []occi.Charge) error {
 	sums := map[useKey]int64{}
-	for after := int64(0); ; {
-		found, err := entitiesAfter(ctx, tx, after)
-		if err != nil {
-			return err
-		}
+	err := eachPage(ctx, tx, func(found []*occi.Entity) error {
 		for _, e := range found {
-			after = e.Seq
 			if e.Charges = charges(e); len(e.Charges) == 0 {
 				continue
 			}
@@ -61,9 +56,10 @@ func account(ctx context.Context, tx *sql.Tx, charges func(*occi.Entity) []occi.
 			}
 			eachUse(e, func(k useKey, amount int64) { sums[k] += amount })
 		}
-		if len(found) < accountingPage {
-			break
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	for k, amount := range sums {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO uses (owner, what, amount) VALUES ($1, $2, $3)`, []byte(k.owner), []byte(k.what), amount); err != nil {
@@ -71,6 +67,20 @@ func account(ctx context.Context, tx *sql.Tx, charges func(*occi.Entity) []occi.
 		}
 	}
 	return nil
+}
+
+// eachPage calls f with all entities, some at a time and in order of their numbers.
+func eachPage(ctx context.Context, tx *sql.Tx, f func([]*occi.Entity) error) error {
+	for after := int64(0); ; {
+		found, err := entitiesAfter(ctx, tx, after)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		if err := f(found); err != nil {
+			return err
+		}
+		after = found[len(found)-1].Seq
+	}
 }
 
 func entitiesAfter(ctx context.Context, tx *sql.Tx, seq int64) ([]*occi.Entity, error) {

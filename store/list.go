@@ -74,7 +74,7 @@ func (s *Store) readPage(ctx context.Context, q *occi.Query, now *occi.Count) (*
 	} else if err := sel.filtered(); err != nil {
 		return nil, 0, err
 	}
-	found := hits{known: map[int64]*occi.Entity{}}
+	found := newHits()
 	size := 0
 	err := s.run(ctx, query{sel.statement(), func(from row) error {
 		rank, what, x, l, err := found.scan(from)
@@ -110,6 +110,8 @@ type hits struct {
 	entities, links []hit
 	known           map[int64]*occi.Entity // by number
 }
+
+func newHits() *hits { return &hits{known: map[int64]*occi.Entity{}} }
 
 // scan reads a row: the entity that it is of, and the link. An entity that is known is not
 // made again.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -117,21 +116,14 @@ func (s *Store) Incoming(ctx context.Context, targets ...uuid.UUID) ([]*occi.Ent
 // HostEntities gives the first n resources placed on a host whose Seq is after
 // one, deleted or not, in order of creation, with all their links, deleted or not.
 func (s *Store) HostEntities(ctx context.Context, host string, after int64, n int) ([]*occi.Entity, error) {
-	var found hits
+	found := newHits()
 	x := selection{where: []string{"host = $1 AND seq > $2 AND source IS NULL"}, args: []any{indexed(host), after, n}}
 	x.without("kind", s.own())
-	sql := `WITH page AS (SELECT seq, id FROM entities WHERE ` + strings.Join(x.where, " AND ") + ` ORDER BY seq LIMIT ` + bigint("$3") + `)
-		SELECT page.seq, ` + rowEntity + `, ` + entityColumns("e") + ` FROM page JOIN entities e ON e.seq = page.seq
-		UNION ALL SELECT page.seq, ` + rowLink + `, ` + entityColumns("l") + ` FROM page JOIN entities l ON l.source = page.id`
+	sql := `WITH page AS (SELECT seq, seq AS rank FROM entities WHERE ` + strings.Join(x.where, " AND ") + ` ORDER BY seq LIMIT ` + bigint("$3") + `)` + pageRows("")
 	err := s.run(ctx, query{statement{sql, x.args}, func(from row) error {
-		var rank int64
-		var what int
-		var r entityRow
-		err := r.scan(from, &rank, &what)
-		if strconv.Itoa(what) == rowEntity {
-			found.entities = append(found.entities, hit{rank, r.e})
-		} else {
-			found.links = append(found.links, hit{rank, r.e})
+		rank, _, x, l, err := found.scan(from)
+		if err == nil {
+			found.add(rank, x.e, l.e)
 		}
 		return err
 	}})

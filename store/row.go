@@ -38,11 +38,11 @@ type entityRow struct {
 // exists reports whether there is such an entity.
 func (x *entityRow) exists() bool { return x != nil && !x.removed }
 
-// scan reads a row of the columns of selectEntities, after others for head. The
+// scan reads a row of the columns of selectEntities. The
 // entity is nil if the document is.
-func (x *entityRow) scan(from row, head ...any) error {
+func (x *entityRow) scan(from row) error {
 	var doc []byte
-	if err := from.Scan(append(head, &x.seq, &x.serial, &x.revision, &x.created, &x.updated, &doc)...); err != nil {
+	if err := from.Scan(&x.seq, &x.serial, &x.revision, &x.created, &x.updated, &doc); err != nil {
 		return err
 	}
 	return x.decode(doc)

@@ -15,7 +15,6 @@ import (
 const (
 	rowTotal  = "0" // its seq is how many entities there are
 	rowEntity = "1" // and a link of it
-	rowLink   = "2" // of the entity of the same rank, by itself
 	rowLinked = "3" // what the query's LinkedTo names
 	rowBefore = "4" // its seq is when the last change before the query's Since was
 )
@@ -395,9 +394,11 @@ func (x *selection) page() {
 	if len(x.order) > 0 {
 		rank = "row_number() OVER (ORDER BY " + strings.Join(append(x.order, "seq"), ", ") + ")"
 	}
-	x.hits = `(SELECT ` + strings.Join(append([]string{x.number()}, x.keys...), ", ") + ` FROM ` + x.from() + ` WHERE ` + strings.Join(x.where, " AND ") + `) AS hits`
+	found := `(SELECT ` + strings.Join(append([]string{x.number()}, x.keys...), ", ") + ` FROM ` + x.from() + ` WHERE ` + strings.Join(x.where, " AND ") + `)`
 	if x.d.tables {
-		x.with, x.hits = `hits AS MATERIALIZED `+strings.TrimSuffix(x.hits, " AS hits")+`, `, "hits"
+		x.with, x.hits = `hits AS MATERIALIZED `+found+`, `, "hits"
+	} else {
+		x.hits = found + ` AS hits`
 	}
 	x.with += `page AS (SELECT seq, ` + rank + ` AS rank FROM ` + x.hits + ` ORDER BY rank LIMIT ` + x.bound(limit) + ` OFFSET ` + x.bound(int64(x.q.Offset)) + `)`
 }
@@ -405,13 +406,19 @@ func (x *selection) page() {
 // noColumns stand for those of no entity.
 const noColumns = "0, 0, 0, 0, 0, NULL"
 
-// statement reads the page: each entity with each of its links, or with none. In SQLite a
+// pageRows selects the entities of page, a table of columns seq and rank: each with each of
+// its links l of which a condition, that begins with AND, holds, or with none. In SQLite a
 // table of a few rows that is made for a statement costs more than all else that it does,
 // so page is used once, and first, for which SQLite heeds a CROSS JOIN.
-func (x *selection) statement() statement {
-	sql := `WITH ` + x.with + ` SELECT page.rank, ` + rowEntity + `, ` + entityColumns("e") + `, COALESCE(l.seq, 0), COALESCE(l.serial, 0), COALESCE(l.revision, 0),
+func pageRows(links string) string {
+	return ` SELECT page.rank, ` + rowEntity + `, ` + entityColumns("e") + `, COALESCE(l.seq, 0), COALESCE(l.serial, 0), COALESCE(l.revision, 0),
 		COALESCE(l.created, 0), COALESCE(l.updated, 0), l.doc
-		FROM page CROSS JOIN entities e LEFT JOIN entities l ON l.source = e.id AND NOT l.deleted` + x.within("l") + ` WHERE e.seq = page.seq`
+		FROM page CROSS JOIN entities e LEFT JOIN entities l ON l.source = e.id` + links + ` WHERE e.seq = page.seq`
+}
+
+// statement reads the page.
+func (x *selection) statement() statement {
+	sql := `WITH ` + x.with + pageRows(" AND NOT l.deleted"+x.within("l"))
 	if x.hits != "" {
 		sql += ` UNION ALL SELECT 0, ` + rowTotal + `, (SELECT count(*) FROM ` + x.hits + `), 0, 0, 0, 0, NULL, ` + noColumns
 	}

@@ -23,14 +23,9 @@ func settling(d *dialect, r *reckoning) *goose.Migration {
 // settle goes through all entities, a page at a time: it fills in the projects of those
 // shared with everybody, and begins and ends what each uses.
 func settle(ctx context.Context, tx *sql.Tx, d *dialect, r *reckoning, at time.Time) error {
-	for after := int64(0); ; {
-		found, err := entitiesAfter(ctx, tx, after)
-		if err != nil || len(found) == 0 {
-			return err
-		}
-		last := found[len(found)-1].Seq
+	return eachPage(ctx, tx, func(found []*occi.Entity) error {
 		g := &group{usage: newUsageBook(r.uses)}
-		if err := g.openUsage(ctx, tx, after, last); err != nil {
+		if err := g.openUsage(ctx, tx, found[0].Seq, found[len(found)-1].Seq); err != nil {
 			return err
 		}
 		for _, e := range found {
@@ -48,13 +43,13 @@ func settle(ctx context.Context, tx *sql.Tx, d *dialect, r *reckoning, at time.T
 				}
 			}
 		}
-		after = last
-	}
+		return nil
+	})
 }
 
-// openUsage reads what entities use, of those after one up to another.
-func (g *group) openUsage(ctx context.Context, tx *sql.Tx, after, last int64) error {
-	rows, err := tx.QueryContext(ctx, selectUsage+` WHERE ended = 0 AND entity > $1 AND entity <= $2`, after, last)
+// openUsage reads what entities use, of those from one to another.
+func (g *group) openUsage(ctx context.Context, tx *sql.Tx, first, last int64) error {
+	rows, err := tx.QueryContext(ctx, selectUsage+` WHERE ended = 0 AND entity >= $1 AND entity <= $2`, first, last)
 	if err != nil {
 		return err
 	}
