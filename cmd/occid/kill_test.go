@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,21 +26,21 @@ import (
 	"github.com/occid/occid/occi"
 )
 
-// A server run with killAt kills itself at the point of this number, from 1, and
-// writes the names of the points that it passes to the file killLog.
+// A server run with killAt counts points from when the file of that name is there, kills
+// itself at the point of the number in it, from 1, and writes the names of the points that
+// it passes to the file killLog.
 const (
 	killAt  = "OCCID_TEST_KILL_AT"
 	killLog = "OCCID_TEST_KILL_LOG"
 )
 
 // killer makes the seams that count points: before and after each durable write
-// and each call that changes a host. They are empty if at is.
-func killer(at, file string) seams {
-	n, err := strconv.Atoi(at)
-	if err != nil {
+// and each call that changes a host. They are empty if order is.
+func killer(order, file string) seams {
+	if order == "" {
 		return seams{}
 	}
-	k := &killing{at: n, file: file}
+	k := &killing{order: order, file: file}
 	return seams{
 		store: func(s engine.Store) engine.Store { return countingStore{s, k} },
 		trace: func(op string, after bool) {
@@ -53,14 +54,21 @@ func killer(at, file string) seams {
 }
 
 type killing struct {
-	mu    sync.Mutex
-	at, n int
-	file  string
+	mu          sync.Mutex
+	at, n       int // at is 0 until there is an order
+	order, file string
 }
 
 func (k *killing) pass(point string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.at == 0 {
+		text, err := os.ReadFile(k.order)
+		if err != nil {
+			return
+		}
+		k.at, _ = strconv.Atoi(string(text))
+	}
 	k.n++
 	f, err := os.OpenFile(k.file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err == nil {
@@ -104,6 +112,8 @@ type scene struct {
 // killed is an operation during which the server is killed.
 type killed struct {
 	name string
+	// starting has the server killed while it starts, too.
+	starting bool
 	// prepare makes what the operation needs, whatever is there already.
 	prepare func(*scene)
 	method  string
@@ -113,6 +123,8 @@ type killed struct {
 	check func(s *scene, accepted bool)
 	// points that must be among those where the server was killed.
 	points []string
+	// args are of its servers alone.
+	args []string
 }
 
 const asJSON, waiting = "Content-Type: application/json", "Prefer: wait=30"
@@ -222,7 +234,7 @@ func (s *scene) agreeRunning(accepted bool) {
 }
 
 var killedOperations = []killed{
-	{name: "create a compute", method: "POST", prepare: func(s *scene) { s.lose("compute", s.vm) },
+	{name: "create a compute", starting: true, method: "POST", prepare: func(s *scene) { s.lose("compute", s.vm) },
 		path:   func(*scene) string { return "/compute/" },
 		body:   func(s *scene) string { return fmt.Sprintf(`{"type":"compute","id":%q,"memory":"64 MiB"}`, s.vm) },
 		check:  func(s *scene, accepted bool) { s.agreeVM(accepted, true) },
@@ -259,7 +271,10 @@ var killedOperations = []killed{
 		path:   func(*scene) string { return "/networkinterface/" },
 		body:   (*scene).nicBody,
 		check:  func(s *scene, accepted bool) { s.agreeNIC(accepted, true) },
-		points: []string{"before device.attach", "after device.attach"}},
+		points: []string{"before device.attach", "after device.attach"},
+		// Filters of what runs are tens of commands of the host, which take seconds; "attach" has
+		// them.
+		args: []string{"--allow-spoofing"}},
 	{name: "detach", method: "DELETE",
 		prepare: func(s *scene) {
 			s.needVM()
@@ -362,38 +377,38 @@ const maxPoints = 60
 // and so on, until it comes through.
 func (op *killed) everywhere(t *testing.T, exe string, host hypervisor.Driver, args ...string) {
 	s := &scene{host: host, vm: uuid.New(), net: uuid.New(), vol: uuid.New(), nic: uuid.New()}
-	s.program = launch(t, occid(exe, args...))
-	points := filepath.Join(t.TempDir(), "points")
+	dir := t.TempDir()
+	order, points := filepath.Join(dir, "order"), filepath.Join(dir, "points")
+	run := func() *program {
+		cmd := occid(exe, append(op.args, args...)...)
+		cmd.Env = append(cmd.Env, killAt+"="+order, killLog+"="+points)
+		return begin(t, cmd)
+	}
+	s.program = run()
 	for n := 1; n <= maxPoints; n++ {
 		op.prepare(s)
 		s.settled()
-		s.stop()
-		if err := os.WriteFile(points, nil, 0o600); err != nil {
+		if op.starting {
+			s.stop()
+		}
+		arm(t, order, n)
+		if op.starting {
+			s.program = run()
+		}
+		accepted := op.ask(s, n)
+		died := s.died(accepted)
+		passed, err := os.ReadFile(points)
+		if err := errors.Join(err, os.Remove(order), os.Remove(points)); err != nil {
 			t.Fatal(err)
 		}
-		s.program = startKilled(t, exe, n, points, args...)
-		body := ""
-		if op.body != nil {
-			body = op.body(s)
-		}
-		accepted := false
-		if s.url != "" {
-			status, _, text, err := s.ask(op.method, op.path(s), body, asJSON)
-			accepted = err == nil && status/100 == 2
-			if err == nil && !accepted {
-				t.Fatalf("point %d: %d %s", n, status, text)
-			}
-		}
-		died := s.died(accepted)
-		s.program = launch(t, occid(exe, args...))
+		s.program = run()
 		s.settled()
 		op.check(s, accepted)
 		if t.Failed() {
-			text, _ := os.ReadFile(points)
-			t.Fatalf("killed at point %d of\n%s", n, text)
+			t.Fatalf("killed at point %d of\n%s", n, passed)
 		}
 		if !died {
-			op.covered(t, points)
+			op.covered(t, string(passed))
 			s.clear()
 			return
 		}
@@ -401,13 +416,32 @@ func (op *killed) everywhere(t *testing.T, exe string, host hypervisor.Driver, a
 	t.Errorf("more than %d points", maxPoints)
 }
 
-// startKilled runs a server that kills itself at its n-th point, which may be before it
-// listens: it then has no URL.
-func startKilled(t *testing.T, exe string, n int, file string, args ...string) *program {
+// arm has a server killed at its n-th point from now.
+func arm(t *testing.T, order string, n int) {
 	t.Helper()
-	cmd := occid(exe, args...)
-	cmd.Env = append(cmd.Env, killAt+"="+strconv.Itoa(n), killLog+"="+file)
-	return begin(t, cmd)
+	if err := os.WriteFile(order+".new", []byte(strconv.Itoa(n)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(order+".new", order); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask sends the request and reports whether it was accepted, which it cannot be by a
+// server that was killed before it listened.
+func (op *killed) ask(s *scene, n int) bool {
+	if s.url == "" {
+		return false
+	}
+	body := ""
+	if op.body != nil {
+		body = op.body(s)
+	}
+	status, _, text, err := s.program.ask(op.method, op.path(s), body, asJSON)
+	if err == nil && status/100 != 2 {
+		s.t.Fatalf("point %d: %d %s", n, status, text)
+	}
+	return err == nil
 }
 
 // died waits until the server is dead or has nothing left to do, ends it, and
@@ -436,12 +470,8 @@ func (s *scene) died(accepted bool) bool {
 }
 
 // covered checks that the operation passed the points it is about.
-func (op *killed) covered(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	passed := strings.Split(strings.TrimSpace(string(text)), "\n")
+func (op *killed) covered(t *testing.T, points string) {
+	passed := strings.Split(strings.TrimSpace(points), "\n")
 	for _, want := range op.points {
 		if !slices.Contains(passed, want) {
 			t.Errorf("the server never passed %q, only %q", want, passed)
