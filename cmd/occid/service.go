@@ -166,6 +166,9 @@ func (s *service) open(ctx context.Context) error {
 	}
 	s.monitoring.show(&c, st, eng)
 	s.server = server.New(c)
+	if err := s.server.Warm(ctx); err != nil {
+		return err
+	}
 	if err := s.openGuests(eng, bridges); err != nil {
 		return err
 	}
