@@ -12,7 +12,8 @@ type database struct {
 	// read runs a query.
 	read func(context.Context, query) error
 	ping func(context.Context) error
-	// single runs a statement that writes in a transaction of its own.
+	// single runs a statement that writes in a transaction of its own. What it wrote may be
+	// lost with the power as long as the server is, too.
 	single func(context.Context, query) error
 	// exclusive runs f in a transaction beside which there is no other one, of
 	// any server, and writes what f gives. It is durable once exclusive returns

@@ -208,6 +208,8 @@ type sqliteWriter struct {
 	mu       sync.Mutex // held for a transaction
 	conn     *sql.Conn
 	prepared prepared
+	// relaxed tells that transactions are not synced.
+	relaxed bool
 }
 
 func (w *sqliteWriter) exclusive(_ context.Context, f func(reader) ([]statement, error)) error {
@@ -216,6 +218,9 @@ func (w *sqliteWriter) exclusive(_ context.Context, f func(reader) ([]statement,
 	// Interrupting the connection would leave it in a state of its own; what one
 	// transaction does in memory and on a local disk is bounded.
 	ctx := context.Background()
+	if err := w.relax(ctx, false); err != nil {
+		return err
+	}
 	if err := w.write(ctx, statement{sql: "BEGIN IMMEDIATE"}); err != nil {
 		return err
 	}
@@ -230,10 +235,35 @@ func (w *sqliteWriter) exclusive(_ context.Context, f func(reader) ([]statement,
 	return err
 }
 
+// single does not wait for the disk: what is written in one statement is who works on
+// what, and what has had its time. The power that takes it takes the only server that has
+// the file, too, and the next one does it again. The next transaction that is synced
+// makes it durable.
 func (w *sqliteWriter) single(_ context.Context, q query) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.read(context.Background(), []query{q})
+	ctx := context.Background()
+	if err := w.relax(ctx, true); err != nil {
+		return err
+	}
+	return w.read(ctx, []query{q})
+}
+
+// relax chooses whether transactions are synced. SQLite does what the pragmas say when
+// they are prepared, so they are not kept.
+func (w *sqliteWriter) relax(ctx context.Context, relaxed bool) error {
+	if w.relaxed == relaxed {
+		return nil
+	}
+	pragma := "PRAGMA synchronous = FULL"
+	if relaxed {
+		pragma = "PRAGMA synchronous = NORMAL"
+	}
+	_, err := w.conn.ExecContext(ctx, pragma)
+	if err == nil {
+		w.relaxed = relaxed
+	}
+	return err
 }
 
 func (w *sqliteWriter) close() error {
