@@ -20,6 +20,10 @@ type Change struct {
 	Removes []Removal
 	// Tasks are new tasks (Seq 0) or new states of known ones.
 	Tasks []*Task
+	// Claim, when set, has the new tasks of a host claimed as they are stored, but those
+	// that come after others or whose lane has one that is not over. The store sets State,
+	// Attempts and Started of what it claimed.
+	Claim *Claim
 	// Define are users' mixins to keep, Undefine identifiers of those to forget. It
 	// is a Conflict to define one whose identifier or location another has, or to
 	// forget one that is not there or that an entity keeps.
@@ -78,6 +82,12 @@ type Change struct {
 type Removal struct {
 	ID       uuid.UUID
 	Revision int64
+}
+
+// Claim is by whom tasks of a host are worked on, and how long others wait for news of it.
+type Claim struct {
+	Host, Worker string
+	Lease        time.Duration
 }
 
 // Version is an entity at a revision.

@@ -54,6 +54,8 @@ type taskPut struct {
 	t   *occi.Task
 	doc []byte
 	seq int64 // as written
+	// claimed tells that it was claimed with that.
+	claimed bool
 }
 
 // Commit writes a change, whole or not at all, and sets what its Puts and Tasks
@@ -152,6 +154,9 @@ func (j *job) assign() {
 	}
 	for _, t := range j.tasks {
 		t.t.Seq = t.seq
+		if t.claimed {
+			t.t.State, t.t.Attempts, t.t.Started = occi.TaskRunning, 1, fromMicros(micros(j.change.At))
+		}
 	}
 }
 

@@ -43,6 +43,7 @@ type group struct {
 	tallies     tallyBook
 	own         []string               // kinds that are the provider's own
 	placed      map[string][]uuid.UUID // on hosts that are to be vacant
+	lanes       map[uuid.UUID]bool     // that have a task which is not over, of those that were looked at
 	audit       auditBook
 	usage       usageBook
 }
@@ -52,7 +53,7 @@ func load(read reader, d *dialect, jobs []*job, uses func(*occi.Entity) occi.Use
 	g := &group{d: d, counters: map[string]counter{}, counted: map[string]bool{}, entities: map[uuid.UUID]*entityRow{},
 		tasks: map[uuid.UUID]*taskRow{}, keys: map[string]bool{}, touched: map[uuid.UUID]bool{},
 		mixins: map[string]*mixinRow{}, changedMixins: map[string]bool{}, addresses: newAddressBook(), rooms: newRoomBook(), loads: newLoadBook(), uses: newUseBook(),
-		leading: map[uuid.UUID]map[uuid.UUID]bool{}, secrets: map[string]uuid.UUID{}, tallies: newTallyBook(), placed: map[string][]uuid.UUID{}, usage: newUsageBook(uses)}
+		leading: map[uuid.UUID]map[uuid.UUID]bool{}, secrets: map[string]uuid.UUID{}, tallies: newTallyBook(), placed: map[string][]uuid.UUID{}, lanes: map[uuid.UUID]bool{}, usage: newUsageBook(uses)}
 	queries := []query{countersInto(g.counters)}
 	entities, tasks, keys := mentioned(jobs)
 	owners := g.uses.owners(jobs)
@@ -64,6 +65,7 @@ func load(read reader, d *dialect, jobs []*job, uses func(*occi.Entity) occi.Use
 	if len(tasks) > 0 {
 		queries = append(queries, g.tasksIn(tasks))
 	}
+	queries = append(queries, g.lanesIn(jobs)...)
 	if len(keys) > 0 {
 		queries = append(queries, g.keysIn(keys))
 	}
@@ -262,7 +264,7 @@ func (g *group) apply(j *job) {
 	}
 	g.follow(links, idsOf(j.change.Puts), at)
 	for i := range j.tasks {
-		g.putTask(&j.tasks[i], at)
+		g.putTask(&j.tasks[i], j.change.Claim, at)
 	}
 	g.endAudit(j)
 	g.applyAddresses(j)

@@ -172,6 +172,46 @@ func TestClaimOrder(t *testing.T) {
 	})
 }
 
+// TestClaimWithTheChange has tasks claimed as they are stored, those alone that Claim would
+// give.
+func TestClaimWithTheChange(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store.Store) {
+		busy := task(uuid.New())
+		putTasks(t, s, start, busy)
+		first, second, behind := task(uuid.New()), task(uuid.New()), task(busy.Entity)
+		second.Lane = first.Lane
+		after, elsewhere, later := task(uuid.New()), task(uuid.New()), task(uuid.New())
+		after.After, elsewhere.Host, later.NotBefore = []uuid.UUID{first.ID}, "h2", start.Add(time.Hour)
+		all := []*occi.Task{first, second, behind, after, elsewhere, later}
+		if err := s.Commit(t.Context(), &occi.Change{At: start, Tasks: all, Claim: &occi.Claim{Host: "h1", Worker: "a", Lease: time.Minute}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range all {
+			state, attempts, began := occi.TaskPending, 0, time.Time{}
+			if x == first {
+				state, attempts, began = occi.TaskRunning, 1, start
+			}
+			stored, err := s.Task(t.Context(), x.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for what, got := range map[string]*occi.Task{"the change": x, "the store": stored} {
+				if got.State != state || got.Attempts != attempts || !got.Started.Equal(began) {
+					t.Errorf("task %d is in %s %s after %d attempts since %s", x.Seq, what, got.State, got.Attempts, got.Started)
+				}
+			}
+		}
+		got, _ := claim(t, s, "b", 10, start.Add(59*time.Second))
+		wantTasks(t, "within the lease", got, busy)
+		got, _ = claim(t, s, "b", 10, start.Add(time.Minute))
+		wantTasks(t, "after it", got, first)
+		if got[0].Attempts != 2 || !got[0].Started.Equal(start) {
+			t.Errorf("claimed again as %+v", got[0])
+		}
+	})
+}
+
 func TestLeases(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s *store.Store) {

@@ -238,7 +238,7 @@ var killedOperations = []killed{
 		path:   func(*scene) string { return "/compute/" },
 		body:   func(s *scene) string { return fmt.Sprintf(`{"type":"compute","id":%q,"memory":"64 MiB"}`, s.vm) },
 		check:  func(s *scene, accepted bool) { s.agreeVM(accepted, true) },
-		points: []string{"before commit", "after commit", "after claim", "before domain.define", "after domain.define"}},
+		points: []string{"before commit", "after commit", "before domain.define", "after domain.define"}},
 	{name: "create a storage", method: "POST", prepare: func(s *scene) { s.lose("storage", s.vol) },
 		path:   func(*scene) string { return "/storage/" },
 		body:   func(s *scene) string { return fmt.Sprintf(`{"type":"storage","id":%q,"size":"16 MiB"}`, s.vol) },
@@ -248,7 +248,7 @@ var killedOperations = []killed{
 		path:   func(s *scene) string { return "/storage/" + s.vol.String() + "/content" },
 		body:   func(*scene) string { return strings.Repeat("\x00", 1<<20) },
 		check:  (*scene).agreeContent,
-		points: []string{"before commit", "after commit", "after claim", "before volume.upload", "after volume.upload"}},
+		points: []string{"before commit", "after commit", "before volume.upload", "after volume.upload"}},
 	{name: "attach", method: "POST",
 		prepare: func(s *scene) {
 			s.needVM()

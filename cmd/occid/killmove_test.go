@@ -51,7 +51,7 @@ func TestKilledServerMovesMachines(t *testing.T) {
 				},
 				path:   func(s *scene) string { return "/compute/" + s.vm.String() + "?action=migrate" },
 				check:  func(s *scene, _ bool) { hosts.agree(s, state) },
-				points: []string{"before commit", "after claim", "before volume.create", "before domain.migrate", "after domain.migrate", "before volume.delete", "after volume.delete"}}
+				points: []string{"before commit", "before volume.create", "before domain.migrate", "after domain.migrate", "before volume.delete", "after volume.delete"}}
 			if state == "inactive" {
 				op.points = append(op.points, "before volume.upload", "before domain.undefine", "after domain.undefine")
 			}

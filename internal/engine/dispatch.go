@@ -43,6 +43,8 @@ type host struct {
 	drv     hypervisor.Driver
 	wake    chan struct{}          // of capacity 1: something may be claimed
 	slots   chan struct{}          // one token per task under way
+	given   chan attempt           // that were claimed with their requests, and have their slots
+	life    context.Context        // of what is done on the host
 	gate    chan struct{}          // held while claiming; pause takes it
 	placed  atomic.Int64           // entities placed here
 	pools   atomic.Pointer[[]Pool] // that volumes can be in
@@ -76,7 +78,7 @@ type host struct {
 }
 
 func newHost(e *Engine, h Host) *host {
-	own := &host{e: e, name: h.Name, title: cmp.Or(h.Title, h.Name), drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots),
+	own := &host{e: e, name: h.Name, title: cmp.Or(h.Title, h.Name), drv: h.Driver, wake: make(chan struct{}, 1), slots: make(chan struct{}, e.cfg.Slots), given: make(chan attempt, e.cfg.Slots),
 		gate: make(chan struct{}, 1), events: make(chan heard, 1024), resync: make(chan struct{}, 1), relook: make(chan struct{}, 1),
 		busy: map[uuid.UUID]bool{}, last: map[uuid.UUID]hypervisor.Event{},
 		remeter: make(chan struct{}, 1), rules: h, looked: make(chan struct{}), told: map[string]hypervisor.PoolStatus{}, looks: map[string]poolLook{}, stored: map[string]poolView{}}
@@ -86,6 +88,7 @@ func newHost(e *Engine, h Host) *host {
 
 func (h *host) start(ctx context.Context) {
 	ctx, h.stop = context.WithCancel(ctx)
+	h.life = ctx
 	for _, f := range []func(context.Context){h.dispatch, h.watch, h.follow, h.observe, h.gauge, h.describe, h.rescue} {
 		h.work.Go(func() { f(ctx) })
 	}
@@ -127,6 +130,35 @@ func (h *host) pause(ctx context.Context) error {
 
 func (h *host) resume() { <-h.gate }
 
+// reserve takes a slot for a task that is not stored yet, unless something would have to be
+// waited for.
+func (h *host) reserve() bool {
+	select {
+	case <-h.looked:
+	default:
+		return false
+	}
+	return h.works() && h.slot()
+}
+
+// slot takes one of the slots if one is free.
+func (h *host) slot() bool {
+	select {
+	case h.slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// unreserve undoes reserve, for an attempt that is not made.
+func (h *host) unreserve(a attempt) {
+	h.e.running.drop(a.task.ID)
+	a.stop(nil)
+	<-h.slots
+	signal(h.wake)
+}
+
 // dispatch claims tasks when it is told that there may be some and runs each in
 // its own goroutine, as many at once as there are slots.
 func (h *host) dispatch(ctx context.Context) {
@@ -144,25 +176,46 @@ func (h *host) dispatch(ctx context.Context) {
 			next = h.e.now().Add(time.Second)
 		}
 		for _, a := range tasks {
-			h.slots <- struct{}{}
-			h.work.Go(func() {
-				h.run(ctx, a)
-				<-h.slots
-				signal(h.wake)
-			})
+			h.launch(ctx, a)
 		}
 		pause := idle
 		if !next.IsZero() {
 			pause = min(pause, max(0, next.Sub(h.e.now())))
 		}
 		timer.Reset(pause)
-		select {
-		case <-ctx.Done():
+		if !h.await(ctx, timer.C) {
 			return
-		case <-h.wake:
-		case <-timer.C:
 		}
 	}
+}
+
+// await returns when something may be claimed, meanwhile runs what it is given, and reports
+// false when ctx ends.
+func (h *host) await(ctx context.Context, due <-chan time.Time) bool {
+	for {
+		select {
+		case <-ctx.Done():
+			for len(h.given) > 0 {
+				h.launch(ctx, <-h.given)
+			}
+			return false
+		case a := <-h.given:
+			h.launch(ctx, a)
+		case <-h.wake:
+			return true
+		case <-due:
+			return true
+		}
+	}
+}
+
+// launch runs an attempt that has a slot.
+func (h *host) launch(ctx context.Context, a attempt) {
+	h.work.Go(func() {
+		h.run(ctx, a)
+		<-h.slots
+		signal(h.wake)
+	})
 }
 
 // attempt is a claimed task that is about to run. work ends when somebody
@@ -175,9 +228,9 @@ type attempt struct {
 	stop        context.CancelCauseFunc
 }
 
+// claim claims what it has slots for, which they then have.
 func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
-	free := cap(h.slots) - len(h.slots)
-	if free == 0 || !h.works() {
+	if len(h.slots) == cap(h.slots) || !h.works() {
 		return nil, time.Time{}, nil
 	}
 	h.e.traffic.giveWay(ctx)
@@ -185,16 +238,31 @@ func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
 		return nil, time.Time{}, err
 	}
 	defer h.resume()
+	free := 0
+	for free < cap(h.slots) && h.slot() {
+		free++
+	}
+	if free == 0 {
+		return nil, time.Time{}, nil
+	}
 	tasks, next, err := h.e.store.Claim(ctx, h.name, h.e.cfg.Worker, free, h.e.now(), lease)
 	var attempts []attempt
 	for _, t := range tasks {
-		work, stop := context.WithCancelCause(ctx)
-		h.e.running.add(t.ID, stop)
-		a := attempt{task: t, work: work, stop: stop, progress: &atomic.Int32{}, done: &atomic.Int64{}, total: &atomic.Int64{}}
-		a.progress.Store(-1)
-		attempts = append(attempts, a)
+		attempts = append(attempts, h.attempt(t))
+	}
+	for range free - len(tasks) {
+		<-h.slots
 	}
 	return attempts, next, err
+}
+
+// attempt is one at a task that was claimed, which can be cancelled from now on.
+func (h *host) attempt(t *occi.Task) attempt {
+	work, stop := context.WithCancelCause(h.life)
+	h.e.running.add(t.ID, stop)
+	a := attempt{task: t, work: work, stop: stop, progress: &atomic.Int32{}, done: &atomic.Int64{}, total: &atomic.Int64{}}
+	a.progress.Store(-1)
+	return a
 }
 
 // run makes one attempt at a task and writes what came of it.

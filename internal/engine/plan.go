@@ -158,11 +158,13 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 	p.reserve()
 	p.takes()
 	p.bounds()
-	p.e.traffic.enter()
+	alone := p.e.traffic.enter()
+	handOver := p.claims(ctx, alone)
 	p.storing = time.Now()
 	err := p.e.store.Commit(ctx, &p.change)
 	p.e.traffic.leave()
 	p.stored = err == nil
+	handOver(p.stored)
 	if full := noRoom(err); full != nil {
 		return nil, full
 	}
@@ -192,9 +194,43 @@ func (p *plan) commit(ctx context.Context) (*Outcome, error) {
 	p.e.ledger.changed(p)
 	p.mustered()
 	for _, t := range p.change.Tasks {
-		p.e.wake(t.Host)
+		if t.State == occi.TaskPending {
+			p.e.wake(t.Host)
+		}
 	}
 	return p.outcome(), nil
+}
+
+// claims has the only task of the plan claimed as it is stored, if its host could work on it
+// at once. The function it gives hands that over, if it was stored. Where many ask it is
+// better to claim many at once.
+func (p *plan) claims(ctx context.Context, alone bool) func(stored bool) {
+	if !alone || len(p.change.Tasks) != 1 {
+		return func(bool) {}
+	}
+	t := p.change.Tasks[0]
+	h := p.e.host(t.Host)
+	if h == nil || !h.reserve() {
+		return func(bool) {}
+	}
+	p.change.Claim = &occi.Claim{Host: h.name, Worker: p.e.cfg.Worker, Lease: lease}
+	// Whoever sees it run can cancel it.
+	a := h.attempt(t)
+	return func(stored bool) {
+		if stored && t.State == occi.TaskRunning {
+			own := *t
+			a.task = &own
+			h.given <- a
+			return
+		}
+		h.unreserve(a)
+		if !stored || !errors.Is(context.Cause(a.work), errCancelled) {
+			return
+		}
+		if _, err := p.e.cancelPending(ctx, t); err != nil {
+			p.e.log.Warn("a task was not cancelled", "task", t.ID, "error", err)
+		}
+	}
 }
 
 // outcome gives the entities as they were committed, with their links.

@@ -18,13 +18,15 @@ type traffic struct {
 	idle chan struct{} // closed when n becomes 0
 }
 
-func (t *traffic) enter() {
+// enter reports whether no other request is being stored.
+func (t *traffic) enter() (alone bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.n == 0 {
 		t.idle = make(chan struct{})
 	}
 	t.n++
+	return t.n == 1
 }
 
 func (t *traffic) leave() {
