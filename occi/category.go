@@ -183,7 +183,10 @@ type States struct {
 	Failed    string // the state after a failed transition
 	// Auto is the term of the action that the server invokes on every new entity,
 	// empty for none.
-	Auto   string
+	Auto string
+	// Ready is the state in which machines that are not stopped can have an entity as a
+	// device, empty for any.
+	Ready  string
 	Values []string
 	// Aliases are other names of states in filters and descriptors. One of nothing
 	// names a state that nothing is in that is there to be found.

@@ -96,6 +96,7 @@ type stateDef struct {
 	Initial     string            `yaml:"initial"`
 	Failed      string            `yaml:"failed"`
 	Auto        string            `yaml:"auto"`
+	Ready       string            `yaml:"ready"`
 	Values      []string          `yaml:"values"`
 	Aliases     map[string]string `yaml:"aliases"`
 	Transitions []*transDef       `yaml:"transitions"`

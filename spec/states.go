@@ -14,6 +14,7 @@ type statesAt struct {
 	initial     place
 	failed      place
 	auto        place
+	ready       place
 	values      []place
 	aliases     map[string]place
 	transitions []place
@@ -22,10 +23,10 @@ type statesAt struct {
 // setStates gives a kind its state machine.
 func (b *builder) setStates(src *source, k *occi.Kind, d *stateDef) {
 	at := func(key string) place { return place{src, line(d.node, key), k.ID()} }
-	k.States = &occi.States{Attribute: d.Attribute, Message: d.Message, Initial: d.Initial, Failed: d.Failed, Auto: d.Auto,
+	k.States = &occi.States{Attribute: d.Attribute, Message: d.Message, Initial: d.Initial, Failed: d.Failed, Auto: d.Auto, Ready: d.Ready,
 		Aliases: map[string]string{}}
 	b.states[k.ID()] = &statesAt{self: place{src, d.node.Line, k.ID()}, attribute: at("attribute"), message: at("message"),
-		initial: at("initial"), failed: at("failed"), auto: at("auto"), aliases: map[string]place{}}
+		initial: at("initial"), failed: at("failed"), auto: at("auto"), ready: at("ready"), aliases: map[string]place{}}
 	b.addStates(src, k, d)
 }
 
@@ -104,6 +105,9 @@ func (b *builder) checkStates(k *occi.Kind) {
 		if _, ok := s.Next(s.Initial, s.Auto); !ok {
 			b.bad(at.auto, "no transition leads from %s by action %q", s.Initial, s.Auto)
 		}
+	}
+	if s.Ready != "" && !has(s.Values, s.Ready) {
+		b.bad(at.ready, "ready state %q is not among the values", s.Ready)
 	}
 	b.checkAliases(at, s)
 	b.checkTransitions(k, at, s)

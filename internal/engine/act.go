@@ -96,10 +96,11 @@ type acts struct {
 	*plan
 	pending   map[uuid.UUID][]*occi.Task // by entity, oldest first
 	waitFor   []*occi.Task
-	free      []uuid.UUID // no machine at work may use them
-	grown     []uuid.UUID // none may have them and not write to them
-	apart     []uuid.UUID // no machine may write to them
-	made      []uuid.UUID // new entities
+	free      []uuid.UUID    // no machine at work may use them
+	begun     []*occi.Entity // links of machines that are to be at work
+	grown     []uuid.UUID    // none may have them and not write to them
+	apart     []uuid.UUID    // no machine may write to them
+	made      []uuid.UUID    // new entities
 	movers    []mover
 	conflicts []occi.Problem
 }
@@ -125,6 +126,7 @@ func (a *acts) refused(ctx context.Context) error {
 		return err
 	}
 	a.conflicts = append(a.conflicts, users.inUse(a.m)...)
+	a.change.Reads = append(a.change.Reads, users.idle...)
 	if users, err = a.e.users(ctx, a.grown, nil); err != nil {
 		return err
 	}
@@ -132,6 +134,11 @@ func (a *acts) refused(ctx context.Context) error {
 	if err := a.linked(ctx); err != nil {
 		return err
 	}
+	ps, err := a.unready(ctx, a.begun)
+	if err != nil {
+		return err
+	}
+	a.conflicts = append(a.conflicts, ps...)
 	if len(a.conflicts) > 0 {
 		return final{occi.Problems(occi.Conflict, "the action is not possible now", a.conflicts)}
 	}
@@ -156,7 +163,7 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 	}
 	through := action.Term
 	if s := k.States; s != nil && len(s.Targets(action.Term)) > 0 {
-		state := a.expected(x, s)
+		state := expected(a.pending[x.ID], x, s)
 		t, ok := s.Next(state, action.Term)
 		if !ok && reached(s, state, action.Term) {
 			a.waitFor = append(a.waitFor, a.pending[x.ID]...)
@@ -220,15 +227,16 @@ func (a *acts) action(k *occi.Kind, x *occi.Entity, name string) (*occi.Action, 
 	term := term(name)
 	action := a.m.ActionOf(k, x.Mixins, term)
 	if action == nil || term != name && action.ID() != name {
-		return nil, occi.E(occi.Invalid, "%s: a %s has no action %q%s", a.m.Path(x), k.Term, name, a.offer(x))
+		return nil, occi.E(occi.Invalid, "%s: a %s has no action %q%s", a.m.Path(x), k.Term, name, offer(a.m, x))
 	}
 	return action, nil
 }
 
-// expected is the state an entity is in once all that is under way is done.
-func (a *acts) expected(x *occi.Entity, s *occi.States) string {
+// expected is the state an entity is in once the tasks about it that are under way are
+// done.
+func expected(pending []*occi.Task, x *occi.Entity, s *occi.States) string {
 	state := x.Attributes.Get(s.Attribute).Text
-	for _, t := range a.pending[x.ID] {
+	for _, t := range pending {
 		verb := t.Verb
 		if verb == verbCreate || verb == verbRemake || verb == verbContent {
 			verb = t.Attributes.Get(paramAuto).Text
@@ -252,13 +260,13 @@ func reached(s *occi.States, state, action string) bool {
 
 func (a *acts) impossible(x *occi.Entity, s *occi.States, state, action string) occi.Problem {
 	return occi.Problem{What: a.m.Path(x),
-		Text: fmt.Sprintf("cannot %s while it is %s%s", action, state, a.offerIn(x, s, state))}
+		Text: fmt.Sprintf("cannot %s while it is %s%s", action, state, offerIn(a.m, x, s, state))}
 }
 
 // offer lists the actions possible now.
-func (a *acts) offer(x *occi.Entity) string {
+func offer(m *occi.Model, x *occi.Entity) string {
 	text := ""
-	for _, p := range a.m.Possible(x) {
+	for _, p := range m.Possible(x) {
 		text += ", " + p.Term
 	}
 	if text == "" {
@@ -267,16 +275,19 @@ func (a *acts) offer(x *occi.Entity) string {
 	return "; possible now:" + text[1:]
 }
 
-func (a *acts) offerIn(x *occi.Entity, s *occi.States, state string) string {
+func offerIn(m *occi.Model, x *occi.Entity, s *occi.States, state string) string {
 	w := x.Clone()
 	w.Attributes.Set(s.Attribute, occi.Str(state))
-	return a.offer(w)
+	return offer(m, w)
 }
 
 // allowed checks what an operation asks of the entity and its parameters.
 func (a *acts) allowed(x *occi.Entity, op *operation, params occi.Attrs) error {
 	if op.free {
 		a.free = append(a.free, x.ID)
+	}
+	if op.uses {
+		a.begun = append(a.begun, x.Links...)
 	}
 	if op.sets == roleSize {
 		a.grown = append(a.grown, x.ID)

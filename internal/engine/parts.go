@@ -107,6 +107,8 @@ type operation struct {
 	run func(context.Context, *job) error
 	// free: no machine that is not stopped may use the entity.
 	free bool
+	// uses: the machine has all that is linked to it, which must be ready for that.
+	uses bool
 	// sets names the role whose attribute the action's parameter of the same
 	// short name sets.
 	sets, param string
@@ -132,9 +134,9 @@ type operation struct {
 
 // operations maps Action.Do.
 var operations = map[string]*operation{
-	"domain.start":   {run: startDomain, restores: true},
+	"domain.start":   {run: startDomain, restores: true, uses: true},
 	"domain.stop":    {run: stopDomain},
-	"domain.restart": {run: restartDomain},
+	"domain.restart": {run: restartDomain, uses: true},
 	"domain.suspend": {run: suspendDomain},
 	"domain.save":    {run: saveDomain, copies: bootVolume},
 	"domain.migrate": {moves: true},

@@ -255,6 +255,9 @@ func (b *creation) whither(ctx context.Context) error {
 	if err := b.share(ctx); err != nil {
 		return err
 	}
+	if err := b.ready(ctx); err != nil {
+		return err
+	}
 	b.enlist()
 	if err := b.inPools(ctx); err != nil {
 		return err

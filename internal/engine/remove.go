@@ -36,6 +36,7 @@ func (e *Engine) Delete(ctx context.Context, c Caller, ids []uuid.UUID, o Option
 		if ps = append(users.keep(r.m), ps...); len(ps) > 0 {
 			return nil, final{occi.Problems(occi.Conflict, "what is in use cannot be deleted", ps)}
 		}
+		r.change.Reads = append(r.change.Reads, users.idle...)
 		for _, l := range users.links {
 			r.link(l)
 		}
@@ -248,6 +249,7 @@ type users struct {
 	busy      []*occi.Entity // machines that are not stopped and have it as a device
 	busyLinks []*occi.Entity // their links
 	held      []*occi.Entity // links that keep what they lead to, of any machine
+	idle      []occi.Version // machines that are stopped, as they were read
 }
 
 // keep names each resource that cannot go, and the machine that has it.
@@ -319,10 +321,18 @@ func (e *Engine) users(ctx context.Context, targets []uuid.UUID, ignored map[uui
 	if err != nil {
 		return nil, err
 	}
+	working, err := e.working(ctx, m, sources)
+	if err != nil {
+		return nil, err
+	}
 	for _, l := range u.links {
-		if src := sources[l.Source.ID]; src != nil && part(m, l).device && !ignored[l.ID] && atWork(m, src) {
+		switch src := sources[l.Source.ID]; {
+		case src == nil || !part(m, l).device || ignored[l.ID]:
+		case working[src.ID]:
 			u.busy = append(u.busy, src)
 			u.busyLinks = append(u.busyLinks, l)
+		default:
+			u.idle = append(u.idle, occi.Version{ID: src.ID, Revision: src.Revision})
 		}
 	}
 	return u, nil
@@ -335,6 +345,5 @@ func atWork(m *occi.Model, x *occi.Entity) bool {
 	if k == nil || k.States == nil {
 		return false
 	}
-	state := m.State(x)
-	return state != k.States.Initial && state != k.States.Failed
+	return holding(k.States, m.State(x))
 }
