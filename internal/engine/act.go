@@ -56,6 +56,9 @@ func (e *Engine) Act(ctx context.Context, c Caller, ids []uuid.UUID, d *occi.Dra
 		if err := a.move(ctx); err != nil {
 			return nil, err
 		}
+		if err := a.mark(ctx); err != nil {
+			return nil, err
+		}
 		if err := a.refused(ctx); err != nil {
 			return nil, err
 		}
@@ -102,6 +105,7 @@ type acts struct {
 	apart     []uuid.UUID    // no machine may write to them
 	made      []uuid.UUID    // new entities
 	movers    []mover
+	marking   []marking
 	conflicts []occi.Problem
 }
 
@@ -187,7 +191,7 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 		return err
 	}
 	if op.marks {
-		a.marked(x, action, params)
+		a.marking = append(a.marking, marking{x, action, params, through})
 		return nil
 	}
 	if op.moves {

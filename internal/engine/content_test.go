@@ -84,8 +84,10 @@ func TestAnUploadBecomesATemplate(t *testing.T) {
 	wantClass(t, err, occi.NotFound, "has no content")
 
 	l := c.create(link(disk, vm, vol))
+	c.mustAct(vm, "start")
 	_, err = c.act(vol, "template", "name", "Mine")
 	wantClass(t, err, occi.Conflict, c.model.Path(vm))
+	c.mustAct(vm, "stop")
 	_, err = c.upload(vol, []byte("x"))
 	wantClass(t, err, occi.Conflict, c.model.Path(vm))
 	_, err = c.Associate(c.ctx, engine.Caller{}, "http://schemas.occid.org/occi/storage#image", engine.Members{Add: []occi.Ref{{ID: vol.ID}}}, engine.Options{})

@@ -76,7 +76,11 @@ func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs, th
 	a.task(made, x.Host, verbCreate, auto, []uuid.UUID{t.ID})
 	a.say(made, throughCreate)
 	if action.Template != "" {
-		a.template(action.Template, template{of: x, image: made, name: name, title: title})
+		of := x
+		if !part(a.m, x).machine {
+			of = a.machineLike(made)
+		}
+		a.template(action.Template, template{of: of, image: made, name: name, title: title})
 	}
 	a.say(a.put(x), through)
 	return nil

@@ -118,3 +118,38 @@ func TestATemplateWithoutItsImage(t *testing.T) {
 	_, err := c.ofTemplate(out.Defined[0].ID())
 	wantClass(t, err, occi.Conflict, "occid.compute.image", "error")
 }
+
+// TestATemplateOfAStoppedMachinesStorage copies what the machine may write to when it
+// is started again.
+func TestATemplateOfAStoppedMachinesStorage(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	vm, vol := c.create(draft(compute)), c.create(draft(storage, "occi.storage.size", 2))
+	c.create(link(disk, vm, vol))
+	out, err := c.act(vol, "template", "name", "Mine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.settled(out); got.HasMixin(imageTag) || c.state(got) != "online" {
+		t.Errorf("the storage is %v, with %v", got.Attributes, got.Mixins)
+	}
+	image := c.get(out.Made[0].ID)
+	if !image.HasMixin(imageTag) || c.state(image) != "online" || image.Attributes.Get("occi.storage.size").Num != 2 {
+		t.Errorf("the image is %v, with %v", image.Attributes, image.Mixins)
+	}
+	c.mustAct(vm, "start")
+	made, err := c.ofTemplate(out.Defined[0].ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := c.settled(made)
+	if c.state(of) != "active" || of.Attributes.Get("occid.compute.image").Text != c.model.Path(image) {
+		t.Errorf("the machine is %v", of.Attributes)
+	}
+	_, err = c.act(vol, "template", "name", "Mine")
+	wantClass(t, err, occi.Conflict, c.model.Path(vol), c.model.Path(vm))
+	wantClass(t, c.delete(image.ID), occi.Conflict, c.model.Path(of))
+	if err := c.delete(vm.ID, vol.ID); err != nil {
+		t.Fatal(err)
+	}
+}

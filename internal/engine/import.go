@@ -156,7 +156,7 @@ func (a *acts) imported(ctx context.Context, i importer, name, stamp string, dis
 		return err
 	}
 	b.leaveTasks()
-	a.template(i.action.Template, template{of: a.machineLike(), image: x, name: title, title: title})
+	a.template(i.action.Template, template{of: a.machineLike(x), image: x, name: title, title: title})
 	_, err = a.commit(ctx)
 	return err
 }

@@ -116,8 +116,8 @@ type operation struct {
 	// the operation makes a new entity of a kind, of about a size. Its error is why it
 	// cannot.
 	copies func(m *occi.Model, x *occi.Entity) (from uuid.UUID, kind string, size occi.Value, err error)
-	// marks: the operation has nothing to do on a host; the entity becomes an image
-	// that templates share.
+	// marks: the entity becomes an image that templates share, with nothing to do on a
+	// host; if a machine that is stopped has it, it is copied and the copy becomes that.
 	marks bool
 	// ahead: the state is at once the one that it leads to.
 	ahead bool
@@ -147,7 +147,7 @@ var operations = map[string]*operation{
 	"volume.resize":  {run: resizeVolume, sets: roleSize, param: "size"},
 	"volume.copy":    {run: runCopy, copies: wholeVolume},
 
-	"volume.template": {marks: true},
+	"volume.template": {run: runCopy, marks: true, copies: wholeVolume},
 
 	"node.drain":    {empties: true, ahead: true},
 	"node.activate": {run: activateNode},

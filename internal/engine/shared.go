@@ -121,13 +121,56 @@ func (e *Engine) linkedTo(ctx context.Context, m *occi.Model, ids []uuid.UUID, w
 	if err != nil {
 		return nil, err
 	}
+	if writing {
+		return users.writers(m), nil
+	}
+	return users.attached(m, func(*occi.Entity) bool { return true }), nil
+}
+
+// writers names the machines that may write to what they have, at work or not.
+func (u *users) writers(m *occi.Model) []occi.Problem {
+	return u.attached(m, func(l *occi.Entity) bool { return !isTrue(role(m, l, roleReadOnly)) })
+}
+
+// attached names the machines that have something by some of the links.
+func (u *users) attached(m *occi.Model, by func(*occi.Entity) bool) []occi.Problem {
 	var ps []occi.Problem
-	for _, l := range users.links {
-		if part(m, l).device && !(writing && isTrue(role(m, l, roleReadOnly))) {
+	for _, l := range u.links {
+		if part(m, l).device && by(l) {
 			ps = append(ps, occi.Problem{What: m.RefPath(l.Target), Text: "is attached to " + m.RefPath(l.Source)})
 		}
 	}
-	return ps, nil
+	return ps
+}
+
+// marking is an image and a template that a volume is to become.
+type marking struct {
+	x       *occi.Entity
+	action  *occi.Action
+	params  occi.Attrs
+	through string
+}
+
+// mark makes images and templates of volumes: of a copy where a machine that is stopped
+// may write to the volume.
+func (a *acts) mark(ctx context.Context) error {
+	for _, mk := range a.marking {
+		users, err := a.e.users(ctx, []uuid.UUID{mk.x.ID}, nil)
+		if err != nil {
+			return err
+		}
+		switch busy, written := users.inUse(a.m), users.writers(a.m); {
+		case len(written) > 0 && len(busy) > 0:
+			a.conflicts = append(a.conflicts, busy...)
+		case len(written) > 0:
+			if err := a.copied(mk.x, mk.action, mk.params, mk.through); err != nil {
+				return err
+			}
+		default:
+			a.marked(mk.x, mk.action, mk.params)
+		}
+	}
+	return nil
 }
 
 // marked makes an image of a volume, and a template of that.
@@ -138,12 +181,13 @@ func (a *acts) marked(x *occi.Entity, action *occi.Action, params occi.Attrs) {
 	}
 	a.apart = append(a.apart, x.ID)
 	name := params.Get("name").Text
-	a.template(action.Template, template{of: a.machineLike(), image: w, name: name, title: cmp.Or(name, x.Title, a.m.Path(x))})
+	a.template(action.Template, template{of: a.machineLike(w), image: w, name: name, title: cmp.Or(name, x.Title, a.m.Path(x))})
 }
 
-// machineLike is of the kind that templates of images are for.
-func (a *acts) machineLike() *occi.Entity {
-	x := &occi.Entity{}
+// machineLike is of the kind that templates of images are for, and of the project of
+// the image.
+func (a *acts) machineLike(image *occi.Entity) *occi.Entity {
+	x := &occi.Entity{Project: image.Project}
 	for _, k := range a.m.Kinds {
 		if parts[k.Host].isMachine() {
 			x.Kind = k.ID()

@@ -217,6 +217,19 @@ func TestTenantsHaveNamesOfTheirOwn(t *testing.T) {
 			t.Errorf("one key made %s, %s and of another user %s", first, again, others)
 		}
 
+		// A template of a storage is of the storage's project.
+		disk := member.do("POST", "/storage/", `{"title":"d","size":"1 GiB"}`, "Content-Type: application/json", "Prefer: wait=20").want(t, 201).Header.Get("Location")
+		disk = strings.TrimPrefix(disk, w.url)
+		member.do("POST", disk+"?action=template&name=ours", "", "Prefer: wait=20").want(t, 200, "Category: ours;")
+		member.do("GET", "/-/", "").want(t, 200, "Category: ours;")
+		if text := stranger.do("GET", "/-/", "").text; strings.Contains(text, "Category: ours;") {
+			t.Error("/-/ tells of a template of another project")
+		}
+		ours := `Category: ours; scheme="http://schemas.occid.org/occi/os_tpl#"; class="mixin"` + "\n"
+		stranger.do("DELETE", "/-/", ours, "Content-Type: text/plain").want(t, 404)
+		member.do("DELETE", "/-/", ours, "Content-Type: text/plain").want(t, 200)
+		member.do("DELETE", disk, "", "Prefer: wait=20").want(t, 200)
+
 		// A template's image is not another project's.
 		image := w.things["storage"][foreign]
 		steal := `{"title":"thief","mixins":["http://schemas.ogf.org/occi/infrastructure#os_tpl"],"image":"` + image + `"}`
