@@ -76,17 +76,18 @@ type fronts struct {
 	open   map[front]context.CancelFunc
 	failed map[front]string // why what is not open is not
 	work   sync.WaitGroup
-	// remove takes from the host the address that guests have a route to; nil before it
-	// has it. unrouted tells why it has not.
-	remove   func() error
+	// given tells that the host was given the address that guests have a route to, due
+	// when it is to be looked after next; unrouted tells why it has not got it.
+	given    bool
+	due      time.Time
 	unrouted string
 }
 
-// addRouted gives the host the address that guests have a route to.
-func (r *fronts) addRouted() {
-	remove, err := addRouted()
+// keepRouted has the host have the address that guests have a route to.
+func (r *fronts) keepRouted() {
+	given, err := keepRouted()
 	if err == nil {
-		r.remove = remove
+		r.given, r.unrouted, r.due = given, "", time.Now().Add(routedLife/4)
 		return
 	}
 	if r.unrouted != err.Error() {
@@ -96,10 +97,10 @@ func (r *fronts) addRouted() {
 }
 
 func (r *fronts) removeRouted() {
-	if r.remove == nil {
+	if !r.given {
 		return
 	}
-	if err := r.remove(); err != nil {
+	if err := removeRouted(); err != nil {
 		r.Logger.Warn("address not removed", "address", routed.String(), "error", err)
 	}
 }
@@ -112,8 +113,8 @@ func (r *fronts) follow(ctx context.Context, there map[int]string) {
 			delete(r.open, f)
 		}
 	}
-	if len(there) > 0 && r.remove == nil {
-		r.addRouted()
+	if (len(there) > 0 || r.given) && !time.Now().Before(r.due) {
+		r.keepRouted()
 	}
 	maps.DeleteFunc(r.failed, func(f front, _ string) bool { return there[f.index] == "" })
 	for index, name := range there {

@@ -57,10 +57,22 @@ func TestBridges(t *testing.T) {
 		}
 	}
 	one.forges()
+	// Nobody who is killed leaves it for ever.
+	if has := n.routed(); !strings.Contains(has, "valid_lft") || strings.Contains(has, "forever") {
+		t.Errorf("the host has the address as %q", has)
+	}
 	direct.stop()
-	if left := n.run("ip", "address", "show", "to", "fd00:ec2::254"); left != "" {
+	if left := n.routed(); left != "" {
 		t.Errorf("the host keeps the address: %s", left)
 	}
+	const address = "fd00:ec2::254/128"
+	n.run("ip", "address", "add", address, "dev", "lo")
+	n.listen(w.handler).stop()
+	if has := n.routed(); !strings.Contains(has, "forever") {
+		t.Errorf("the operator's own address is now %q", has)
+	}
+	n.run("ip", "address", "del", address, "dev", "lo")
+	n.run("ip", "address", "add", address, "dev", "lo", "preferred_lft", "0", "valid_lft", "60") // somebody was killed
 
 	// The same guests, through a proxy.
 	served := make(chan error, 1)
@@ -82,6 +94,9 @@ func TestBridges(t *testing.T) {
 	one.gets("http://169.254.169.254/.json", "200", "Web server")
 	one.forges()
 	far.stop()
+	if left := n.routed(); left != "" {
+		t.Errorf("the host keeps the address that was left: %s", left)
+	}
 	stop()
 	if err := <-served; err != nil {
 		t.Error(err)
@@ -101,6 +116,12 @@ func (n *wires) run(command ...string) string {
 		n.t.Fatalf("%q: %v\n%s", command, err, out)
 	}
 	return string(out)
+}
+
+// routed tells how the host has the address that guests have a route to.
+func (n *wires) routed() string {
+	n.t.Helper()
+	return n.run("ip", "address", "show", "to", "fd00:ec2::254")
 }
 
 // wired is a guest: a network namespace with one interface, at 192.0.2.10.

@@ -2,11 +2,14 @@ package guest
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"slices"
+	"os"
+	"strconv"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,38 +23,63 @@ const loopback = "lo"
 // routed is that address.
 var routed = Addresses[len(Addresses)-1].Addr()
 
-// addRouted gives the host the address, unless it has it. remove takes it away again.
-func addRouted() (remove func() error, err error) {
-	nothing := func() error { return nil }
-	has, err := net.InterfaceAddrs()
+// routedLife is how long the host keeps the address after somebody who gave it was killed.
+// It is given anew well before that.
+const routedLife = time.Minute
+
+// routedNow tells whether the host has the address, and whether that is for a time, as
+// those have it who give it here; the operator's own is for ever.
+func routedNow() (has, passing bool, err error) {
+	text, err := os.ReadFile("/proc/net/if_inet6")
 	if err != nil {
-		return nothing, err
+		return false, false, err
 	}
-	if slices.ContainsFunc(has, func(a net.Addr) bool {
-		p, err := netip.ParsePrefix(a.String())
-		return err == nil && p.Addr() == routed
-	}) {
-		return nothing, nil
+	for line := range strings.Lines(string(text)) {
+		// The address, the numbers of its interface, prefix and scope, flags, and the name.
+		f := strings.Fields(line)
+		if len(f) < 6 || f[0] != hex.EncodeToString(routed.AsSlice()) {
+			continue
+		}
+		flags, err := strconv.ParseUint(f[4], 16, 32)
+		return true, err == nil && f[5] == loopback && flags&unix.IFA_F_PERMANENT == 0, err
+	}
+	return false, false, nil
+}
+
+// keepRouted gives the host the address for routedLife, unless it has it for ever. given
+// tells that it did.
+func keepRouted() (given bool, err error) {
+	has, passing, err := routedNow()
+	if err != nil || has && !passing {
+		return false, err
 	}
 	i, err := net.InterfaceByName(loopback)
 	if err != nil {
-		return nothing, err
+		return false, err
 	}
-	err = exchange(addressRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, i.Index))
-	if errors.Is(err, unix.EEXIST) {
-		return nothing, nil
-	}
-	if err != nil {
-		return nothing, err
-	}
-	return func() error { return exchange(addressRequest(unix.RTM_DELADDR, 0, i.Index)) }, nil
+	err = exchange(addressRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, i.Index))
+	return err == nil, err
 }
 
-// addressRequest adds or removes the address at an interface (rtnetlink(7)).
+// removeRouted takes the address away if the host has it for a time.
+func removeRouted() error {
+	has, passing, err := routedNow()
+	if err != nil || !has || !passing {
+		return err
+	}
+	i, err := net.InterfaceByName(loopback)
+	if err != nil {
+		return err
+	}
+	return exchange(addressRequest(unix.RTM_DELADDR, 0, i.Index))
+}
+
+// addressRequest adds or removes the address at an interface (rtnetlink(7)). It is
+// deprecated from the beginning: the host answers with it and asks nobody.
 func addressRequest(what, flags uint16, index int) []byte {
 	e := binary.NativeEndian
 	address := routed.AsSlice()
-	size := headerSize + unix.SizeofIfAddrmsg + attributeSize + len(address)
+	size := headerSize + unix.SizeofIfAddrmsg + 2*attributeSize + len(address) + unix.SizeofIfaCacheinfo
 	b := make([]byte, 0, size)
 	b = e.AppendUint32(b, uint32(size))
 	b = e.AppendUint16(b, what)
@@ -62,7 +90,13 @@ func addressRequest(what, flags uint16, index int) []byte {
 	b = e.AppendUint32(b, uint32(index))
 	b = e.AppendUint16(b, uint16(attributeSize+len(address)))
 	b = e.AppendUint16(b, unix.IFA_LOCAL)
-	return append(b, address...)
+	b = append(b, address...)
+	b = e.AppendUint16(b, attributeSize+unix.SizeofIfaCacheinfo)
+	b = e.AppendUint16(b, unix.IFA_CACHEINFO)
+	// Seconds that it is preferred and that it is valid; the rest is the kernel's to say.
+	b = e.AppendUint32(b, 0)
+	b = e.AppendUint32(b, uint32(routedLife/time.Second))
+	return append(b, make([]byte, 8)...)
 }
 
 // exchange sends a request to the kernel that it acknowledges.
