@@ -83,7 +83,7 @@ var standard = map[string][]string{
 		"occid.image.checksum string init", "occid.image.file string ro", "occid.image.stamp string ro"},
 	"http://schemas.occid.org/occi/storage#snapshot": nil,
 	"http://schemas.occid.org/occi/compute#guest": {"occid.guest.metadata string rw", "occid.guest.readable string rw",
-		"occid.guest.writable string rw", "occid.guest.token string rw", "occid.guest.ready boolean rw"},
+		"occid.guest.writable string rw", "occid.guest.token string rw", "occid.guest.drive string rw", "occid.guest.ready boolean rw"},
 	"http://schemas.occid.org/occi/storage#usage": {"occid.storage.allocated number ro", "occid.storage.observed string ro"},
 	"http://schemas.occid.org/occi/compute#statistics": {"occid.statistics.state string ro", "occid.statistics.reason string ro",
 		"occid.statistics.addresses array ro", "occid.statistics.agent string ro", "occid.statistics.cpu.time number ro",

@@ -28,6 +28,8 @@ type Machine struct {
 	Metadata []Pair
 	NICs     []NIC
 	Disks    []Disk
+	// NoDrive tells that the machine has no config drive, whatever there is to say.
+	NoDrive bool
 	// NeedsToken tells that EC2's tree is for bearers of a token only.
 	NeedsToken bool
 }
@@ -85,6 +87,7 @@ const (
 	roleReadable   = "guest.readable"
 	roleWritable   = "guest.writable"
 	roleToken      = "guest.token"
+	roleDrive      = "guest.drive"
 	roleMAC        = "nic.mac"
 	roleInterface  = "nic.interface"
 	roleAddress    = "nic.address"
@@ -123,6 +126,7 @@ func MachineOf(m *occi.Model, x *occi.Entity, targets map[uuid.UUID]*occi.Entity
 		Keys:       keys(m, x),
 		UserData:   userData(m, x),
 		Metadata:   pairs(text(m, x, roleMetadata)),
+		NoDrive:    text(m, x, roleDrive) == "none",
 		NeedsToken: text(m, x, roleToken) == "required",
 	}
 	if a := arches[text(m, x, roleArch)]; a != "" {

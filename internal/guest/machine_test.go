@@ -133,6 +133,8 @@ func TestDrives(t *testing.T) {
 		"scratch":   {machine(t, []string{smallMachine}, scratch, "1"), false},
 		"a key":     {machine(t, []string{sshKey}, "occi.credentials.ssh.publickey", "ssh-rsa AAAA"), true},
 		"user data": {machine(t, []string{userDataID}, "occi.compute.userdata", "x"), true},
+		"no drive":  {machine(t, []string{guestMixin}, image, "/storage/x", "occid.guest.drive", "none"), false},
+		"NoCloud's": {machine(t, []string{guestMixin}, image, "/storage/x", "occid.guest.drive", "nocloud"), true},
 		"metadata":  {machine(t, []string{guestMixin}, "occid.guest.metadata", "a=b"), true},
 	} {
 		files := guest.Drive(x.m)

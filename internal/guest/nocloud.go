@@ -35,11 +35,11 @@ func NoCloud(m *Machine) map[string][]byte {
 }
 
 // Drive gives the files of a machine's config drive: those of NoCloud, or none if
-// there is neither a disk that it could boot and read them with, nor anything that
-// only its owner can have meant for it.
+// its owner wants none, or there is neither a disk that it could boot and read them with,
+// nor anything that only its owner can have meant for it.
 func Drive(m *Machine) map[string][]byte {
 	boots := slices.ContainsFunc(m.Disks, func(d Disk) bool { return !d.Scratch })
-	if !boots && len(m.Keys)+len(m.UserData)+len(m.Metadata) == 0 {
+	if m.NoDrive || !boots && len(m.Keys)+len(m.UserData)+len(m.Metadata) == 0 {
 		return nil
 	}
 	return NoCloud(m)
