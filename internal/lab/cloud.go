@@ -34,13 +34,14 @@ const GuestCloud = "guest: cloud-init {"
 
 // Told is what cloud-init learned of a machine.
 type Told struct {
-	Source   string          `json:"source"` // name of the data source
-	ID       string          `json:"id"`
-	Hostname string          `json:"hostname"`
-	Keys     []string        `json:"keys"`
-	UserData string          `json:"user_data"`
-	Network  json.RawMessage `json:"network"` // cloud-init's network configuration, version 1 or 2
-	Seconds  float64         `json:"seconds"` // what the reading took, 0 at boot
+	Source   string            `json:"source"` // name of the data source
+	ID       string            `json:"id"`
+	Hostname string            `json:"hostname"`
+	Keys     []string          `json:"keys"`
+	Meta     map[string]string `json:"meta"` // what its owner wrote down
+	UserData []byte            `json:"user_data"`
+	Network  json.RawMessage   `json:"network"` // cloud-init's network configuration, version 1 or 2
+	Seconds  float64           `json:"seconds"` // what the reading took, 0 at boot
 }
 
 // ParseTold reads a line that begins with GuestCloud.
