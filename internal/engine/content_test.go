@@ -250,6 +250,10 @@ func TestAnUploadOutlivesTheServer(t *testing.T) {
 	if up, err := c.Uploaded(c.ctx, engine.Caller{}, vol.ID); err != nil || up.Outcome == nil || up.Outcome.Tasks[0].Verb != "content" {
 		t.Errorf("meanwhile it is %v, %v", up, err)
 	}
+	c.until("the task shows its progress", func() bool {
+		task, err := c.store.Task(c.ctx, up.Outcome.Tasks[0].ID)
+		return err == nil && task.Progress > 0 && task.Progress < 100
+	})
 	_, err = c.upload(vol, []byte("x"))
 	wantClass(t, err, occi.Conflict, up.Outcome.Tasks[0].ID.String())
 	wantClass(t, c.DropUpload(c.ctx, engine.Caller{}, vol.ID), occi.Conflict, up.Outcome.Tasks[0].ID.String())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -61,6 +62,30 @@ func wantFiles(t *testing.T, dir string, want int) {
 	t.Helper()
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != want {
 		t.Errorf("there are %v, %v", entries, err)
+	}
+}
+
+// TestQemuImgHasLimits takes in a file that grows beyond what is allowed as it is unpacked.
+func TestQemuImgHasLimits(t *testing.T) {
+	t.Parallel()
+	dir, limited, id := t.TempDir(), image.Config{Most: 1 << 20}, uuid.New()
+	raw, packed := filepath.Join(dir, "raw"), filepath.Join(dir, "packed")
+	if err := os.WriteFile(raw, bytes.Repeat([]byte("not nothing, "), 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", raw, packed).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	text, err := os.ReadFile(packed)
+	if err != nil || len(text) > 1<<20 {
+		t.Fatalf("%d bytes, %v", len(text), err)
+	}
+	s := openStore(t, limited)
+	if _, err := s.Receive(t.Context(), id, 0, int64(len(text)), bytes.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := s.Convert(t.Context(), id, "", nil); occi.ClassOf(err) != occi.Invalid || !strings.Contains(err.Error(), "unpacked it is larger than the 1048576 bytes") {
+		t.Errorf("what grows is taken in: %v", err)
 	}
 }
 

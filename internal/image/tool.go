@@ -119,6 +119,9 @@ func (s *Store) run(ctx context.Context, progress func(done, total int64), args 
 	if strings.Contains(said, "No space left on device") {
 		return nil, occi.E(occi.Full, "there is no room for the image on the server")
 	}
+	if strings.Contains(said, "File too large") {
+		return nil, refuse("unpacked it is larger than the %d bytes that are taken in", s.cfg.Most)
+	}
 	return nil, refuse("%s", said)
 }
 
