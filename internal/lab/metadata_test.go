@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/occid/occid/internal/lab"
 )
 
@@ -15,19 +17,31 @@ const (
 	ip6Interface = "http://schemas.occid.org/occi/networkinterface#ip6networkinterface"
 )
 
-// asking lets a guest ask what it is, as often as it takes, and then under the address
-// of another.
-const asking = `
+// asking lets a guest ask what it is, as often as it takes, ask for what is another's, change
+// what it may and what it may not, read with a token and without, and then ask under the
+// address of another.
+const asking = `#!/bin/sh
 until [ -e /run/address-eth0 ]; do usleep 50000; done
 as() {
 	n=0; r=unanswered
 	while [ $((n+=1)) -le $2 ]; do
-		got=$(timeout 2 wget -q -O - http://$3/) && r=${got##*occi.core.id=\"urn:uuid:} && r=${r%%\"*} && break
+		got=$(timeout 2 wget -q -O - http://$3/) && r=${got#*occi.core.id=\"urn:uuid:} && r=${r%%\"*} && break
 		usleep 500000 # a route may not be known yet
 	done
 	echo "guest: as $1 $r"
 }
 as itself 20 169.254.169.254
+does() {
+	what=$1; shift
+	got=$(timeout 5 wget -q -O - "$@" 2>&1) && echo "guest: $what done" || echo "guest: $what $got"
+}
+does another http://169.254.169.254/compute/ANOTHER
+does cores --header "Content-Type: application/json" --post-data '{"cores":2,"ready":true}' http://169.254.169.254/
+does ready --header "Content-Type: application/json" --post-data '{"ready":true}' http://169.254.169.254/
+does reading http://169.254.169.254/latest/meta-data/instance-id
+token=$(printf 'PUT /latest/api/token HTTP/1.1\r\nHost: me\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' |
+	timeout 5 nc 169.254.169.254 80 | tail -n 1)
+does token --header "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/instance-id
 echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
 ip addr add OWN6/64 dev eth0
 ROUTE
@@ -54,13 +68,16 @@ func TestMetadata(t *testing.T) {
 		wire := c.create("/network/", entity{Kind: network, Mixins: []string{ipNetwork, ip6Network}, Attributes: map[string]any{
 			"occi.network.address": filteredRange, "occi.network.allocation": "dynamic", "occid.network.address6": "fd00:198:51::/64",
 			"occid.network.mode": modes[i].name}})
+		another := uuid.NewString()
+		script = strings.ReplaceAll(script, "ANOTHER", another)
 		for n, addresses := range [][2]string{{ownAddress, ownAddress6}, {otherAddress, otherAddress6}} {
 			nic := entity{Kind: networkInterface, Mixins: []string{ipInterface, ip6Interface}, Target: &end{path(wire), network}, Attributes: map[string]any{
 				"occi.networkinterface.mac":     fmt.Sprintf("02:00:00:00:00:0%d", n+1),
 				"occi.networkinterface.address": addresses[0], "occid.networkinterface.address6": addresses[1]}}
-			made = append(made, c.create("/compute/", entity{Kind: compute, Mixins: []string{directBoot}, Links: []entity{nic}, Attributes: map[string]any{
-				"occi.compute.memory": 0.125, "occid.boot.kernel": guest.Kernel, "occid.boot.initrd": guest.Initrd,
-				"occid.boot.cmdline": lab.Cmdline + " " + lab.Running(script)}}))
+			id := []string{uuid.NewString(), another}[n]
+			made = append(made, c.create("/compute/", entity{ID: "urn:uuid:" + id, Kind: compute, Mixins: []string{directBoot, userData, guestOwn}, Links: []entity{nic},
+				Attributes: map[string]any{"occi.compute.memory": 0.125, "occid.boot.kernel": guest.Kernel, "occid.boot.initrd": guest.Initrd,
+					"occid.boot.cmdline": lab.Cmdline, "occi.compute.userdata": script, "occid.guest.writable": "ready", "occid.guest.token": "required"}}))
 		}
 		machines = append(machines, made[len(made)-2])
 		made = append(made, wire)
@@ -74,15 +91,20 @@ func TestMetadata(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"itself " + id, "itself6 " + id, "another unanswered", "itself-again " + id} {
-			as, _, _ := strings.Cut(want, " ")
-			line, err := console.Wait(ctx, "guest: as "+as+" ")
+		const refused = " wget: server returned error: HTTP/1.1 "
+		for _, want := range []string{"as itself " + id, "another" + refused + "404 Not Found", "cores" + refused + "403 Forbidden", "ready done",
+			"reading" + refused + "401 Unauthorized", "token done", "as itself6 " + id, "as another unanswered", "as itself-again " + id} {
+			word, _, _ := strings.Cut(strings.TrimPrefix(want, "as "), " ")
+			line, err := console.Wait(ctx, "guest: "+want[:strings.Index(want, word)]+word+" ")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if line != "guest: as "+want {
+			if line != "guest: "+want {
 				t.Errorf("guest %d says %q, want %q", i, line, want)
 			}
+		}
+		if a := c.get(m).Attributes; a["occid.guest.ready"] != true || a["occi.compute.cores"] != 1.0 {
+			t.Errorf("guest %d has made itself %v", i, a)
 		}
 		if err := console.Close(); err != nil {
 			t.Error(err)
