@@ -155,18 +155,25 @@ func devices(ctx context.Context, t *testing.T, h *lab.Host, d hypervisor.Driver
 	console, err := h.Console(machine.ID.String())
 	ok(err)
 	defer console.Close()
-	wanted := []string{
-		lab.GuestSystem + machine.Firmware + ", occid, compute, " + machine.ID.String(),
-		lab.GuestDisk + "vda, 32768 sectors, serial " + hypervisor.DiskSerial(volumes[0]),
-		lab.GuestDisk + "vdb, 65536 sectors, serial " + hypervisor.DiskSerial(volumes[1]) + ", read-only",
-		lab.GuestSeed + "meta-data: instance-id: me",
-		lab.GuestSeed + "user-data: #cloud-config",
-		lab.GuestSeed + "network-config: ",
-		lab.GuestPort + "org.qemu.guest_agent.0",
-		lab.GuestRandom + "virtio_rng.0",
+	hears(ctx, t, console,
+		lab.GuestSystem+machine.Firmware+", occid, compute, "+machine.ID.String(),
+		lab.GuestDisk+"vda, 32768 sectors, serial "+hypervisor.DiskSerial(volumes[0]),
+		lab.GuestDisk+"vdb, 65536 sectors, serial "+hypervisor.DiskSerial(volumes[1])+", read-only",
+		lab.GuestSeed+"meta-data: instance-id: me",
+		lab.GuestSeed+"user-data: #cloud-config",
+		lab.GuestSeed+"network-config: ",
+		lab.GuestPort+"org.qemu.guest_agent.0",
+		lab.GuestRandom+"virtio_rng.0",
 		lab.GuestDisplay,
-		lab.GuestUp,
-	}
+		lab.GuestUp)
+	ok(d.CreateVolume(ctx, hypervisor.Volume{ID: volumes[0], SizeBytes: 64 << 20}))
+	_, err = console.Wait(ctx, lab.GuestDisk+"vda, now 131072 sectors")
+	ok(err)
+}
+
+// hears waits until a guest has said all that is wanted, in any order.
+func hears(ctx context.Context, t *testing.T, console *lab.Console, wanted ...string) {
+	t.Helper()
 	for len(wanted) > 0 {
 		line, err := console.Wait(ctx, "guest: ")
 		if err != nil {
@@ -174,7 +181,4 @@ func devices(ctx context.Context, t *testing.T, h *lab.Host, d hypervisor.Driver
 		}
 		wanted = slices.DeleteFunc(wanted, func(w string) bool { return strings.Contains(line, w) })
 	}
-	ok(d.CreateVolume(ctx, hypervisor.Volume{ID: volumes[0], SizeBytes: 64 << 20}))
-	_, err = console.Wait(ctx, lab.GuestDisk+"vda, now 131072 sectors")
-	ok(err)
 }

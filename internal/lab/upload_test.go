@@ -1,10 +1,14 @@
 package lab_test
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +20,21 @@ import (
 )
 
 const osTemplate = "http://schemas.occid.org/occi/os_tpl#"
+
+// sizeFile is a registry file with a template of a machine's size that says how it
+// starts, too.
+const sizeFile = `
+mixins:
+  - id: http://example.com/lab/resource_tpl#roomy
+    title: Two processors
+    depends: [http://schemas.ogf.org/occi/infrastructure#resource_tpl]
+    applies: [http://schemas.ogf.org/occi/infrastructure#compute]
+    attributes:
+      - {name: occi.compute.cores, default: 2}
+      - {name: occi.compute.memory, default: 0.25}
+      - {name: occid.compute.disk.size, default: 0.5}
+      - {name: occid.compute.firmware, default: uefi}
+`
 
 // offered builds an image, and a directory of an operator's that has it under a name.
 func offered(t *testing.T, name string) (file lab.Image, dir string) {
@@ -31,9 +50,26 @@ func offered(t *testing.T, name string) (file lab.Image, dir string) {
 	return file, dir
 }
 
-// TestUpload uploads disks that boot, in parts and whole, makes templates of them and of
-// a file of the operator, and machines of the templates, whose disks are overlays.
-// Hostile files are refused.
+// published serves a file by https, and gives its URL, its SHA-256 and the file of the
+// certificate.
+func published(t *testing.T, file string) (url, sum, ca string) {
+	t.Helper()
+	text := content(t, file)
+	web := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "disk.qcow2", time.Time{}, bytes.NewReader(text))
+	}))
+	t.Cleanup(web.Close)
+	ca = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return web.URL + "/disk.qcow2", fmt.Sprintf("sha256:%x", sha256.Sum256(text)), ca
+}
+
+// TestUpload uploads disks that boot, in parts and whole, has one fetched, makes templates
+// of them and of a file of the operator, and machines of the templates, whose disks are
+// overlays, one with the size and the firmware that another template says. Hostile files
+// are refused, and so is a machine of an image whose file is gone.
 func TestUpload(t *testing.T) {
 	t.Parallel()
 	ctx := need(t)
@@ -42,7 +78,13 @@ func TestUpload(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(own, "evil.qcow2"), []byte("no disk"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{ctx: ctx, t: t, url: startOccid(ctx, t, h, "--images", own).URL}
+	source, sum, ca := published(t, file.QCOW2)
+	registry := t.TempDir()
+	if err := os.WriteFile(filepath.Join(registry, "size.yaml"), []byte(sizeFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &cloud{ctx: ctx, t: t, url: startOccid(ctx, t, h, "--images", own, "--spec", registry,
+		"--image-hosts", strings.Split(source, "/")[2], "--image-ca", ca, "--image-private").URL}
 
 	c.hostile(file.QCOW2)
 	disk := c.create("/storage/", entity{Kind: storage, Title: "disk", Attributes: map[string]any{"occi.storage.size": 0.25}})
@@ -54,25 +96,33 @@ func TestUpload(t *testing.T) {
 	whole := c.create("/storage/", entity{Kind: storage, Title: "disk", Attributes: map[string]any{"occi.storage.size": 0.25}})
 	c.put(whole, content(t, file.QCOW2), 200, "")
 	c.made(whole, "template&name=whole")
+	fetched := c.create("/storage/", entity{Kind: storage, Title: "disk", Attributes: map[string]any{"occi.storage.size": 0.25,
+		"occid.image.source": source, "occid.image.checksum": sum}})
+	c.made(fetched, "template&name=fetched")
 	operators := c.imageOf(osTemplate + "operator")
-	for _, url := range []string{disk, whole, operators} {
+	for _, url := range []string{disk, whole, fetched, operators} {
 		c.download(url, file.QCOW2)
 	}
 
+	images := map[string]string{"raw": disk, "whole": whole, "operator": operators}
+	if !testing.Short() {
+		images["fetched"] = fetched
+	}
 	var machines []string
-	for term, image := range map[string]string{"raw": disk, "whole": whole, "operator": operators} {
-		machine := c.create("/compute/", entity{Kind: compute, Title: term, Mixins: []string{osTemplate + term},
-			Attributes: map[string]any{"occi.compute.memory": 0.125, "occid.compute.disk.size": 0.5}})
+	for term, image := range images {
+		x := entity{Kind: compute, Title: term, Mixins: []string{osTemplate + term}, Attributes: map[string]any{"occi.compute.memory": 0.125, "occid.compute.disk.size": 0.5}}
+		says := []string{lab.GuestDisk + "vda, 1048576 sectors", "processors 1, "}
+		if term == "whole" {
+			x.Mixins, x.Attributes = append(x.Mixins, "http://example.com/lab/resource_tpl#roomy"), nil
+			says = []string{lab.GuestSystem + "uefi, ", says[0], "processors 2, memory 2"}
+		}
+		machine := c.create("/compute/", x)
 		console, err := h.Console(path(machine)[len("/compute/"):])
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer console.Close()
-		for _, text := range []string{lab.GuestDisk + "vda, 1048576 sectors", lab.GuestUp} {
-			if _, err := console.Wait(ctx, text); err != nil {
-				t.Fatal(err)
-			}
-		}
+		hears(ctx, t, console, says...)
 		over := c.overlays(h, image)
 		if len(over) != 1 {
 			t.Errorf("%s: the disks of the image are %v", term, over)
@@ -91,15 +141,30 @@ func TestUpload(t *testing.T) {
 	for _, url := range machines {
 		c.send(http.MethodDelete, url, nil)
 	}
-	for _, term := range []string{"raw", "whole", "operator", "saved"} {
+	c.vanished(h, "raw", disk)
+	for _, term := range []string{"raw", "whole", "fetched", "operator", "saved"} {
 		c.forget(term)
 	}
-	for _, url := range []string{disk, whole, operators, saved} {
+	for _, url := range []string{disk, whole, fetched, operators, saved} {
 		c.send(http.MethodDelete, url, nil)
 	}
 	if err := h.Empty(ctx); err != nil {
 		t.Error(err)
 	}
+}
+
+// vanished loses the file of an image: a machine of its template says so.
+func (c *cloud) vanished(h *lab.Host, template, image string) {
+	c.t.Helper()
+	if err := os.Remove(h.Path(pool + path(image)[len("/storage/"):] + ".qcow2")); err != nil {
+		c.t.Fatal(err)
+	}
+	resp, _ := c.send(http.MethodPost, c.url+"/compute/", entity{Kind: compute, Mixins: []string{osTemplate + template}})
+	machine := resp.Header.Get("Location")
+	if got := c.get(machine); got.state() != "error" || !strings.Contains(got.message(), path(image)) {
+		c.t.Errorf("a machine of an image that is gone is %v", got.Attributes)
+	}
+	c.send(http.MethodDelete, machine, nil)
 }
 
 func absolute(t *testing.T, path string) string {
