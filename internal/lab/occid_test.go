@@ -81,9 +81,21 @@ func TestLab(t *testing.T) {
 	nic := c.create("/networkinterface/", entity{Kind: networkInterface, Attributes: map[string]any{"occi.networkinterface.mac": "02:00:00:00:00:01"},
 		Source: &end{path(machine), compute}, Target: &end{path(wire), network}})
 	says(lab.GuestInterface + "eth0, 02:00:00:00:00:01")
+	c.refused(http.MethodDelete, wire, machine)
+	c.refused(http.MethodPost, wire+"?action=down", machine)
+	c.send(http.MethodDelete, nic, nil)
+	says(lab.GuestInterface + "eth0 gone")
+	nic = c.create("/networkinterface/", entity{Kind: networkInterface, Attributes: map[string]any{"occi.networkinterface.mac": "02:00:00:00:00:02"},
+		Source: &end{path(machine), compute}, Target: &end{path(wire), network}})
+	says(lab.GuestInterface + "eth0, 02:00:00:00:00:02")
 	disk := c.create("/storage/", entity{Kind: storage, Title: "disk", Attributes: map[string]any{"occi.storage.size": 0.0625}})
-	link := c.create("/storagelink/", entity{Kind: storageLink,
-		Source: &end{path(machine), compute}, Target: &end{path(disk), storage}})
+	attach := entity{Kind: storageLink, Source: &end{path(machine), compute}, Target: &end{path(disk), storage}}
+	c.act(disk, "offline", "offline")
+	if resp, text := c.ask(http.MethodPost, c.url+"/storagelink/", attach); resp.StatusCode != http.StatusConflict || !bytes.Contains(text, []byte(path(disk))) {
+		t.Errorf("a storage that is offline is attached: %s: %s", resp.Status, text)
+	}
+	c.act(disk, "online", "online")
+	link := c.create("/storagelink/", attach)
 	says(lab.GuestDisk + "vda, 131072 sectors, serial " + c.get(link).Attributes["occid.storagelink.serial"].(string))
 	c.refused(http.MethodDelete, disk, machine)
 	c.refused(http.MethodPost, disk+"?action=offline", machine)
