@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -32,9 +33,13 @@ ip netns exec outside busybox httpd -p 198.51.100.2:80 -h /run/outside
 busybox httpd -p 169.254.169.254:80 -h /run/host
 `
 
-// getting asks the host and the outside once there is an address.
+// getting asks the network's name server, the host and the outside once there is an
+// address.
 const getting = `
 until [ -e /run/address-eth0 ]; do usleep 50000; done
+for name in web web.lab.example.com; do
+	echo "guest: named $name $(nslookup $name 2>&1 | awk '/^Address/ { a = $NF } END { print a }')"
+done
 for url in http://169.254.169.254/ http://198.51.100.2/; do
 	echo "guest: got $url $(timeout 5 wget -q -O - $url 2>&1 | head -n 1)"
 done
@@ -74,6 +79,9 @@ func TestNetworks(t *testing.T) {
 			ID: uuid.New(), Network: n.ID, MAC: "02:00:00:00:00:09", Hostname: "web", Addresses: []string{n.CIDR[:len(n.CIDR)-len("0/24")] + "9"}})
 	}
 	for mode, id := range machines {
+		own := strings.TrimSuffix(nets[mode].CIDR, "0/24") + "9"
+		said(ctx, t, h, id, "guest: named web "+own)
+		said(ctx, t, h, id, "guest: named web.lab.example.com "+own)
 		for _, text := range says[mode] {
 			said(ctx, t, h, id, "guest: got "+text)
 		}
