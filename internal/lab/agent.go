@@ -16,7 +16,8 @@ var agentScript []byte
 const GuestAgentHangs = "guest: agent hangs"
 
 // BuildAgentGuest is BuildGuest for a guest that runs QEMU's guest agent, which hangs
-// once the guest has a second interface.
+// once the guest has a second interface. It gives its first interface the address
+// 192.0.2.77 as well and writes to its first disk.
 func BuildAgentGuest(dir string) (Guest, error) {
 	g, err := buildGuest(dir, agentFiles)
 	if err != nil {

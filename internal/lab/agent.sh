@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# Runs QEMU's guest agent on its channel, which hangs from when there is an eth1.
+# Runs QEMU's guest agent on its channel, which hangs from when there is an eth1. Until
+# then it tells of an address that no network handed out. What is on a disk is overwritten.
 
 await() {
 	until "$@"; do
@@ -19,6 +20,14 @@ port() {
 }
 
 mkdir -p /tmp /run
+(
+	await [ -e /run/address-eth0 ]
+	ip addr add 192.0.2.77/32 dev eth0
+) &
+(
+	await [ -b /dev/vda ]
+	dd if=/dev/zero of=/dev/vda bs=64k count=4 conv=fsync 2>/dev/null
+) &
 (
 	await port
 	qemu-ga --method virtio-serial --path "$port" --statedir /tmp --pidfile /tmp/agent.pid &
