@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"encoding/pem"
@@ -83,10 +84,14 @@ func TestUpload(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(registry, "size.yaml"), []byte(sizeFile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{ctx: ctx, t: t, url: startOccid(ctx, t, h, "--images", own, "--spec", registry,
+	if out, err := h.Run(ctx, "sh", "-ec", "mkdir "+small+"; mount -t tmpfs -o size=2m lab "+small); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c := &cloud{ctx: ctx, t: t, url: startOccid(ctx, t, h, "--images", own, "--spec", registry, "--pools", "small=dir:"+small+",unlimited",
 		"--image-hosts", strings.Split(source, "/")[2], "--image-ca", ca, "--image-private").URL}
 
 	c.hostile(file.QCOW2)
+	c.filled(h)
 	disk := c.create("/storage/", entity{Kind: storage, Title: "disk", Attributes: map[string]any{"occi.storage.size": 0.25}})
 	raw := content(t, file.Raw)
 	half := len(raw) / 2
@@ -150,6 +155,28 @@ func TestUpload(t *testing.T) {
 	}
 	if err := h.Empty(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// small is a directory of a host with little room.
+const small = "/var/lib/libvirt/small"
+
+// filled uploads more to a volume than there is room for on its host: the volume says so,
+// and leaves nothing there.
+func (c *cloud) filled(h *lab.Host) {
+	c.t.Helper()
+	disk := c.create("/storage/", entity{Kind: storage, Attributes: map[string]any{"occi.storage.size": 0.0625, "occid.storage.pool": "small"}})
+	text := make([]byte, 8<<20)
+	if _, err := rand.Read(text[512:]); err != nil {
+		c.t.Fatal(err)
+	}
+	c.put(disk, text, 200, "")
+	if got := c.get(disk); got.state() != "error" || !strings.Contains(got.message(), "No space left on device") {
+		c.t.Errorf("a volume without room is %v", got.Attributes)
+	}
+	c.send(http.MethodDelete, disk, nil)
+	if left, err := os.ReadDir(h.Path(small)); err != nil || len(left) > 0 {
+		c.t.Errorf("there is left %v, %v", left, err)
 	}
 }
 
