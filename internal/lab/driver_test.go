@@ -2,7 +2,9 @@ package lab_test
 
 import (
 	"context"
+	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -166,9 +168,29 @@ func devices(ctx context.Context, t *testing.T, h *lab.Host, d hypervisor.Driver
 		lab.GuestRandom+"virtio_rng.0",
 		lab.GuestDisplay,
 		lab.GuestUp)
+	displayed(ctx, t, h, machine.ID)
 	ok(d.CreateVolume(ctx, hypervisor.Volume{ID: volumes[0], SizeBytes: 64 << 20}))
 	_, err = console.Wait(ctx, lab.GuestDisk+"vda, now 131072 sectors")
 	ok(err)
+}
+
+// displayed checks that the display of a machine is served by VNC (RFC 6143 section 7.1.1).
+func displayed(ctx context.Context, t *testing.T, h *lab.Host, domain uuid.UUID) {
+	t.Helper()
+	out, err := h.Run(ctx, "virsh", "-q", "-c", "qemu:///system", "domdisplay", domain.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, socket, _ := strings.Cut(strings.TrimSpace(string(out)), "://")
+	conn, err := net.Dial("unix", h.Path(socket))
+	if err != nil {
+		t.Fatalf("%s: %v", out, err)
+	}
+	defer conn.Close()
+	version := make([]byte, len("RFB 003.008\n"))
+	if _, err := io.ReadFull(conn, version); err != nil || !strings.HasPrefix(string(version), "RFB 003.") {
+		t.Errorf("the display says %q, %v", version, err)
+	}
 }
 
 // hears waits until a guest has said all that is wanted, in any order.

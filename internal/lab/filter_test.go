@@ -48,6 +48,7 @@ as another-mac 02:00:00:00:00:99 OWN 24 HOST 2
 as itself6 $MAC OWN6 64 HOST6 20
 as another-address6 $MAC OTHER6 64 HOST6 2
 as itself-again $MAC OWN 24 HOST 20
+ip addr add OWN6/64 dev eth0
 ` + serving
 
 // addressed puts addresses in a script.
@@ -168,15 +169,16 @@ func (f *filtered) groups() {
 		rules   []hypervisor.Rule
 		open    string
 	}{
-		{"no groups", false, nil, "22 80 ping"},
+		{"no groups", false, nil, "22 80 ping ping6"},
 		{"one port", true, []hypervisor.Rule{ssh}, "22"},
 		{"a range of ports", true, []hypervisor.Rule{{Protocol: "tcp", FromPort: 20, ToPort: 90}}, "22 80"},
 		{"the port again", true, []hypervisor.Rule{ssh}, "22"},
 		{"ping", true, []hypervisor.Rule{ssh, {Protocol: "icmp"}}, "22 ping"},
+		{"ping by IPv6", true, []hypervisor.Rule{ssh, {Protocol: "icmpv6", Source: netip.MustParsePrefix("fd00:198:51::/64")}}, "22 ping6"},
 		{"a port for others", true, []hypervisor.Rule{{Protocol: "tcp", FromPort: 22, ToPort: 22, Source: netip.MustParsePrefix("192.0.2.0/24")}}, ""},
-		{"all", true, []hypervisor.Rule{{Protocol: "all"}}, "22 80 ping"},
+		{"all", true, []hypervisor.Rule{{Protocol: "all"}}, "22 80 ping ping6"},
 		{"no rules", true, nil, ""},
-		{"no groups any more", false, nil, "22 80 ping"},
+		{"no groups any more", false, nil, "22 80 ping ping6"},
 	} {
 		n := f.nic
 		n.Grouped, n.Rules = tt.grouped, tt.rules
@@ -186,23 +188,26 @@ func (f *filtered) groups() {
 		if f.changes.Load() != before {
 			f.t.Errorf("%s: saying it again changes the host", tt.name)
 		}
-		reach(f.ctx, f.t, f.host, tt.name, tt.open)
+		reach(f.ctx, f.t, f.host, tt.name, tt.open, door{"ping6", "ping6 -c 1 -W 1 " + ownAddress6})
 	}
 }
 
-// doors are ways in to the guest from its host.
-var doors = []struct{ name, command string }{
+// door is a way in to the guest from its host.
+type door struct{ name, command string }
+
+// doors are those by IPv4.
+var doors = []door{
 	{"22", "nc -w 1 ADDRESS 22 </dev/null | grep -q 'port 22'"},
 	{"80", "nc -w 1 ADDRESS 80 </dev/null | grep -q 'port 80'"},
 	{"ping", "ping -c 1 -W 1 ADDRESS"},
 }
 
-// reach checks which of the ways in to the guest with ownAddress are open; it may take
-// the guest a while.
-func reach(ctx context.Context, t *testing.T, h *lab.Host, when, open string) {
+// reach checks which of the ways in to the guest with ownAddress, and of more, are open; it
+// may take the guest a while.
+func reach(ctx context.Context, t *testing.T, h *lab.Host, when, open string, more ...door) {
 	t.Helper()
 	const patience = 20
-	for _, door := range doors {
+	for _, door := range slices.Concat(doors, more) {
 		want, got := slices.Contains(strings.Fields(open), door.name), false
 		for i := 0; i == 0 || i < patience && want && !got; i++ {
 			_, err := h.Run(ctx, "sh", "-c", "busybox "+strings.ReplaceAll(door.command, "ADDRESS", ownAddress))

@@ -114,6 +114,7 @@ func TestUpload(t *testing.T) {
 		images["fetched"] = fetched
 	}
 	var machines []string
+	var consoles []*lab.Console
 	for term, image := range images {
 		x := entity{Kind: compute, Title: term, Mixins: []string{osTemplate + term}, Attributes: map[string]any{"occi.compute.memory": 0.125, "occid.compute.disk.size": 0.5}}
 		says := []string{lab.GuestDisk + "vda, 1048576 sectors", "processors 1, "}
@@ -133,8 +134,9 @@ func TestUpload(t *testing.T) {
 			t.Errorf("%s: the disks of the image are %v", term, over)
 		}
 		c.refused(http.MethodDelete, image, machine)
-		machines = append(machines, machine)
+		machines, consoles = append(machines, machine), append(consoles, console)
 	}
+	c.readers(machines[:2], consoles)
 
 	// A machine that runs on an overlay is saved as a whole.
 	template := c.made(machines[0], "save&name=saved")
@@ -156,6 +158,30 @@ func TestUpload(t *testing.T) {
 	if err := h.Empty(ctx); err != nil {
 		t.Error(err)
 	}
+}
+
+// readers lets machines that run read a storage, all at once and each under the name that
+// its link says, and none of them write to it.
+func (c *cloud) readers(machines []string, consoles []*lab.Console) {
+	c.t.Helper()
+	disk := c.create("/storage/", entity{Kind: storage, Attributes: map[string]any{"occi.storage.size": 0.03125}})
+	var links []string
+	for i, machine := range machines {
+		x := entity{Kind: storageLink, Attributes: map[string]any{"occid.storagelink.readonly": true},
+			Source: &end{path(machine), compute}, Target: &end{path(disk), storage}}
+		links = append(links, c.create("/storagelink/", x))
+		a := c.get(links[i]).Attributes
+		hears(c.ctx, c.t, consoles[i], fmt.Sprintf("%s%s, 65536 sectors, serial %s, read-only", lab.GuestDisk, a["occi.storagelink.deviceid"], a["occid.storagelink.serial"]))
+		x.Attributes = nil
+		if resp, text := c.ask(http.MethodPost, c.url+"/storagelink/", x); resp.StatusCode != http.StatusConflict || !bytes.Contains(text, []byte(path(machine))) {
+			c.t.Errorf("what is shared can be written to: %s: %s", resp.Status, text)
+		}
+	}
+	for i, link := range links {
+		c.send(http.MethodDelete, link, nil)
+		hears(c.ctx, c.t, consoles[i], lab.GuestDisk+"vdb gone")
+	}
+	c.send(http.MethodDelete, disk, nil)
 }
 
 // small is a directory of a host with little room.
