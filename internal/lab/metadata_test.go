@@ -17,7 +17,8 @@ const (
 	ip6Interface = "http://schemas.occid.org/occi/networkinterface#ip6networkinterface"
 )
 
-// asking lets a guest ask what it is, as often as it takes, ask for what is another's, change
+// asking lets a guest ask what it is, as often as it takes, and say what it is told with its
+// link, its tag and what its owner lets it read, ask for what is another's, change
 // what it may and what it may not, read with a token and without, and then ask under the
 // address of another.
 const asking = `#!/bin/sh
@@ -35,11 +36,14 @@ does() {
 	what=$1; shift
 	got=$(timeout 5 wget -q -O - "$@" 2>&1) && echo "guest: $what done" || echo "guest: $what $got"
 }
+echo "guest: shows" $(timeout 5 wget -q -O - http://169.254.169.254/.json |
+	grep -o -e '"type": "[a-z]*"' -e '#blue"' -e '"mac": "[^"]*"' -e '"kernel": "[^"]*"' -e '"initrd"' | LC_ALL=C sort -u)
 does another http://169.254.169.254/compute/ANOTHER
 does cores --header "Content-Type: application/json" --post-data '{"cores":2,"ready":true}' http://169.254.169.254/
 does ready --header "Content-Type: application/json" --post-data '{"ready":true}' http://169.254.169.254/
 does reading http://169.254.169.254/latest/meta-data/instance-id
-token=$(printf 'PUT /latest/api/token HTTP/1.1\r\nHost: me\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' |
+# Who says no more is taken for gone: the answer is waited for.
+token=$({ printf 'PUT /latest/api/token HTTP/1.1\r\nHost: me\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'; sleep 2; } |
 	timeout 5 nc 169.254.169.254 80 | tail -n 1)
 does token --header "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/instance-id
 echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
@@ -60,11 +64,14 @@ func TestMetadata(t *testing.T) {
 	ctx := need(t)
 	hosts := []*lab.Host{newHost(ctx, t), newHost(ctx, t)}
 	c := &cloud{ctx: ctx, t: t, url: startOn(ctx, t, hosts).URL}
+	c.send(http.MethodPost, c.url+"/-/", map[string]any{"mixins": []any{map[string]any{"term": "blue", "scheme": labScheme, "location": "/tags/blue/"}}})
 	// Where there is a route to everywhere it leads to the addresses of the host.
 	modes := []struct{ name, route string }{{"isolated", "ip route add fd00:ec2::254/128 via fe80::a9fe:a9fe dev eth0"}, {"nat", ""}}
 	var machines, made []string
+	var kernel string
 	for i, h := range hosts {
 		guest, script := install(t, h), strings.ReplaceAll(addressed.Replace(asking), "ROUTE", modes[i].route)
+		kernel = guest.Kernel
 		wire := c.create("/network/", entity{Kind: network, Mixins: []string{ipNetwork, ip6Network}, Attributes: map[string]any{
 			"occi.network.address": filteredRange, "occi.network.allocation": "dynamic", "occid.network.address6": "fd00:198:51::/64",
 			"occid.network.mode": modes[i].name}})
@@ -75,9 +82,9 @@ func TestMetadata(t *testing.T) {
 				"occi.networkinterface.mac":     fmt.Sprintf("02:00:00:00:00:0%d", n+1),
 				"occi.networkinterface.address": addresses[0], "occid.networkinterface.address6": addresses[1]}}
 			id := []string{uuid.NewString(), another}[n]
-			made = append(made, c.create("/compute/", entity{ID: "urn:uuid:" + id, Kind: compute, Mixins: []string{directBoot, userData, guestOwn}, Links: []entity{nic},
+			made = append(made, c.create("/compute/", entity{ID: "urn:uuid:" + id, Kind: compute, Mixins: []string{directBoot, userData, guestOwn, labScheme + "blue"}, Links: []entity{nic},
 				Attributes: map[string]any{"occi.compute.memory": 0.125, "occid.boot.kernel": guest.Kernel, "occid.boot.initrd": guest.Initrd,
-					"occid.boot.cmdline": lab.Cmdline, "occi.compute.userdata": script, "occid.guest.writable": "ready", "occid.guest.token": "required"}}))
+					"occid.boot.cmdline": lab.Cmdline, "occi.compute.userdata": script, "occid.guest.readable": "kernel", "occid.guest.writable": "ready", "occid.guest.token": "required"}}))
 		}
 		machines = append(machines, made[len(made)-2])
 		made = append(made, wire)
@@ -92,7 +99,8 @@ func TestMetadata(t *testing.T) {
 			t.Fatal(err)
 		}
 		const refused = " wget: server returned error: HTTP/1.1 "
-		for _, want := range []string{"as itself " + id, "another" + refused + "404 Not Found", "cores" + refused + "403 Forbidden", "ready done",
+		for _, want := range []string{"as itself " + id,
+			`shows "kernel": "` + kernel + `" "mac": "02:00:00:00:00:01" "type": "compute" "type": "networkinterface" #blue"`, "another" + refused + "404 Not Found", "cores" + refused + "403 Forbidden", "ready done",
 			"reading" + refused + "401 Unauthorized", "token done", "as itself6 " + id, "as another unanswered", "as itself-again " + id} {
 			word, _, _ := strings.Cut(strings.TrimPrefix(want, "as "), " ")
 			line, err := console.Wait(ctx, "guest: "+want[:strings.Index(want, word)]+word+" ")
