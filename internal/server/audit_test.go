@@ -128,7 +128,9 @@ func TestAuditTrail(t *testing.T) {
 			admin.do(method, "/audit/", `{"title":"x"}`, "Content-Type: application/json").want(t, 405)
 			admin.do(method, mine, `{"title":"x"}`, "Content-Type: application/json").want(t, 405)
 		}
-		admin.do("POST", "/", `{"type":"audit","title":"x"}`, "Content-Type: application/json").want(t, 403)
+		admin.do("POST", "/", `{"type":"audit","title":"x"}`, "Content-Type: application/json", "X-Request-Id: refused-last").want(t, 403)
+		// What is refused is put down soon, in order.
+		admin.recorded("request=refused-last")
 
 		// Pages and filters.
 		all := admin.records("number=1000")
