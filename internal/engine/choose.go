@@ -32,7 +32,7 @@ const (
 
 // view is what the row of a host says of placing there.
 type view struct {
-	revision int64
+	of version
 
 	title  string
 	state  string
@@ -43,12 +43,28 @@ type view struct {
 	memory int64 // bytes
 }
 
-// see takes in what the row of a host says.
+// version tells how old a row is that was read.
+type version struct{ serial, revision int64 }
+
+func versionOf(x *occi.Entity) version { return version{x.Serial, x.Revision} }
+
+// before reports whether another row of the same is newer.
+func (v version) before(o version) bool {
+	return v.serial < o.serial || v.serial == o.serial && v.revision < o.revision
+}
+
+// see takes in what the row of a host says, unless that is older than what it said before:
+// rows are read by many at once.
 func (h *host) see(m *occi.Model, x *occi.Entity) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now := h.view.Load(); now != nil && versionOf(x).before(now.of) {
+		return
+	}
 	limit := func(have, over string, unit float64) int64 {
 		return int64(role(m, x, have).Num * role(m, x, over).Num * unit)
 	}
-	h.view.Store(&view{revision: x.Revision, title: x.Title, state: m.State(x), open: len(takesOf(m, x)) == 0, labels: strings.Fields(role(m, x, roleNodeLabels).Text), pools: poolsOf(m, x),
+	h.view.Store(&view{of: versionOf(x), title: x.Title, state: m.State(x), open: len(takesOf(m, x)) == 0, labels: strings.Fields(role(m, x, roleNodeLabels).Text), pools: poolsOf(m, x),
 		cores: limit(roleNodeCores, roleNodeCoresOver, 1), memory: limit(roleNodeMemory, roleNodeMemoryOver, gib)})
 }
 
@@ -75,7 +91,7 @@ func (e *Engine) seen(m *occi.Model, puts []*occi.Entity) {
 			continue
 		}
 		// What the server has written itself of the host comes of a look at it.
-		if v := h.view.Load(); v == nil || v.revision != x.Revision {
+		if v := h.view.Load(); v == nil || v.of != versionOf(x) {
 			signal(h.relook)
 		}
 		h.see(m, x)

@@ -41,7 +41,10 @@ func (c *cloud) hosted(hosts ...engine.Host) { c.hostedAs(engine.Config{Hosts: h
 func (c *cloud) hostedAs(cfg engine.Config) {
 	c.t.Helper()
 	c.Stop()
-	cfg.Store, cfg.Model, cfg.Worker = c.store, func() *occi.Model { return c.model }, "test"
+	if cfg.Store == nil {
+		cfg.Store = c.store
+	}
+	cfg.Model, cfg.Worker = func() *occi.Model { return c.model }, "test"
 	cfg.Describe, cfg.Logger = 20*time.Millisecond, slog.New(slog.DiscardHandler)
 	c.Engine = engine.New(cfg)
 	if err := c.Start(c.ctx); err != nil {

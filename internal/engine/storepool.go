@@ -29,6 +29,7 @@ func housedID(host, pool string) uuid.UUID {
 
 // poolView is what the row of a pool says of what volumes may take.
 type poolView struct {
+	of         version
 	closed     bool
 	shared     bool
 	capacity   int64 // bytes; 0 if it does not say
@@ -48,11 +49,14 @@ func (e *Engine) hostOf(x *occi.Entity) (h *host, name string) {
 	return e.host(at), name
 }
 
-// seePool takes in what the row of a pool says.
+// seePool takes in what the row of a pool says, unless that is older than what it said before.
 func (h *host) seePool(m *occi.Model, name string, x *occi.Entity) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stored[name] = poolView{closed: len(takesOf(m, x)) > 0, shared: isTrue(role(m, x, roleStoreShared)), capacity: bytesOf(role(m, x, roleStoreOffered)), overcommit: role(m, x, roleStoreOvercommit).Num}
+	if versionOf(x).before(h.stored[name].of) {
+		return
+	}
+	h.stored[name] = poolView{of: versionOf(x), closed: len(takesOf(m, x)) > 0, shared: isTrue(role(m, x, roleStoreShared)), capacity: bytesOf(role(m, x, roleStoreOffered)), overcommit: role(m, x, roleStoreOvercommit).Num}
 }
 
 // seenPool takes in what a request said of a pool, and has what is shown of it follow.

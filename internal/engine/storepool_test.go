@@ -79,6 +79,48 @@ func pooledHost(t *testing.T) *cloud {
 	return c
 }
 
+// stalePools is a store of which one reading of the pools comes late, if it is told so.
+type stalePools struct {
+	engine.Store
+	late             atomic.Bool
+	entered, release chan struct{}
+}
+
+func (s *stalePools) List(ctx context.Context, q *occi.Query) (*occi.Page, error) {
+	page, err := s.Store.List(ctx, q)
+	if slices.Equal(q.Kinds, []string{storagePool}) && s.late.CompareAndSwap(true, false) {
+		close(s.entered)
+		<-s.release
+	}
+	return page, err
+}
+
+// TestWhatIsOldIsNotBelieved changes a pool while its row, as it was before, is on its way.
+func TestWhatIsOldIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	st := &stalePools{Store: c.store, entered: make(chan struct{}), release: make(chan struct{})}
+	h := node("one", 8, 8)
+	h.Driver.(*fakeHost).pools = []hypervisor.PoolStatus{{Name: "main", CapacityBytes: 10 << 30}}
+	h.Pools = []engine.Pool{{Name: "main", Default: true, Type: "dir", Source: "/srv/main"}}
+	c.hostedAs(engine.Config{Hosts: []engine.Host{h}, Store: st})
+	host := c.hostNamed("one")
+	main := c.storeUp(host, "main")
+	st.late.Store(true)
+	done := make(chan error)
+	go func() {
+		_, err := c.Create(c.ctx, engine.Caller{}, storagePool, []*occi.Draft{added(host, "other")}, engine.Options{})
+		done <- err
+	}()
+	<-st.entered
+	c.update(main, "occid.storagepool.capacity.offered", 1.0)
+	close(st.release)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	wantClass(t, c.asked(draft(storage, "occi.storage.size", 2.0)), occi.Conflict, "pool main", "1 GiB are free")
+}
+
 func TestPoolsOfStoragesAreShown(t *testing.T) {
 	t.Parallel()
 	c := pooledHost(t)
