@@ -25,7 +25,9 @@ var (
 // A Driver controls one host. It is safe for concurrent use.
 //
 // What others made on the host is listed and otherwise treated as if it were not
-// there; only defining something with a UUID of theirs is ErrInvalid.
+// there, until it is adopted; only defining something with a UUID of theirs is
+// ErrInvalid. Networks of others can be used by domains, and volumes of others under
+// the UUIDs that AdoptedVolume gives them.
 type Driver interface {
 	// Info describes the host.
 	Info(ctx context.Context) (Info, error)
@@ -70,6 +72,18 @@ type Driver interface {
 	Domain(ctx context.Context, id uuid.UUID) (DomainStatus, error)
 	// Domains lists the domains of this host, whoever made them.
 	Domains(ctx context.Context) ([]DomainStatus, error)
+	// Strays lists the domains of this host that no Driver made, also those that were adopted.
+	Strays(ctx context.Context) ([]Stray, error)
+	// Stray tells of one of them. ErrNotFound means that it is not there, or that a Driver
+	// made it.
+	Stray(ctx context.Context, id uuid.UUID) (Stray, error)
+	// AdoptDomain makes the Stray d.ID a domain as if a Driver had made it, with d.Disks and
+	// d.NICs for its devices, which are known by their targets and MAC addresses. What it is
+	// and does stays as it is. That it cannot be adopted is ErrInvalid.
+	AdoptDomain(ctx context.Context, d Domain) error
+	// ReleaseDomain makes a domain that was adopted what it was before; one that was not
+	// is left alone.
+	ReleaseDomain(ctx context.Context, id uuid.UUID) error
 	// Statistics tells what every domain that a Driver made has used. A domain that
 	// is busy and a guest whose agent hangs do not hold it up.
 	Statistics(ctx context.Context) ([]Statistics, error)
@@ -103,7 +117,8 @@ type Driver interface {
 	Networks(ctx context.Context) ([]NetworkStatus, error)
 
 	// CreateVolume makes a volume in v.Pool, or grows an existing one to
-	// v.SizeBytes. Shrinking is ErrInvalid. ErrNotFound means that what it is to be
+	// v.SizeBytes. Shrinking is ErrInvalid. One of others that is missing is not made, which
+	// is an error without class. ErrNotFound means that what it is to be
 	// backed by is missing; what a volume that is there is backed by stays.
 	CreateVolume(ctx context.Context, v Volume) error
 	// WriteVolume makes the volume what r gives: a whole qcow2 file of size bytes with
@@ -141,7 +156,7 @@ type Driver interface {
 	// share, and lists the volumes there that a Driver made. From then on it knows those
 	// that were made by others meanwhile.
 	LookInto(ctx context.Context, pool string) ([]VolumeStatus, error)
-	// Volumes lists the volumes that a Driver made on this host.
+	// Volumes lists the volumes on this host that a Driver made, or could adopt.
 	Volumes(ctx context.Context) ([]VolumeStatus, error)
 
 	// Watch calls f for every change of a domain's state and after every
@@ -354,7 +369,8 @@ const (
 
 // DomainStatus is a domain as the host has it now. Disks and NICs are those of
 // the definition, the seed of a Driver's excepted; their IDs are zero for devices a
-// Driver did not attach. Of a NIC it tells ID, Network and MAC.
+// Driver did not attach, and so are the Volumes that none made. Of a NIC it tells ID,
+// Network and MAC.
 type DomainStatus struct {
 	ID    uuid.UUID
 	Name  string
@@ -421,4 +437,6 @@ type Event struct {
 	Gone   bool // the domain was undefined
 	// Reconnected: the connection was lost and is back; anything may have changed.
 	Reconnected bool
+	// Redefined: only its definition has changed; State is empty.
+	Redefined bool
 }

@@ -34,6 +34,10 @@ type Traits struct {
 	// Foreign makes a domain that is not a Driver's, removes it when the test
 	// ends, and gives its UUID.
 	Foreign func(t *testing.T) uuid.UUID
+	// Stray makes a domain that is not a Driver's and runs, with a disk vda of 16 MiB in a
+	// pool that is not the Driver's, a directory beside PoolDir, and an interface in a network of others, removes what is
+	// left of these when the test ends, and gives its UUID.
+	Stray func(t *testing.T) uuid.UUID
 	// Reserved gives the addresses that the DHCP server of a network has for
 	// interfaces, as "MAC ADDRESS NAME", sorted.
 	Reserved func(t *testing.T, network uuid.UUID) []string
@@ -78,6 +82,10 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 		{"InvalidDomain", (*suite).invalidDomain},
 		{"MissingDomain", (*suite).missingDomain},
 		{"Foreign", (*suite).foreign},
+		{"Adopt", (*suite).adopt},
+		{"Release", (*suite).release},
+		{"AdoptRefused", (*suite).adoptRefused},
+		{"MigrateAdopted", (*suite).migrateAdopted},
 		{"DevicesOfStopped", (*suite).devicesOfStopped},
 		{"DevicesOfRunning", (*suite).devicesOfRunning},
 		{"DevicesAtOnce", (*suite).devicesAtOnce},

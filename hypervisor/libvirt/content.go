@@ -78,6 +78,7 @@ func (s *session) poolToWrite(ctx context.Context, id uuid.UUID) (Pool, error) {
 	}
 	if v != nil {
 		_ = v.Free()
+		p = s.offered(p)
 	}
 	return p, errors.Join(err, p.holdsFiles())
 }
@@ -157,9 +158,16 @@ func (s *session) stream(ctx context.Context, op string, open, transfer func(*li
 func (d *Driver) Overlays(ctx context.Context, id uuid.UUID) ([]uuid.UUID, error) {
 	return call(ctx, d, "list overlays", nobody, func(ctx context.Context, s *session) ([]uuid.UUID, error) {
 		var out []uuid.UUID
+		file := ""
+		if hypervisor.IsAdopted(id) {
+			var err error
+			if file, _, err = s.volumeFile(ctx, id); forgiveMissing(err) != nil {
+				return nil, err
+			}
+		}
 		err := s.eachPool(ctx, func(p Pool, vols []libvirt.StorageVol) error {
 			for i := range vols {
-				if !backedBy(&vols[i], id) {
+				if !backedBy(&vols[i], id, file) {
 					continue
 				}
 				name, err := vols[i].GetName()
@@ -174,14 +182,18 @@ func (d *Driver) Overlays(ctx context.Context, id uuid.UUID) ([]uuid.UUID, error
 	})
 }
 
-// backedBy reports whether a volume is there and backed by another.
-func backedBy(v *libvirt.StorageVol, id uuid.UUID) bool {
+// backedBy reports whether a volume is there and backed by another, which others may have
+// made as a file.
+func backedBy(v *libvirt.StorageVol, id uuid.UUID, file string) bool {
 	doc, err := v.GetXMLDesc(0)
 	if err != nil {
 		return false // removed meanwhile
 	}
 	var x libvirtxml.StorageVolume
-	return x.Unmarshal(doc) == nil && x.BackingStore != nil && volumeAt(x.BackingStore.Path) == id
+	if x.Unmarshal(doc) != nil || x.BackingStore == nil || x.BackingStore.Path == "" {
+		return false
+	}
+	return x.BackingStore.Path == file || volumeAt(x.BackingStore.Path) == id
 }
 
 // ReadVolume implements hypervisor.Driver.

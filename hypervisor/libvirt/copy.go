@@ -20,11 +20,12 @@ const backupLook = 100 * time.Millisecond
 // makes the copy itself.
 func (d *Driver) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
 	return d.do(ctx, "copy volume", from, func(ctx context.Context, s *session) error {
-		v, p, err := s.findVolume(ctx, from)
+		v, in, err := s.findVolume(ctx, from)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = v.Free() }()
+		p := s.offered(in)
 		if err := s.dropVolume(ctx, to); err != nil {
 			return underWay(err)
 		}
@@ -46,7 +47,11 @@ func (d *Driver) CopyVolume(ctx context.Context, from, to uuid.UUID) error {
 		if user != nil && !s.simulated {
 			return user.backup(ctx, target, p, to, info.Capacity)
 		}
-		return s.addVolume(ctx, opVolumeClone, p, to, info.Capacity, nil, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
+		if s.simulated && p.Name != in.Name {
+			// It clones within a pool only, and its volumes hold nothing.
+			return s.makeVolume(ctx, p, to, info.Capacity, nil)
+		}
+		return s.addVolume(ctx, opVolumeClone, p, p.volumeName(to), info.Capacity, nil, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
 			return pool.StorageVolCreateXMLFrom(doc, v, 0)
 		})
 	})

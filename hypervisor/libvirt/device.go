@@ -204,7 +204,16 @@ func (m *machine) live() (*libvirtxml.Domain, error) {
 	if err != nil || !active {
 		return nil, err
 	}
-	return m.read(0)
+	return m.now()
+}
+
+// now reads what the domain is now, which is its definition if it does not run.
+func (m *machine) now() (*libvirtxml.Domain, error) {
+	x, err := m.read(0)
+	if err != nil {
+		return nil, err
+	}
+	return x, m.called(x)
 }
 
 // plug attaches a device to the running domain, in place of an old one of the
@@ -235,7 +244,7 @@ func (m *machine) unplug(ctx context.Context, alias string) error {
 	signals, stop := m.hub.signals(m.id, func(k happeningKind) bool { return k == unplugged })
 	defer stop()
 	err := m.change(ctx, opDeviceDetach, func() error {
-		return m.dom.DetachDeviceAlias(alias, libvirt.DOMAIN_DEVICE_MODIFY_LIVE)
+		return m.dom.DetachDeviceAlias(m.aliasNow(alias), libvirt.DOMAIN_DEVICE_MODIFY_LIVE)
 	})
 	if unsupported(err) {
 		return nil

@@ -42,7 +42,7 @@ func (d *devices) of(m *machine, r *libvirt.DomainStats) (knownDomain, error) {
 	if ok && have.nets == nets {
 		return have, nil
 	}
-	x, err := m.read(0)
+	x, err := m.now()
 	if err != nil {
 		return knownDomain{}, err
 	}
@@ -52,6 +52,9 @@ func (d *devices) of(m *machine, r *libvirt.DomainStats) (knownDomain, error) {
 		if of := nicOf(nic, nil); nic.Target != nil {
 			have.nics[nic.Target.Dev] = nicName{of.ID, strings.ToLower(of.MAC)}
 		}
+	}
+	if !have.own {
+		return have, nil // it may be adopted, by whichever server
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -16,7 +16,11 @@ import (
 	"github.com/occid/occid/hypervisor"
 )
 
-var diskTarget = regexp.MustCompile(`^vd[a-z]{1,2}$`)
+// diskTarget is what the disks of a Driver are called, anyTarget what those of others are.
+var (
+	diskTarget = regexp.MustCompile(`^vd[a-z]{1,2}$`)
+	anyTarget  = regexp.MustCompile(`^(?:vd|sd|hd|xvd)([a-z]{1,2})$`)
+)
 
 // diskXML describes a disk whose volume is a file or a device of a pool on the host.
 func diskXML(d hypervisor.Disk, p Pool, file string) (*libvirtxml.DomainDisk, error) {
@@ -135,8 +139,19 @@ func setDisk(x *libvirtxml.Domain, disk *libvirtxml.DomainDisk) bool {
 	return true
 }
 
+// sameDisk compares disks. Others call theirs sda, too.
 func sameDisk(a, b *libvirtxml.DomainDisk) bool {
-	return diskOf(a) == diskOf(b)
+	x, y := diskOf(a), diskOf(b)
+	return pathOf(a) == pathOf(b) && x.ID == y.ID && x.ReadOnly == y.ReadOnly && lettersOf(x.Target) == lettersOf(y.Target)
+}
+
+// lettersOf gives what tells disks apart in the name of one, such as b of vdb; "" if it is
+// no such name.
+func lettersOf(target string) string {
+	if m := anyTarget.FindStringSubmatch(target); m != nil {
+		return m[1]
+	}
+	return ""
 }
 
 // setNIC does for an interface what setDisk does for a disk.
@@ -151,6 +166,9 @@ func setNIC(x *libvirtxml.Domain, nic *libvirtxml.DomainInterface) bool {
 			return false
 		}
 		nics[i].FilterRef = nic.FilterRef
+	case sameMAC(&nics[i], nic):
+		// It stays where the guest finds it.
+		nics[i].Source, nics[i].FilterRef = nic.Source, nic.FilterRef
 	default:
 		nics[i] = *nic
 	}
@@ -158,7 +176,11 @@ func setNIC(x *libvirtxml.Domain, nic *libvirtxml.DomainInterface) bool {
 }
 
 func sameNIC(a, b *libvirtxml.DomainInterface) bool {
-	return networkOf(a) == networkOf(b) && a.MAC != nil && b.MAC != nil && strings.EqualFold(a.MAC.Address, b.MAC.Address)
+	return networkOf(a) == networkOf(b) && sameMAC(a, b)
+}
+
+func sameMAC(a, b *libvirtxml.DomainInterface) bool {
+	return a.MAC != nil && b.MAC != nil && strings.EqualFold(a.MAC.Address, b.MAC.Address)
 }
 
 // networkOf gives the name of the network that an interface is in; empty if it is

@@ -16,6 +16,9 @@ type machine struct {
 	*session
 	id  uuid.UUID
 	dom *libvirt.Domain
+	// given has devices of a domain that runs by the aliases of its definition, if the host
+	// calls them otherwise; see called.
+	given map[string]given
 }
 
 func (m *machine) free() { _ = m.dom.Free() }
@@ -44,7 +47,7 @@ func (s *session) lookup(id uuid.UUID) (m *machine, foreign bool, err error) {
 	}
 	_, err = dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, Namespace, libvirt.DOMAIN_AFFECT_CONFIG)
 	if err == nil {
-		return &machine{s, id, dom}, false, nil
+		return &machine{session: s, id: id, dom: dom}, false, nil
 	}
 	_ = dom.Free()
 	// A domain without a definition is not a Driver's either.
@@ -255,7 +258,7 @@ func (d *Driver) Domain(ctx context.Context, id uuid.UUID) (hypervisor.DomainSta
 		if err != nil {
 			return hypervisor.DomainStatus{}, err
 		}
-		m := &machine{s, id, dom}
+		m := &machine{session: s, id: id, dom: dom}
 		defer m.free()
 		return m.status(networks)
 	})

@@ -72,7 +72,7 @@ func (s *session) setDomain(x *libvirtxml.Domain, d hypervisor.Domain) error {
 		x.Metadata = &libvirtxml.DomainMetadata{}
 	}
 	var err error
-	if x.Metadata.XML, err = marked(x.Metadata.XML, mark{Seed: digest(d.Seed)}); err != nil {
+	if x.Metadata.XML, err = marked(x.Metadata.XML, mark{Seed: digest(d.Seed), Adopted: markOf(x.Metadata.XML).Adopted}); err != nil {
 		return err
 	}
 	memory := uint((d.MemoryBytes + mib - 1) / mib * (mib / kib))
@@ -96,7 +96,17 @@ const mostSpare = 64
 // setVCPUs gives a domain processors, and makes it ready for as many as the host
 // has: only so many can be added while it runs.
 func (s *session) setVCPUs(x *libvirtxml.Domain, n uint) {
-	x.VCPU = &libvirtxml.DomainVCPU{Placement: "static", Value: max(n, min(s.cpus, mostSpare))}
+	if x.CPU != nil && x.CPU.Topology != nil {
+		// That of others says how many there can be.
+		if vcpusOf(x) == n {
+			return
+		}
+		x.CPU.Topology = nil
+	}
+	if x.VCPU == nil {
+		x.VCPU = &libvirtxml.DomainVCPU{Placement: "static"}
+	}
+	x.VCPU.Value, x.VCPU.Current = max(n, min(s.cpus, mostSpare)), 0
 	if x.VCPU.Value > n {
 		x.VCPU.Current = n
 	}

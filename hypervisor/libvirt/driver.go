@@ -68,7 +68,7 @@ func (d *Driver) Info(ctx context.Context) (hypervisor.Info, error) {
 // when the Driver is closed.
 func (d *Driver) Watch(ctx context.Context, f func(hypervisor.Event)) error {
 	stop := d.hub.watch(func(x happening) {
-		if x.kind == changed || x.kind == reconnected {
+		if x.kind == changed || x.kind == redefined || x.kind == reconnected {
 			f(x.event)
 		}
 	})

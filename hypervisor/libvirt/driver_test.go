@@ -62,6 +62,13 @@ func TestSuite(t *testing.T) {
 		Bridge:   "br0",
 		Reserved: func(t *testing.T, network uuid.UUID) []string { return reserved(t, testHost, network) },
 		Foreign:  func(t *testing.T) uuid.UUID { return foreign(t, testHost, "test") },
+		Stray: func(t *testing.T) uuid.UUID {
+			conn := connect(t, testHost)
+			id, err := lab.StrayDomain{Type: "test", Dir: "/srv"}.Make(conn)
+			must(t, err)
+			t.Cleanup(func() { must(t, lab.RemoveStray(conn, id)) })
+			return id
+		},
 	})
 }
 

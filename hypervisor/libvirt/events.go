@@ -50,10 +50,14 @@ func (s *session) onLifecycle(_ *libvirt.Connect, d *libvirt.Domain, e *libvirt.
 	x := happening{kind: changed}
 	switch e.Event {
 	case libvirt.DOMAIN_EVENT_DEFINED:
-		if libvirt.DomainEventDefinedDetailType(e.Detail) != libvirt.DOMAIN_EVENT_DEFINED_ADDED {
+		x.event.State = hypervisor.Stopped
+		switch libvirt.DomainEventDefinedDetailType(e.Detail) {
+		case libvirt.DOMAIN_EVENT_DEFINED_ADDED:
+		case libvirt.DOMAIN_EVENT_DEFINED_UPDATED:
+			x.kind, x.event.State, x.event.Redefined = redefined, "", true
+		default:
 			return
 		}
-		x.event.State = hypervisor.Stopped
 	case libvirt.DOMAIN_EVENT_UNDEFINED:
 		if libvirt.DomainEventUndefinedDetailType(e.Detail) != libvirt.DOMAIN_EVENT_UNDEFINED_REMOVED {
 			return

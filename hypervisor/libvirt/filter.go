@@ -155,7 +155,7 @@ func (m *machine) filterLive(ctx context.Context, live *libvirtxml.Domain, want 
 		return nil
 	}
 	have.FilterRef = want.FilterRef
-	doc, err := have.Marshal()
+	doc, err := m.asGiven(have).Marshal()
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ type hub struct {
 type happening struct {
 	domain uuid.UUID // zero after a new connection
 	kind   happeningKind
-	event  hypervisor.Event // with kind changed or reconnected
+	event  hypervisor.Event // with kind changed, redefined or reconnected
 }
 
 type happeningKind int
@@ -29,6 +29,7 @@ const (
 	rebooted                         // a domain, by its guest or from outside
 	unplugged                        // a device of a domain
 	reconnected                      // the connection is back
+	redefined                        // a domain
 )
 
 // watch registers f, which must not block, until the function it gives is called.

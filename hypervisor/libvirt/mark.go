@@ -12,13 +12,14 @@ import (
 // Namespace is that of the element which marks a definition as made by a Driver.
 const Namespace = "http://schemas.occid.org/libvirt/1"
 
-// mark is that element.
+// mark is that element; Adopted says that others made the domain.
 type mark struct {
 	XMLName xml.Name `xml:"http://schemas.occid.org/libvirt/1 made"`
 	Title   string   `xml:"title,omitempty"` // of a network, which has none of its own
 	VLAN    int      `xml:"vlan,omitempty"`
 	Silent  bool     `xml:"silent,omitempty"` // a network that hands out no addresses
 	Seed    string   `xml:"seed,omitempty"`   // digest of a domain's seed
+	Adopted bool     `xml:"adopted,omitempty"`
 }
 
 // marked puts the mark into a definition's metadata; the elements of others stay.

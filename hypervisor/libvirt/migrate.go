@@ -264,7 +264,7 @@ func (g *migration) attempt(ctx, clean context.Context) error {
 	}
 	defer vols.free()
 	for _, v := range vols {
-		places.files[v.id] = v.file
+		places.files[v.here] = v.file
 	}
 	if g.how.Paused && !m.simulated {
 		return g.paused(ctx, m, def, places, vols, is)

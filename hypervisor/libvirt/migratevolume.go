@@ -23,6 +23,7 @@ type movedVolume struct {
 	shared   bool
 	backed   bool
 	backing  *libvirtxml.StorageVolumeBackingStore // on the target, nil if it has none there
+	here     string                                // its file
 	file     string                                // on the target
 }
 
@@ -92,8 +93,13 @@ func (g *migration) measure(ctx context.Context, x *movedVolume) error {
 		return err
 	}
 	x.capacity = info.Capacity
-	if x.to, err = g.to.poolNamed(x.in.Name); err != nil {
+	if x.here, err = x.v.GetPath(); err != nil {
 		return err
+	}
+	for _, s := range []*session{g.from, g.to} {
+		if x.to, err = s.poolNamed(x.in.Name); err != nil {
+			return fmt.Errorf("the volume %s is in a pool that is not offered on both hosts: %w", x.id, err)
+		}
 	}
 	if x.shared, err = g.shares(ctx, x.in, x.to); err != nil {
 		return err
@@ -104,9 +110,25 @@ func (g *migration) measure(ctx context.Context, x *movedVolume) error {
 	case !x.shared && g.how.Storage == hypervisor.StorageShared:
 		return fmt.Errorf("the target does not share the pool %s, where the volume %s is", x.in.Name, x.id)
 	case x.shared:
-		return g.to.refreshed(ctx, x.to, x.id)
+		return g.sees(ctx, x)
 	}
 	return g.findBacking(ctx, x)
+}
+
+// sees has the target know a volume in a pool that it shares.
+func (g *migration) sees(ctx context.Context, x *movedVolume) error {
+	if err := g.to.refreshed(ctx, x.to, x.id); err != nil || !hypervisor.IsAdopted(x.id) {
+		return err
+	}
+	v, _, err := g.to.findVolume(ctx, x.id)
+	if errors.Is(err, hypervisor.ErrNotFound) {
+		// It is not known to be the same place.
+		return fmt.Errorf("the volume %s was made by others and is %s in the pool %s, which the target shares as another one", x.id, x.here, x.in.Name)
+	}
+	if err != nil {
+		return err
+	}
+	return v.Free()
 }
 
 // findBacking finds what a volume is backed by, and whether the target has it.
@@ -243,7 +265,7 @@ func (g *migration) sendVolume(ctx context.Context, x *movedVolume, vols moved) 
 			return underWay(err)
 		}
 		defer func() { err = errors.Join(err, g.from.dropVolume(clean, whole)) }()
-		err = g.from.addVolume(ctx, opVolumeClone, x.in, whole, x.capacity, nil, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
+		err = g.from.addVolume(ctx, opVolumeClone, x.in, x.in.volumeName(whole), x.capacity, nil, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
 			return pool.StorageVolCreateXMLFrom(doc, x.v, 0)
 		})
 		if err != nil {

@@ -3,6 +3,7 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 	"libvirt.org/go/libvirt"
@@ -31,11 +32,11 @@ func (g *migration) movable(ctx context.Context, is hypervisor.State, def domain
 	}
 	own := map[uuid.UUID]bool{}
 	for _, d := range g.spec.Disks {
-		own[d.Volume] = true
+		own[d.ID] = true
 	}
 	for i := range def.Devices.Disks {
 		d := &def.Devices.Disks[i]
-		if !isSeed(d, g.spec.ID) && !own[diskOf(d).Volume] {
+		if !isSeed(d, g.spec.ID) && !own[diskOf(d).ID] && !(removable(d) && pathOf(d) == "") {
 			return fmt.Errorf("its disk %s is of others", targetOf(d))
 		}
 	}
@@ -60,15 +61,15 @@ func targetOf(d *libvirtxml.DomainDisk) string {
 
 // places are where the target has what the definition of a domain names.
 type places struct {
-	files   map[uuid.UUID]string // of volumes
+	files   map[string]string // of volumes, by what they are here
 	seed    string
 	console string
-	nics    map[string]*libvirtxml.DomainInterface // by alias
+	nics    map[string]*libvirtxml.DomainInterface // by MAC address
 }
 
 // receive makes on the target what a domain needs there beside its volumes and networks.
 func (g *migration) receive(ctx context.Context, def domainXML) (*places, error) {
-	p := &places{files: map[uuid.UUID]string{}, nics: map[string]*libvirtxml.DomainInterface{}}
+	p := &places{files: map[string]string{}, nics: map[string]*libvirtxml.DomainInterface{}}
 	var err error
 	if p.console, err = g.to.consoleLog(ctx, g.spec.ID); err != nil {
 		return nil, err
@@ -81,7 +82,7 @@ func (g *migration) receive(ctx context.Context, def domainXML) (*places, error)
 		if err := g.to.reserve(ctx, n); err != nil {
 			return nil, err
 		}
-		p.nics[x.Alias.Name] = x
+		p.nics[x.MAC.Address] = x
 	}
 	for i := range def.Devices.Disks {
 		if isSeed(&def.Devices.Disks[i], g.spec.ID) {
@@ -98,7 +99,7 @@ func (p *places) apply(x domainXML) {
 	id := parseID(x.UUID)
 	for i := range x.Devices.Disks {
 		d := &x.Devices.Disks[i]
-		file := p.files[diskOf(d).Volume]
+		file := p.files[pathOf(d)]
 		if isSeed(d, id) {
 			file = p.seed
 		}
@@ -110,11 +111,14 @@ func (p *places) apply(x domainXML) {
 	}
 	for i := range x.Devices.Interfaces {
 		n := &x.Devices.Interfaces[i]
-		if n.Alias == nil || p.nics[n.Alias.Name] == nil || networkOf(n) == "" {
+		if n.MAC == nil || p.nics[strings.ToLower(n.MAC.Address)] == nil {
 			continue
 		}
-		there := p.nics[n.Alias.Name]
-		n.Source.Network.Network, n.FilterRef = networkOf(there), there.FilterRef
+		there := p.nics[strings.ToLower(n.MAC.Address)]
+		if n.FilterRef = there.FilterRef; networkOf(n) == "" {
+			n.Source = there.Source
+		}
+		n.Source.Network.Network = networkOf(there)
 	}
 	for i := range x.Devices.Serials {
 		setLog(x.Devices.Serials[i].Log, p.console)

@@ -19,6 +19,8 @@ const (
 	opDomainDestroy  = "domain.destroy"
 	opDomainVCPUs    = "domain.vcpus"  // of a running domain
 	opDomainMemory   = "domain.memory" // of a running domain
+	opDomainAdopt    = "domain.adopt"
+	opDomainRelease  = "domain.release"
 	opDomainMigrate  = "domain.migrate"
 	opDomainAbort    = "domain.abort" // a migration
 
@@ -54,7 +56,7 @@ const (
 var ops = []string{
 	opDomainDefine, opDomainUndefine, opDomainCreate, opDomainResume, opDomainWake, opDomainSuspend, opDomainSave, opDomainRestore,
 	opDomainDiscard, opDomainShutdown, opDomainReboot, opDomainReset, opDomainDestroy,
-	opDomainVCPUs, opDomainMemory, opDomainMigrate, opDomainAbort,
+	opDomainVCPUs, opDomainMemory, opDomainAdopt, opDomainRelease, opDomainMigrate, opDomainAbort,
 	opDeviceAttach, opDeviceDetach, opDeviceDefine, opDeviceFilter,
 	opFilterDefine, opFilterUndefine,
 	opNetworkDefine, opNetworkUndefine, opNetworkCreate, opNetworkDestroy, opNetworkAutostart,

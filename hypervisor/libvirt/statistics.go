@@ -87,7 +87,7 @@ func (s *session) machineOf(dom *libvirt.Domain) (*machine, error) {
 		return nil, err
 	}
 	id, err := uuid.FromBytes(raw)
-	return &machine{s, id, dom}, err
+	return &machine{session: s, id: id, dom: dom}, err
 }
 
 // savedDomains tells which domains have a managed save image.

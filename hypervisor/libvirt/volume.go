@@ -38,6 +38,9 @@ func (s *session) findVolume(ctx context.Context, id uuid.UUID) (*libvirt.Storag
 
 func (s *session) findVolumeIn(ctx context.Context, id uuid.UUID, pools []Pool) (*libvirt.StorageVol, Pool, error) {
 	missing := fmt.Errorf("volume %s: %w", id, hypervisor.ErrNotFound)
+	if hypervisor.IsAdopted(id) {
+		return s.findAdopted(ctx, id)
+	}
 	for _, p := range pools {
 		v, err := s.findFileIn(ctx, p, p.volumeName(id))
 		if err == nil {
@@ -108,6 +111,9 @@ func (d *Driver) CreateVolume(ctx context.Context, spec hypervisor.Volume) error
 			pools = []Pool{p}
 		}
 		v, in, err := s.findVolumeIn(ctx, spec.ID, pools)
+		if errors.Is(err, hypervisor.ErrNotFound) && hypervisor.IsAdopted(spec.ID) {
+			return errNotMade
+		}
 		if errors.Is(err, hypervisor.ErrNotFound) {
 			backing, p, err := s.backing(ctx, spec, p, &size)
 			if err != nil {
@@ -135,7 +141,11 @@ func (d *Driver) CreateVolume(ctx context.Context, spec hypervisor.Volume) error
 
 // makeVolume makes a volume that is as its backing, or empty if that is nil.
 func (s *session) makeVolume(ctx context.Context, p Pool, id uuid.UUID, size uint64, backing *libvirtxml.StorageVolumeBackingStore) error {
-	return s.addVolume(ctx, opVolumeCreate, p, id, size, backing, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
+	return s.makeNamed(ctx, p, p.volumeName(id), size, backing)
+}
+
+func (s *session) makeNamed(ctx context.Context, p Pool, name string, size uint64, backing *libvirtxml.StorageVolumeBackingStore) error {
+	return s.addVolume(ctx, opVolumeCreate, p, name, size, backing, func(pool *libvirt.StoragePool, doc string) (*libvirt.StorageVol, error) {
 		return pool.StorageVolCreateXML(doc, 0)
 	})
 }
@@ -152,7 +162,7 @@ func (s *session) backing(ctx context.Context, spec hypervisor.Volume, p Pool, s
 		return nil, p, err
 	}
 	if spec.Pool == "" && of.Type != PoolLogical {
-		p = of
+		p = s.offered(of)
 	}
 	if p.Type == PoolLogical {
 		_ = v.Free()
@@ -178,10 +188,10 @@ func (s *session) backing(ctx context.Context, spec hypervisor.Volume, p Pool, s
 }
 
 // addVolume has add make a volume that it describes to the pool.
-func (s *session) addVolume(ctx context.Context, op string, p Pool, id uuid.UUID, size uint64, backing *libvirtxml.StorageVolumeBackingStore, add addFile) error {
+func (s *session) addVolume(ctx context.Context, op string, p Pool, name string, size uint64, backing *libvirtxml.StorageVolumeBackingStore, add addFile) error {
 	x := libvirtxml.StorageVolume{
 		BackingStore: backing,
-		Name:         p.volumeName(id),
+		Name:         name,
 		Capacity:     &libvirtxml.StorageVolumeSize{Unit: "bytes", Value: size},
 		Allocation:   &libvirtxml.StorageVolumeSize{Unit: "bytes"},
 		Target:       &libvirtxml.StorageVolumeTarget{Format: &libvirtxml.StorageVolumeTargetFormat{Type: p.format()}},
@@ -267,7 +277,7 @@ func (s *session) remakeVolume(ctx context.Context, p Pool, v *libvirt.StorageVo
 	if err := s.change(ctx, opVolumeDelete, func() error { return v.Delete(libvirt.STORAGE_VOL_DELETE_NORMAL) }); err != nil {
 		return err
 	}
-	return s.makeVolume(ctx, p, p.volumeID(name), size, was.BackingStore)
+	return s.makeNamed(ctx, p, name, size, was.BackingStore)
 }
 
 // userOf finds the running domain that has a file as a disk, and the disk's
@@ -355,11 +365,15 @@ func (d *Driver) Volumes(ctx context.Context) ([]hypervisor.VolumeStatus, error)
 	return call(ctx, d, "list volumes", nobody, func(ctx context.Context, s *session) ([]hypervisor.VolumeStatus, error) {
 		var out []hypervisor.VolumeStatus
 		err := s.eachPool(ctx, func(p Pool, vols []libvirt.StorageVol) error {
-			in, err := statuses(ctx, p, vols)
+			in, err := statuses(ctx, p, vols, p.volumeID)
 			out = append(out, in...)
 			return err
 		})
-		return out, err
+		if err != nil {
+			return out, err
+		}
+		others, err := s.othersVolumes(ctx)
+		return append(out, others...), err
 	})
 }
 
@@ -380,7 +394,7 @@ func (d *Driver) LookInto(ctx context.Context, name string) ([]hypervisor.Volume
 			return nil, err
 		}
 		err = s.inPool(ctx, p, func(p Pool, vols []libvirt.StorageVol) error {
-			out, err = statuses(ctx, p, vols)
+			out, err = statuses(ctx, p, vols, p.volumeID)
 			return err
 		})
 		return out, err
@@ -416,8 +430,8 @@ func (s *session) inPool(ctx context.Context, p Pool, f func(Pool, []libvirt.Sto
 	return f(p, vols)
 }
 
-// statuses describes the volumes that a Driver made.
-func statuses(ctx context.Context, p Pool, vols []libvirt.StorageVol) ([]hypervisor.VolumeStatus, error) {
+// statuses describes the volumes whose names are those of UUIDs.
+func statuses(ctx context.Context, p Pool, vols []libvirt.StorageVol, idOf func(name string) uuid.UUID) ([]hypervisor.VolumeStatus, error) {
 	var out []hypervisor.VolumeStatus
 	for i := range vols {
 		if err := ctx.Err(); err != nil {
@@ -427,7 +441,7 @@ func statuses(ctx context.Context, p Pool, vols []libvirt.StorageVol) ([]hypervi
 		if err != nil {
 			return nil, err
 		}
-		id := p.volumeID(name)
+		id := idOf(name)
 		if id == uuid.Nil {
 			continue
 		}

@@ -48,6 +48,8 @@ type fakeHost struct {
 	// peers are hosts that have the same volumes in pools, by name: it knows those that are
 	// theirs once it has looked into the pool.
 	peers map[string]*fakeHost
+	// strays are the machines of others, of which it has what it tells.
+	strays map[uuid.UUID]*hypervisor.Stray
 	// rigid guests keep the size they were started with.
 	rigid bool
 }

@@ -60,6 +60,7 @@ func TestDriver(t *testing.T) {
 				said(ctx, t, h, domain, lab.GuestAddress+device+" "+address)
 			},
 			Foreign: func(t *testing.T) uuid.UUID { return foreign(t, h, guest) },
+			Stray:   func(t *testing.T) uuid.UUID { return stray(t, h, guest) },
 		})
 	})
 	for _, h := range []*lab.Host{h, other} {
@@ -111,6 +112,26 @@ func reserved(t *testing.T, h *lab.Host, network uuid.UUID) []string {
 		t.Error(err)
 	}
 	return out
+}
+
+// stray makes a running domain without the driver that has a disk and an interface.
+func stray(t *testing.T, h *lab.Host, g lab.Guest) uuid.UUID {
+	t.Helper()
+	conn, err := lv.NewConnect(h.URI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = conn.Close() })
+	id, err := lab.StrayDomain{Type: "qemu", Dir: "/var/lib/libvirt", Kernel: g.Kernel, Initrd: g.Initrd, Cmdline: lab.Cmdline, Logs: "/var/log/libvirt"}.Make(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lab.RemoveStray(conn, id); err != nil {
+			t.Error(err)
+		}
+	})
+	return id
 }
 
 // foreign makes a running domain without the driver.
