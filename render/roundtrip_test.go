@@ -1,6 +1,7 @@
 package render_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -148,6 +149,12 @@ func anyValue(t *rapid.T, a *occi.Attribute) occi.Value {
 		return occi.Float(rapid.Float64Range(least, most).Draw(t, a.Name))
 	case occi.Boolean:
 		return occi.Bool(rapid.Bool().Draw(t, a.Name))
+	case occi.Array:
+		list, err := json.Marshal(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b, c", `"; 'd`}), 1, 3).Draw(t, a.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return occi.Value{Type: occi.Array, Text: string(list)}
 	}
 	if len(a.Enum) > 0 {
 		return occi.Str(rapid.SampledFrom(a.Enum).Draw(t, a.Name))

@@ -28,7 +28,7 @@ var embedded embed.FS
 // builtin lists the embedded files in registry order: core and infrastructure
 // come first.
 var builtin = []string{"core.yaml", "compute.yaml", "network.yaml", "storage.yaml", "links.yaml",
-	"templates.yaml", "contextualisation.yaml", "occid.yaml", "host.yaml", "storagepool.yaml", "computepool.yaml", "identity.yaml", "quota.yaml"}
+	"templates.yaml", "contextualisation.yaml", "occid.yaml", "host.yaml", "domain.yaml", "storagepool.yaml", "computepool.yaml", "identity.yaml", "quota.yaml"}
 
 // source is one file to load.
 type source struct {

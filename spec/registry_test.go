@@ -27,10 +27,10 @@ var standard = map[string][]string{
 		"occi.compute.hostname string rw", "occi.compute.share integer rw", "occi.compute.speed number rw",
 		"occi.compute.memory number rw =1.0", "occi.compute.state string ro", "occi.compute.state.message string ro", "occid.compute.pending string ro", "occid.compute.lost string ro",
 		"occid.compute.image string ro", "occid.compute.disk.size number rw", "occid.compute.firmware string init",
-		"occid.compute.graphics string rw"},
+		"occid.compute.graphics string rw", "occid.compute.imported string ro"},
 	infra + "network": {"occi.network.vlan integer rw", "occi.network.label string rw",
 		"occi.network.state string ro", "occi.network.state.message string ro",
-		"occid.network.mode string rw", "occid.network.bridge string rw", "occid.network.domain string rw"},
+		"occid.network.mode string rw", "occid.network.bridge string rw", "occid.network.domain string rw", "occid.network.imported string ro"},
 	"http://schemas.occid.org/occi/network#ip6network": {"occid.network.address6 string rw", "occid.network.gateway6 string rw"},
 	"http://schemas.ogf.org/occi/infrastructure/network#ipnetwork": {"occi.network.address string rw",
 		"occi.network.gateway string rw", "occi.network.allocation string rw"},
@@ -112,6 +112,9 @@ var standard = map[string][]string{
 	"http://schemas.occid.org/occi/placement#host_labels":    {"occid.placement.labels string init"},
 	"http://schemas.occid.org/occi/infrastructure#host_pool": nil,
 	"http://schemas.occid.org/occi/infrastructure#poolhost":  nil,
+	"http://schemas.occid.org/occi/infrastructure#domain": {"occid.domain.uuid string ro", "occid.domain.name string ro", "occid.domain.state string ro", "occid.domain.state.message string ro",
+		"occid.domain.cores integer ro", "occid.domain.memory number ro", "occid.domain.disks array ro", "occid.domain.interfaces array ro", "occid.domain.host string ro",
+		"occid.domain.importable boolean ro", "occid.domain.obstacles array ro"},
 	"http://schemas.occid.org/occi/infrastructure#storage_pool": {"occid.storagepool.name string req", "occid.storagepool.type string req", "occid.storagepool.source string req",
 		"occid.storagepool.target string init", "occid.storagepool.capacity.offered number rw", "occid.storagepool.overcommit number rw", "occid.storagepool.shared boolean rw", "occid.storagepool.state string ro",
 		"occid.storagepool.state.message string ro", "occid.storagepool.capacity number ro", "occid.storagepool.allocated number ro", "occid.storagepool.used number ro",
@@ -229,6 +232,7 @@ func TestKinds(t *testing.T) {
 		"host /host/ node <resource",
 		"host_pool /pool/ pool <resource",
 		"poolmember /poolmember/ link poolmember >host_pool <link",
+		"domain /domain/ stray <resource",
 		"storage_pool /storagepool/ storepool <resource",
 		"poolhost /poolhost/ link poolhost >host <link",
 		"compute_pool /computepool/ set <resource",
@@ -278,6 +282,7 @@ func TestKinds(t *testing.T) {
 func TestStates(t *testing.T) {
 	m := builtinModel(t)
 	transitions := map[string]string{
+		"domain":       "inactive->active active->suspended active->error inactive-import>inactive active-import>active suspended-import>suspended error-import>error",
 		"storage_pool": "down->up up->down up-disable>disabled down-disable>disabled disabled-enable>up",
 		"compute": "inactive-start>active active-stop>inactive active-restart>active active-suspend>suspended " +
 			"inactive-save>inactive active-save>active suspended-start>active suspended-stop>inactive error-start>active error-stop>inactive " +

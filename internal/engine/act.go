@@ -59,6 +59,9 @@ func (e *Engine) Act(ctx context.Context, c Caller, ids []uuid.UUID, d *occi.Dra
 		if err := a.mark(ctx); err != nil {
 			return nil, err
 		}
+		if err := a.importAll(ctx); err != nil {
+			return nil, err
+		}
 		if err := a.refused(ctx); err != nil {
 			return nil, err
 		}
@@ -106,6 +109,7 @@ type acts struct {
 	made      []uuid.UUID    // new entities
 	movers    []mover
 	marking   []marking
+	imports   []mover // of strays
 	conflicts []occi.Problem
 }
 
@@ -198,6 +202,10 @@ func (a *acts) act(x *occi.Entity, d *occi.Draft) error {
 		a.movers = append(a.movers, mover{x, action, params, through})
 		return nil
 	}
+	if op.imports {
+		a.imports = append(a.imports, mover{x, action, params, through})
+		return nil
+	}
 	if op.sets == roleSize {
 		next := x.Clone()
 		next.Attributes.Set(roleAttr(a.m, x, op.sets).Name, params.Get(op.param))
@@ -287,6 +295,9 @@ func offerIn(m *occi.Model, x *occi.Entity, s *occi.States, state string) string
 
 // allowed checks what an operation asks of the entity and its parameters.
 func (a *acts) allowed(x *occi.Entity, op *operation, params occi.Attrs) error {
+	if op.ours && isImported(a.m, x) {
+		return conflict("%s was not made by the server: others may use it", a.m.Path(x))
+	}
 	if op.free {
 		a.free = append(a.free, x.ID)
 	}

@@ -60,7 +60,11 @@ func (a *acts) copied(x *occi.Entity, action *occi.Action, params occi.Attrs, th
 		made.Reserved = ownDisk(a.m, x)
 	}
 	if h := a.e.host(x.Host); h != nil && h.defaultPool() != "" {
-		a.set(made, roleVolumePool, h.poolOf(a.m, x))
+		pool := h.poolOf(a.m, x)
+		if !h.hasPool(pool) {
+			pool = h.defaultPool()
+		}
+		a.set(made, roleVolumePool, pool)
 	}
 	a.put(made)
 	a.made = append(a.made, made.ID)

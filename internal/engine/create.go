@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/internal/auth"
 	"github.com/occid/occid/internal/policy"
 	"github.com/occid/occid/occi"
@@ -118,6 +119,9 @@ func (b *creation) draft(ctx context.Context, kind string, d *occi.Draft, id uui
 	if k != nil && parts[k.Host] != nil && parts[k.Host].houses {
 		return occi.E(occi.Forbidden, "a %s is made with its pool", k.Term)
 	}
+	if k != nil && parts[k.Host] != nil && parts[k.Host].stray {
+		return occi.E(occi.Forbidden, "a %s is what a host has; it cannot be created", k.Term)
+	}
 	if node && (b.e.cfg.Opener == nil || !b.c.Could(k.ID(), policy.Create)) {
 		return occi.E(occi.Forbidden, "a %s comes of the server's configuration; it cannot be created", k.Term)
 	}
@@ -137,6 +141,10 @@ func (b *creation) draft(ctx context.Context, kind string, d *occi.Draft, id uui
 	}
 	if id != uuid.Nil && x.ID != id {
 		return occi.E(occi.Invalid, "%s: the identifier %s is not that of the URL", occi.AttrID, x.ID)
+	}
+	if hypervisor.IsAdopted(x.ID) {
+		// Who has it would be given what is on the host.
+		return occi.E(occi.Invalid, "%s: the identifier %s is kept for volumes that are imported from hosts", occi.AttrID, x.ID)
 	}
 	if err := occi.Problems(occi.Invalid, "it is not possible", b.check(nil, x)); err != nil {
 		return err

@@ -219,10 +219,12 @@ func (h *host) launch(ctx context.Context, a attempt) {
 }
 
 // attempt is a claimed task that is about to run. work ends when somebody
-// cancels the task or the engine stops. progress is in percent, -1 if not known.
+// cancels the task or the engine stops. progress is in percent, -1 if not known; over is
+// the task as it ended, if what it did was written with its end.
 type attempt struct {
 	progress    *atomic.Int32
 	done, total *atomic.Int64 // bytes, of what counts them
+	over        *atomic.Pointer[occi.Task]
 	task        *occi.Task
 	work        context.Context
 	stop        context.CancelCauseFunc
@@ -260,7 +262,7 @@ func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
 func (h *host) attempt(t *occi.Task) attempt {
 	work, stop := context.WithCancelCause(h.life)
 	h.e.running.add(t.ID, stop)
-	a := attempt{task: t, work: work, stop: stop, progress: &atomic.Int32{}, done: &atomic.Int64{}, total: &atomic.Int64{}}
+	a := attempt{task: t, work: work, stop: stop, progress: &atomic.Int32{}, done: &atomic.Int64{}, total: &atomic.Int64{}, over: &atomic.Pointer[occi.Task]{}}
 	a.progress.Store(-1)
 	return a
 }
@@ -293,12 +295,16 @@ func (h *host) run(ctx context.Context, a attempt) {
 	end(err)
 	cancel()
 	<-renewed
+	if over := a.over.Load(); over != nil {
+		h.e.tellOver(over, nil, nil)
+		return
+	}
 	t.Done, t.Total = a.done.Load(), a.total.Load()
 	op := h.e.operation(t)
 	switch cause := context.Cause(a.work); {
 	case err != nil && (errors.Is(cause, errCancelled) || t.Cancel):
-		if op != nil && op.moves && transient(err) {
-			// It is not known where the machine is: that must be found out first.
+		if op != nil && (op.moves || op.imports) && transient(err) {
+			// It is not known where, or whose, the machine is: that must be found out first.
 			t.Cancel = true
 			break
 		}
@@ -402,7 +408,7 @@ func (h *host) superseded(ctx context.Context, t *occi.Task) bool {
 // it was before, nil if there is none.
 func (h *host) perform(ctx context.Context, a attempt) (*occi.Entity, error) {
 	t := a.task
-	if op := h.e.operation(t); t.Cancel && (op == nil || !op.moves) {
+	if op := h.e.operation(t); t.Cancel && (op == nil || !op.moves && !op.imports) {
 		return nil, errCancelled
 	}
 	j, err := h.job(ctx, t)
@@ -419,6 +425,7 @@ func (h *host) perform(ctx context.Context, a attempt) (*occi.Entity, error) {
 		a.done.Store(done)
 		a.total.Store(total)
 	}
+	j.ended = a.over.Store
 	return j.x, h.carryOut(ctx, j, t)
 }
 
@@ -488,6 +495,8 @@ func (h *host) operate(ctx context.Context, j *job, term string, params occi.Att
 		return h.depart(ctx, &own)
 	case op.empties:
 		return h.drain(ctx, &own)
+	case op.imports:
+		return h.importStray(ctx, &own)
 	case op.copies == nil:
 		return h.mended(ctx, &own, op.run)
 	}
@@ -524,7 +533,7 @@ func (h *host) job(ctx context.Context, t *occi.Task) (*job, error) {
 		return err
 	}
 	j.abandon = func(ctx context.Context, nic *occi.Entity) error { return h.e.abandon(ctx, h, j.m, nic) }
-	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil && !part(j.m, x).own {
+	if j.m.Kind(x.Kind) == nil || part(j.m, x).define == nil && !part(j.m, x).own && !part(j.m, x).stray {
 		return nil, occi.E(occi.Internal, "nothing on a host stands for a %s", x.Kind)
 	}
 	if x.Source.ID == uuid.Nil {

@@ -112,18 +112,24 @@ func (e *Engine) finish(ctx context.Context, t *occi.Task, x *occi.Entity, fault
 		return nil, nil
 	})
 	if err == nil {
-		e.cfg.Observer.TaskOver(over)
-		e.arrived(t)
-		e.waiters.over(t.ID)
-		if h := e.host(t.Host); h != nil {
-			h.over(t, left, fault)
-		}
-		if left != nil && left.Host != t.Host {
-			e.moved(left)
-		}
-		e.wake(t.Host)
+		e.tellOver(over, left, fault)
 	}
 	return err
+}
+
+// tellOver tells who waits for it of the end of a task, which is written; left is the
+// entity as the task left it, nil if that is not known.
+func (e *Engine) tellOver(t *occi.Task, left *occi.Entity, fault error) {
+	e.cfg.Observer.TaskOver(t)
+	e.arrived(t)
+	e.waiters.over(t.ID)
+	if h := e.host(t.Host); h != nil {
+		h.over(t, left, fault)
+	}
+	if left != nil && left.Host != t.Host {
+		e.moved(left)
+	}
+	e.wake(t.Host)
 }
 
 // ended puts down what the end of a task means for its entity.

@@ -56,15 +56,23 @@ func (p *plan) adjustable(old, next *occi.Entity) error {
 	if part(p.m, old).stores {
 		return p.adjustablePool(old, next)
 	}
+	if part(p.m, old).stray && !sameButTags(old, next) {
+		return occi.E(occi.Forbidden, "%s is as its host has it; once it is imported it can be changed", p.m.Path(old))
+	}
 	if !part(p.m, old).own || p.e.opens(p.m, old) && !p.e.configures(old.Host) {
 		return nil
 	}
-	tagged := next.Clone()
-	tagged.Mixins = old.Mixins
-	if same(old, tagged) {
+	if sameButTags(old, next) {
 		return nil
 	}
 	return occi.E(occi.Forbidden, "%s is in the server's configuration; what that says of it is changed there", p.m.Path(old))
+}
+
+// sameButTags is same, mixins left aside.
+func sameButTags(a, b *occi.Entity) bool {
+	tagged := b.Clone()
+	tagged.Mixins = a.Mixins
+	return same(a, tagged)
 }
 
 // configures reports whether the configuration has a host.

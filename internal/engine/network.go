@@ -31,19 +31,48 @@ func networkOf(m *occi.Model, x *occi.Entity) hypervisor.Network {
 }
 
 func defineNetwork(ctx context.Context, j *job) error {
+	if isImported(j.m, j.x) {
+		return j.theirs(ctx)
+	}
 	return j.everywhere(ctx, func(drv hypervisor.Driver) error { return drv.DefineNetwork(ctx, networkOf(j.m, j.x)) })
 }
 
 func removeNetwork(ctx context.Context, j *job) error {
+	if isImported(j.m, j.x) {
+		return nil // it stays whose it is
+	}
 	return j.everywhere(ctx, func(drv hypervisor.Driver) error { return gone(drv.DeleteNetwork(ctx, j.x.ID)) })
 }
 
 func startNetwork(ctx context.Context, j *job) error {
+	if isImported(j.m, j.x) {
+		return j.theirs(ctx)
+	}
 	return j.everywhere(ctx, func(drv hypervisor.Driver) error { return drv.StartNetwork(ctx, j.x.ID) })
 }
 
 func stopNetwork(ctx context.Context, j *job) error {
 	return j.everywhere(ctx, func(drv hypervisor.Driver) error { return drv.StopNetwork(ctx, j.x.ID) })
+}
+
+// isImported reports whether a network was imported from its host: the server uses it and
+// changes nothing of it, for others may, too.
+func isImported(m *occi.Model, x *occi.Entity) bool {
+	return !role(m, x, roleNetworkImported).IsZero()
+}
+
+// theirs makes sure that a network of others is up, which is all that can be done for it.
+func (j *job) theirs(ctx context.Context) error {
+	all, err := j.drv.Networks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range all {
+		if n.ID == j.x.ID && n.Active {
+			return nil
+		}
+	}
+	return fmt.Errorf("the network was not made by the server, and is not up on this host")
 }
 
 // everywhere does something with a network on its host, and where machines have taken it.
@@ -63,8 +92,15 @@ type networkCheck struct {
 }
 
 // checkNetwork refuses what does not fit together.
-func checkNetwork(m *occi.Model, _, x *occi.Entity) []occi.Problem {
+func checkNetwork(m *occi.Model, old, x *occi.Entity) []occi.Problem {
 	c := &networkCheck{m: m, x: x, n: networkOf(m, x)}
+	if old != nil && isImported(m, old) {
+		as := old.Clone()
+		if as.Title = x.Title; redescribed(m, as, x) {
+			c.fault(roleNetworkImported, "the network was not made by the server; nothing but its title and summary is changed here")
+		}
+		return c.ps
+	}
 	first := c.span(roleCIDR, roleGateway)
 	second := c.span(roleCIDR6, roleGateway6)
 	switch {

@@ -331,6 +331,8 @@ func (r *removal) dispensable(ctx context.Context, x *occi.Entity) error {
 		return r.unused(ctx, x)
 	case ops.houses:
 		return occi.E(occi.Forbidden, "%s goes with its pool", r.m.Path(x))
+	case ops.stray:
+		return occi.E(occi.Forbidden, "%s goes when its host does not have it any more", r.m.Path(x))
 	case !ops.own:
 		return nil
 	}
@@ -349,6 +351,9 @@ func (r *removal) dispensable(ctx context.Context, x *occi.Entity) error {
 	}
 	r.change.Vacant = append(r.change.Vacant, x.Host)
 	if err := r.poolsGo(ctx, x); err != nil {
+		return err
+	}
+	if err := r.straysGo(ctx, x.Host); err != nil {
 		return err
 	}
 	// Nor may a machine be on its way to it.

@@ -30,6 +30,8 @@ type job struct {
 	// progress notes how far the task is, in percent; sent notes it of what counts bytes.
 	progress func(percent int)
 	sent     func(done, total int64)
+	// ended notes that the task was written as it is at its end.
+	ended func(*occi.Task)
 	// also runs something for a network on the other hosts where machines are in it.
 	also func(ctx context.Context, do func(hypervisor.Driver) error) error
 	// abandon removes the network of an interface that goes from a host that is not its own.
@@ -52,6 +54,7 @@ type partOps struct {
 	groups  bool // puts a host in a pool
 	stores  bool // stands for a pool of storages
 	houses  bool // tells the host of such a pool
+	stray   bool // stands for a machine of others
 	set     bool // is acted on in the place of its members
 	joins   bool // puts a machine in a set
 	// ready, of what says who may do what, makes an entity ready to be written; old is
@@ -75,6 +78,8 @@ var parts = map[string]*partOps{
 	"nic":     {device: true, define: attachNIC, update: updateNIC, remove: detachNIC, check: checkGroups},
 	"disk":    {device: true, holds: true, define: attachDisk, update: reattachDisk, remove: detachDisk},
 	"node":    {own: true, offered: offeredNode},
+
+	"stray": {stray: true},
 
 	"pool":       {},
 	"poolmember": {groups: true},
@@ -124,10 +129,14 @@ type operation struct {
 	// moves: it moves the machine to another host; empties: it moves all off the host that
 	// the entity is.
 	moves, empties bool
+	// imports: it makes a machine of the stray that the entity stands for.
+	imports bool
 	// only: only the state changes.
 	only bool
 	// spreads: it is the action of its name on each member of the set.
 	spreads bool
+	// ours: it is nothing for what others made.
+	ours bool
 	// restores: it mends the failed state, so failing itself means that state.
 	restores bool
 }
@@ -140,8 +149,9 @@ var operations = map[string]*operation{
 	"domain.suspend": {run: suspendDomain},
 	"domain.save":    {run: saveDomain, copies: bootVolume},
 	"domain.migrate": {moves: true},
+	"domain.import":  {imports: true},
 	"network.start":  {run: startNetwork, restores: true},
-	"network.stop":   {run: stopNetwork, free: true},
+	"network.stop":   {run: stopNetwork, free: true, ours: true},
 	"volume.online":  {run: defineVolume, restores: true},
 	"volume.offline": {run: keepVolume, free: true},
 	"volume.resize":  {run: resizeVolume, sets: roleSize, param: "size"},

@@ -175,6 +175,8 @@ func (p *plan) rooms(x *occi.Entity) []occi.Room {
 	}
 	var out []occi.Room
 	switch {
+	case k.Host == "volume" && hypervisor.IsAdopted(x.ID) && !h.hasPool(h.poolOf(p.m, x)):
+		// It is in a pool that is not offered.
 	case k.Host == "volume":
 		out = append(out, h.room(x, x.ID, h.poolOf(p.m, x), volumeOf(p.m, x).SizeBytes))
 	case part(p.m, x).machine:

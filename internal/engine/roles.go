@@ -70,6 +70,19 @@ const (
 	roleNodeMemoryOver = "node.memory.overcommit"
 	roleNodeLabels     = "node.labels"
 
+	roleStrayID         = "stray.uuid"
+	roleStrayName       = "stray.name"
+	roleStrayCores      = "stray.cores"
+	roleStrayMemory     = "stray.memory"
+	roleStrayDisks      = "stray.disks"
+	roleStrayNICs       = "stray.nics"
+	roleStrayHost       = "stray.host"
+	roleStrayImportable = "stray.importable"
+	roleStrayObstacles  = "stray.obstacles"
+
+	roleImported        = "domain.imported"
+	roleNetworkImported = "network.imported"
+
 	roleNodeFenced = "node.fenced"
 	roleNodeMoved  = "node.moved"
 	roleLost       = "domain.lost"
@@ -274,5 +287,9 @@ func ephemeral(m *occi.Model, x *occi.Entity) *hypervisor.Disk {
 }
 
 func volumeOf(m *occi.Model, x *occi.Entity) hypervisor.Volume {
-	return hypervisor.Volume{ID: x.ID, SizeBytes: bytesOf(role(m, x, roleSize)), Pool: role(m, x, roleVolumePool).Text}
+	v := hypervisor.Volume{ID: x.ID, SizeBytes: bytesOf(role(m, x, roleSize)), Pool: role(m, x, roleVolumePool).Text}
+	if hypervisor.IsAdopted(x.ID) {
+		v.Pool = "" // it is where it is, be that offered or not
+	}
+	return v
 }

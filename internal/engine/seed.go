@@ -24,7 +24,8 @@ func redefine(ctx context.Context, j *job) error {
 
 // seed gives the config drive of a machine, nil for none.
 func seed(ctx context.Context, j *job) ([]byte, error) {
-	if j.cfg.Seed == nil {
+	if j.cfg.Seed == nil || !role(j.m, j.x, roleImported).IsZero() {
+		// What is in the guest has been set up, and must not be taken for a new one.
 		return nil, nil
 	}
 	var ids []uuid.UUID

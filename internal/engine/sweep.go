@@ -157,6 +157,9 @@ func (h *host) sweep(ctx context.Context) error {
 	if first == nil {
 		first = s.found.blind
 	}
+	if err := h.showStrays(ctx); err != nil && first == nil {
+		first = err
+	}
 	return first
 }
 
@@ -213,16 +216,20 @@ func (s *survey) repair(ctx context.Context, row differs) error {
 // a State anything may have changed. While a task about it is under way the
 // event is kept for when that is over.
 func (h *host) event(ctx context.Context, ev hypervisor.Event) error {
-	if h.keep(ev) {
+	if !ev.Redefined && h.keep(ev) {
 		return nil
 	}
 	x, err := h.e.store.Entity(ctx, ev.Domain)
 	if errors.Is(err, occi.NotFound) || err == nil && x.Host != h.name {
 		h.kept(ev.Domain)
-		return nil
+		return h.strayed(ctx, ev, x)
 	}
-	if err != nil {
+	if err != nil || ev.Redefined {
 		return err
+	}
+	if part(h.e.Model(), x).stray {
+		h.kept(ev.Domain)
+		return h.reviewStray(ctx, x)
 	}
 	if len(x.Tasks) > 0 {
 		return nil

@@ -18,6 +18,7 @@ const (
 	hostHost  = "node"
 	poolHost  = "pool"
 	storeHost = "storepool"
+	strayHost = "stray"
 	diskHost  = "disk"
 )
 
@@ -106,7 +107,7 @@ func (c *call) linkedTo() uuid.UUID {
 func (c *call) hosted(q *occi.Query) {
 	of, kind := c.to.of, c.to.kind
 	switch {
-	case of.Own && kind.Own:
+	case of.Own && kind.Own && of.Host != strayHost && kind.Host != strayHost:
 	case of.Host == storeHost || kind.Host == storeHost:
 		for _, k := range c.reg.model.Kinds {
 			if k.Host == diskHost {

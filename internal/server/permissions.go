@@ -103,7 +103,7 @@ func (c *call) sharable(k *occi.Kind) bool {
 
 func (c *call) permittedToMake(p *permissions) {
 	for _, k := range c.reg.model.Kinds {
-		if !k.Abstract && k.ID() != occi.TaskKind && k.ID() != occi.TaskLinkKind && k.ID() != occi.AuditKind && k.ID() != occi.QuotaKind && k.Host != hostHost && c.caller.Could(k.ID(), policy.Create) {
+		if !k.Abstract && k.ID() != occi.TaskKind && k.ID() != occi.TaskLinkKind && k.ID() != occi.AuditKind && k.ID() != occi.QuotaKind && k.Host != hostHost && k.Host != strayHost && c.caller.Could(k.ID(), policy.Create) {
 			p.Permitted = append(p.Permitted, "create "+k.Location)
 		}
 	}
