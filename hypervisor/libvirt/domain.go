@@ -176,6 +176,11 @@ func (d *Driver) DeleteDomain(ctx context.Context, id uuid.UUID) error {
 
 // removeDomain removes a domain with all that the host has for it but its volumes.
 func (s *session) removeDomain(ctx context.Context, id uuid.UUID) error {
+	return s.removeWith(ctx, id, func() error { return s.dropFile(ctx, seedName(id)) })
+}
+
+// removeWith does that with a way to remove its seed.
+func (s *session) removeWith(ctx context.Context, id uuid.UUID, dropSeed func() error) error {
 	m, foreign, err := s.lookup(id)
 	if foreign || err != nil {
 		return err
@@ -185,7 +190,7 @@ func (s *session) removeDomain(ctx context.Context, id uuid.UUID) error {
 		if err := s.dropFilters(ctx, filterPrefix(id)); err != nil {
 			return err
 		}
-		return s.dropFile(ctx, seedName(id))
+		return dropSeed()
 	}
 	defer m.free()
 	if err := m.drive(ctx, m.powerOff); err != nil {
@@ -200,7 +205,7 @@ func (s *session) removeDomain(ctx context.Context, id uuid.UUID) error {
 	if err := s.removeConsoleLogs(ctx, id); err != nil {
 		return err
 	}
-	if err := s.dropFile(ctx, seedName(id)); err != nil {
+	if err := dropSeed(); err != nil {
 		return err
 	}
 	// The definition goes last: as long as it is there the rest is found.

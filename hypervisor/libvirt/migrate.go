@@ -426,7 +426,7 @@ func (g *migration) tell(done, total int64, memory bool) {
 
 // leave removes what the host has of a domain that is on the target.
 func (g *migration) leave(ctx context.Context) error {
-	if err := g.from.removeDomain(ctx, g.spec.ID); err != nil {
+	if err := g.remove(ctx, g.from); err != nil {
 		return err
 	}
 	if err := g.to.dropFile(ctx, savedName(g.spec.ID)); err != nil {
@@ -437,7 +437,7 @@ func (g *migration) leave(ctx context.Context) error {
 
 // clear removes what the target has of a domain that is here.
 func (g *migration) clear(ctx context.Context) error {
-	if err := g.to.removeDomain(ctx, g.spec.ID); err != nil {
+	if err := g.remove(ctx, g.to); err != nil {
 		return err
 	}
 	return g.forget(ctx, g.to, g.from)
@@ -454,8 +454,28 @@ func (g *migration) forget(ctx context.Context, s, other *session) error {
 	if err := s.removeConsoleLogs(ctx, g.spec.ID); err != nil {
 		return err
 	}
-	if err := s.dropFile(ctx, savedName(g.spec.ID)); err != nil {
+	if err := g.dropFile(ctx, s, savedName(g.spec.ID)); err != nil {
 		return err
 	}
 	return g.dropVolumes(ctx, s)
+}
+
+// remove removes the domain from a host, but for what the other host has too.
+func (g *migration) remove(ctx context.Context, s *session) error {
+	return s.removeWith(ctx, g.spec.ID, func() error { return g.dropFile(ctx, s, seedName(g.spec.ID)) })
+}
+
+// dropFile removes a file of the domain from a host's own pool, unless that is the other
+// host's, too.
+func (g *migration) dropFile(ctx context.Context, s *session, name string) error {
+	v, err := s.findFile(ctx, name)
+	if err != nil {
+		return forgiveMissing(err)
+	}
+	defer func() { _ = v.Free() }()
+	same, err := g.shares(ctx, g.from.ownPool(), g.to.ownPool())
+	if err != nil || same {
+		return err
+	}
+	return s.drop(ctx, v)
 }

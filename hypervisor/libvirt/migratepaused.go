@@ -110,6 +110,13 @@ func (g *migration) sendSaved(ctx context.Context, name string) error {
 		return err
 	}
 	defer func() { _ = v.Free() }()
+	same, err := g.shares(ctx, g.from.ownPool(), g.to.ownPool())
+	if err != nil {
+		return err
+	}
+	if same {
+		return g.to.refreshed(ctx, g.to.ownPool(), name)
+	}
 	info, err := v.GetInfoFlags(libvirt.STORAGE_VOL_GET_PHYSICAL)
 	if err != nil {
 		return err

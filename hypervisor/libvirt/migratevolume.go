@@ -117,7 +117,7 @@ func (g *migration) measure(ctx context.Context, x *movedVolume) error {
 
 // sees has the target know a volume in a pool that it shares.
 func (g *migration) sees(ctx context.Context, x *movedVolume) error {
-	if err := g.to.refreshed(ctx, x.to, x.id); err != nil || !hypervisor.IsAdopted(x.id) {
+	if err := g.to.refreshed(ctx, x.to, x.to.volumeName(x.id)); err != nil || !hypervisor.IsAdopted(x.id) {
 		return err
 	}
 	v, _, err := g.to.findVolume(ctx, x.id)
@@ -155,9 +155,9 @@ func (g *migration) findBacking(ctx context.Context, x *movedVolume) error {
 	return err
 }
 
-// refreshed has a pool look again for a volume that another host may have made.
-func (s *session) refreshed(ctx context.Context, p Pool, id uuid.UUID) error {
-	v, err := s.findFileIn(ctx, p, p.volumeName(id))
+// refreshed has a pool look again for a file that another host may have made.
+func (s *session) refreshed(ctx context.Context, p Pool, name string) error {
+	v, err := s.findFileIn(ctx, p, name)
 	if err == nil {
 		return v.Free()
 	}

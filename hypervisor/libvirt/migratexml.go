@@ -170,7 +170,11 @@ func (g *migration) sendSeed(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !same {
+	if same {
+		if err := g.to.refreshed(ctx, g.to.ownPool(), name); err != nil {
+			return "", err
+		}
+	} else {
 		info, err := v.GetInfo()
 		if err != nil {
 			return "", err

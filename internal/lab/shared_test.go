@@ -65,3 +65,51 @@ func TestMigrateShared(t *testing.T) {
 	ok(one.DeleteDomain(ctx, d.ID))
 	ok(one.DeleteVolume(ctx, v.ID))
 }
+
+// TestMigrateSharedOwn moves a machine between hosts that have the directory of the
+// driver's own pool in common: its seed, which is there, stays.
+func TestMigrateSharedOwn(t *testing.T) {
+	t.Parallel()
+	ctx := need(t)
+	a, b := twoHosts(ctx, t)
+	guest := install(t, a)
+	install(t, b)
+	shared := share(ctx, t, a, b)
+	var drivers []*libvirt.Driver
+	for _, h := range []*lab.Host{a, b} {
+		d, err := libvirt.Open(libvirt.Config{URI: h.URI, PoolDir: sharedDir, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { d.Close() })
+		drivers = append(drivers, d)
+	}
+	ok := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	seeds := func(what string, want int) {
+		t.Helper()
+		if files, err := filepath.Glob(shared + "/*"); err != nil || len(files) != want {
+			t.Errorf("after %s the pool holds %q, %v; want %d files", what, files, err, want)
+		}
+	}
+	one, two := drivers[0], drivers[1]
+	d := hypervisor.Domain{ID: uuid.New(), VCPUs: 1, MemoryBytes: 128 << 20, Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: lab.Cmdline, Seed: []byte("what is in it")}
+	ok("define", one.DefineDomain(ctx, d))
+	seeds("defining", 1)
+	ok("move what is stopped", one.MigrateDomain(ctx, d, two, hypervisor.Migration{}))
+	seeds("a move", 1)
+	ok("start", two.StartDomain(ctx, d.ID))
+	said(ctx, t, b, d.ID, lab.GuestUp)
+	ok("move what runs", two.MigrateDomain(ctx, d, one, hypervisor.Migration{}))
+	seeds("a move of what runs", 1)
+	ok("pause", one.SuspendDomain(ctx, d.ID, hypervisor.SuspendRAM))
+	ok("move what is paused", one.MigrateDomain(ctx, d, two, hypervisor.Migration{Paused: true}))
+	seeds("a move of what is paused", 1)
+	ok("resume", two.StartDomain(ctx, d.ID))
+	ok("delete", two.DeleteDomain(ctx, d.ID))
+	seeds("deleting", 0)
+}
