@@ -63,7 +63,7 @@ func TestKilledServerImports(t *testing.T) {
 		prepare: func(s *scene) { again(s); path = row(s) },
 		path:    func(*scene) string { return path + "?action=import" },
 		check:   func(s *scene, accepted bool) { imported(s, path, accepted) },
-		points:  []string{"before commit", "after commit", "after claim", "before domain.adopt", "after domain.adopt"}}
+		points:  []string{"before commit", "after commit", "before domain.adopt", "after domain.adopt"}}
 	dir := t.TempDir()
 	op.everywhere(t, withoutDetector(t), driver, "--db", "sqlite:"+filepath.Join(dir, "occid.db"), "--data", dir, "--libvirt", host.URI)
 	if err := lab.RemoveStray(conn, made); err != nil {
