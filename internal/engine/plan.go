@@ -210,7 +210,7 @@ func (p *plan) claims(ctx context.Context, alone bool) func(stored bool) {
 	}
 	t := p.change.Tasks[0]
 	h := p.e.host(t.Host)
-	if h == nil || !h.reserve() {
+	if t.Seq > 0 || h == nil || !h.reserve() {
 		return func(bool) {}
 	}
 	p.change.Claim = &occi.Claim{Host: h.name, Worker: p.e.cfg.Worker, Lease: lease}
