@@ -26,9 +26,9 @@ build: setup
 	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/occid ./cmd/occi
 
 # The guests come last: they need all processors, and time enough. They run in processes
-# of their own, which the race detector cannot see.
+# of their own, which the race detector cannot see. What takes long is left to make lab-test.
 test: race
-	$(GO) test -short -vet=off -timeout 10m $(LAB)
+	$(GO) test -short -vet=off -parallel 3 -timeout 15m $(LAB)
 
 # After make test, the tests of check are in the cache.
 check: race

@@ -116,6 +116,9 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if testing.Short() && !traits.Simulated && slices.Contains(costly, tt.name) {
+				t.Skip("takes long with real guests")
+			}
 			t.Parallel()
 			tt.run(&suite{T: t, drv: open(t), traits: traits})
 		})
@@ -127,6 +130,10 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 		})
 	}
 }
+
+// costly are tests that take half a minute and more with real guests. Those are left out of
+// short runs.
+var costly = []string{"Graphics", "AddressesAtOnce", "Statistics", "Migrate", "MigrateRefused", "MigrateAdopted"}
 
 // suite is one test with its Driver.
 type suite struct {

@@ -68,6 +68,14 @@ func need(t *testing.T) context.Context {
 	return ctx
 }
 
+// long leaves a test out of short runs.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long; make lab-test runs it")
+	}
+}
+
 func newHost(ctx context.Context, t *testing.T) *lab.Host { return makeHost(ctx, t, lab.Options{}) }
 
 // twoHosts makes hosts that reach each other.

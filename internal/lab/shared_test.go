@@ -15,6 +15,7 @@ import (
 // TestMigrateShared moves machines whose volume is in a directory that both hosts have:
 // nothing is copied, and nothing is deleted.
 func TestMigrateShared(t *testing.T) {
+	long(t)
 	t.Parallel()
 	ctx := need(t)
 	a, b := twoHosts(ctx, t)
@@ -69,6 +70,7 @@ func TestMigrateShared(t *testing.T) {
 // TestMigrateSharedOwn moves a machine between hosts that have the directory of the
 // driver's own pool in common: its seed, which is there, stays.
 func TestMigrateSharedOwn(t *testing.T) {
+	long(t)
 	t.Parallel()
 	ctx := need(t)
 	a, b := twoHosts(ctx, t)
