@@ -1,6 +1,6 @@
 # make run       build, and serve http://127.0.0.1:8787 with libvirt's test host
 # make build     bin/occid, the server, and bin/occi, its command-line client
-# make test      every test, under the race detector: both databases, the test host; and real guests
+# make test      the tests, under the race detector: both databases, the test host; and real guests, but for what takes long
 # make check     vet, staticcheck, gofmt, and the tests under the race detector
 # make lab       a real host in its own namespaces, and occid on it with an image and a network
 # make lab-test  only the tests with real guests, and the figures they give
