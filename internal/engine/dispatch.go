@@ -241,7 +241,7 @@ func (h *host) claim(ctx context.Context) ([]attempt, time.Time, error) {
 	}
 	defer h.resume()
 	free := 0
-	for free < cap(h.slots) && h.slot() {
+	for h.slot() {
 		free++
 	}
 	if free == 0 {

@@ -42,9 +42,7 @@ virsh -q start byhand
 // on as it was made while the server repairs the host, is told to make one of the same
 // UUID, and removes all that is its own.
 func TestByHand(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it waits for a host to be compared with the rows")
-	}
+	long(t, "it waits for a host to be compared with the rows")
 	t.Parallel()
 	ctx := need(t)
 	h := newHost(ctx, t)

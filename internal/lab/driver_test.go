@@ -3,7 +3,6 @@ package lab_test
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -27,14 +26,8 @@ func TestDriver(t *testing.T) {
 	guest := install(t, h)
 	install(t, other)
 	on := func(t *testing.T, h *lab.Host) hypervisor.Driver {
-		d, err := libvirt.Open(libvirt.Config{URI: h.URI, BootDirs: []string{lab.BootDir}, Bridges: hypervisor.Bridges{{Bridge: "br0"}: "br0", {Bridge: "br0", VLAN: 7}: "br7"},
-			Logger: slog.New(slog.DiscardHandler),
-			Pools:  []libvirt.Pool{{Name: "other", Type: libvirt.PoolDir, Target: "/var/lib/libvirt/other"}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { d.Close() })
-		return d
+		return driverOf(t, h, libvirt.Config{BootDirs: []string{lab.BootDir}, Bridges: hypervisor.Bridges{{Bridge: "br0"}: "br0", {Bridge: "br0", VLAN: 7}: "br7"},
+			Pools: []libvirt.Pool{{Name: "other", Type: libvirt.PoolDir, Target: "/var/lib/libvirt/other"}}})
 	}
 	open := func(t *testing.T) hypervisor.Driver { return on(t, h) }
 	t.Run("Suite", func(t *testing.T) {

@@ -75,7 +75,7 @@ type filtered struct {
 
 // TestFilter checks what a guest can send and what gets in to it, with a real one.
 func TestFilter(t *testing.T) {
-	long(t)
+	long(t, "takes long")
 	t.Parallel()
 	ctx := need(t)
 	h := newHost(ctx, t)

@@ -68,11 +68,11 @@ func need(t *testing.T) context.Context {
 	return ctx
 }
 
-// long leaves a test out of short runs.
-func long(t *testing.T) {
+// long leaves a test out of short runs, and says why.
+func long(t *testing.T, why string) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("takes long; make lab-test runs it")
+		t.Skip(why + "; make lab-test runs it")
 	}
 }
 

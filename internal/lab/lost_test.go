@@ -152,9 +152,7 @@ func (f *fleet) until(holds func() bool) {
 // cannot be fenced. Then its machine is on the other host, with its addresses, and never
 // on both; what the host has of it when it is back is removed.
 func TestLostHost(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it waits for a host to be given up")
-	}
+	long(t, "it waits for a host to be given up")
 	t.Parallel()
 	fence := newFence(t)
 	ctx := need(t)

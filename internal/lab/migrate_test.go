@@ -342,9 +342,7 @@ const migratePairs = 5
 // TestMigrationTime compares the time that a move takes from the request on with that of
 // libvirt alone, which sends the same guest and the same disk.
 func TestMigrationTime(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a measurement")
-	}
+	long(t, "a measurement")
 	f, s := newFleet(t)
 	disk := f.disk("")
 	machine := f.machine(disk, "", "dd if=/dev/urandom of=/dev/vda bs=1M count=24 2>/dev/null; sync; echo guest: written >/dev/console")

@@ -111,7 +111,7 @@ busybox udhcpd /run/udhcpd.conf
 
 // TestBridged has a guest on the bridge that is for a VLAN.
 func TestBridged(t *testing.T) {
-	long(t)
+	long(t, "takes long")
 	t.Parallel()
 	ctx := need(t)
 	h := newHost(ctx, t)

@@ -27,9 +27,7 @@ const (
 // that of the same guest on a disk like its own, which libvirt alone defines and starts. It
 // has the processors for itself: other guests would be part of what it measures.
 func TestPace(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a measurement")
-	}
+	long(t, "a measurement")
 	ctx := need(t)
 	h := newHost(ctx, t)
 	_, own := offered(t, "pace.qcow2")

@@ -20,9 +20,7 @@ const restlessMiB = "16"
 // TestMigratePostCopy moves a machine that changes its memory faster than that is sent. It
 // goes on at the target before all of its memory is there.
 func TestMigratePostCopy(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it sends little at once")
-	}
+	long(t, "it sends little at once")
 	t.Parallel()
 	f, _ := newFleet(t)
 	machine := f.machine(f.disk(""), "", restless)

@@ -12,10 +12,22 @@ import (
 	"github.com/occid/occid/internal/lab"
 )
 
+// driverOf opens the driver of a host, which is closed with the test.
+func driverOf(t *testing.T, h *lab.Host, c libvirt.Config) *libvirt.Driver {
+	t.Helper()
+	c.URI, c.Logger = h.URI, slog.New(slog.DiscardHandler)
+	d, err := libvirt.Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
 // TestMigrateShared moves machines whose volume is in a directory that both hosts have:
 // nothing is copied, and nothing is deleted.
 func TestMigrateShared(t *testing.T) {
-	long(t)
+	long(t, "takes long")
 	t.Parallel()
 	ctx := need(t)
 	a, b := twoHosts(ctx, t)
@@ -28,15 +40,8 @@ func TestMigrateShared(t *testing.T) {
 		}
 	}
 	shared := share(ctx, t, a, b)
-	var drivers []*libvirt.Driver
-	for _, h := range []*lab.Host{a, b} {
-		d, err := libvirt.Open(libvirt.Config{URI: h.URI, Logger: slog.New(slog.DiscardHandler),
-			Pools: []libvirt.Pool{{Name: "shared", Type: libvirt.PoolDir, Target: sharedDir}}, DefaultPool: "shared"})
-		ok(err)
-		t.Cleanup(func() { d.Close() })
-		drivers = append(drivers, d)
-	}
-	one, two := drivers[0], drivers[1]
+	c := libvirt.Config{Pools: []libvirt.Pool{{Name: "shared", Type: libvirt.PoolDir, Target: sharedDir}}, DefaultPool: "shared"}
+	one, two := driverOf(t, a, c), driverOf(t, b, c)
 	v := hypervisor.Volume{ID: uuid.New(), SizeBytes: 16 << 20}
 	ok(one.CreateVolume(ctx, v))
 	d := hypervisor.Domain{ID: uuid.New(), VCPUs: 1, MemoryBytes: 128 << 20, Kernel: guest.Kernel, Initrd: guest.Initrd,
@@ -70,22 +75,13 @@ func TestMigrateShared(t *testing.T) {
 // TestMigrateSharedOwn moves a machine between hosts that have the directory of the
 // driver's own pool in common: its seed, which is there, stays.
 func TestMigrateSharedOwn(t *testing.T) {
-	long(t)
+	long(t, "takes long")
 	t.Parallel()
 	ctx := need(t)
 	a, b := twoHosts(ctx, t)
 	guest := install(t, a)
 	install(t, b)
 	shared := share(ctx, t, a, b)
-	var drivers []*libvirt.Driver
-	for _, h := range []*lab.Host{a, b} {
-		d, err := libvirt.Open(libvirt.Config{URI: h.URI, PoolDir: sharedDir, Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { d.Close() })
-		drivers = append(drivers, d)
-	}
 	ok := func(what string, err error) {
 		t.Helper()
 		if err != nil {
@@ -98,7 +94,8 @@ func TestMigrateSharedOwn(t *testing.T) {
 			t.Errorf("after %s the pool holds %q, %v; want %d files", what, files, err, want)
 		}
 	}
-	one, two := drivers[0], drivers[1]
+	c := libvirt.Config{PoolDir: sharedDir}
+	one, two := driverOf(t, a, c), driverOf(t, b, c)
 	d := hypervisor.Domain{ID: uuid.New(), VCPUs: 1, MemoryBytes: 128 << 20, Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: lab.Cmdline, Seed: []byte("what is in it")}
 	ok("define", one.DefineDomain(ctx, d))
 	seeds("defining", 1)

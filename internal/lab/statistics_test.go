@@ -20,7 +20,7 @@ const (
 // TestStatistics has the API tell what a guest uses, which addresses it has and
 // whether its agent answers, until it is killed.
 func TestStatistics(t *testing.T) {
-	long(t)
+	long(t, "takes long")
 	t.Parallel()
 	ctx := need(t)
 	h := newHost(ctx, t)

@@ -11,9 +11,7 @@ import (
 // TestMigrateSuspended moves a machine that is suspended to another host and back, drains
 // that host, and has the guest go on where it stopped.
 func TestMigrateSuspended(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it moves a machine four times")
-	}
+	long(t, "it moves a machine four times")
 	t.Parallel()
 	f, _ := newFleet(t)
 	machine, disk, now := f.traveller()

@@ -76,7 +76,7 @@ func grouped(ctx context.Context, t *testing.T, h *lab.Host, device string) (nam
 // no more. Logical volumes are made where the kernel has a device mapper; where it has
 // none the task says so.
 func TestVolumeGroup(t *testing.T) {
-	long(t)
+	long(t, "takes long")
 	t.Parallel()
 	ctx := need(t)
 	device, err := loop(t, 64<<20)
