@@ -21,16 +21,17 @@ const markKey = "occid"
 // guest runs its devices keep their aliases.
 func (d *Driver) AdoptDomain(ctx context.Context, spec hypervisor.Domain) error {
 	return d.do(ctx, "adopt domain", spec.ID, func(ctx context.Context, s *session) error {
-		all, err := s.definitions(ctx)
-		defer freeAll(all)
+		around, err := s.surroundings(ctx)
+		defer around.free()
 		if err != nil {
 			return err
 		}
+		all := around.all
 		i := slices.IndexFunc(all, func(o defined) bool { return o.id == spec.ID })
 		if i < 0 {
 			return fmt.Errorf("domain: %w", hypervisor.ErrNotFound)
 		}
-		st, err := s.stray(ctx, all[i], all)
+		st, err := s.stray(ctx, all[i], around)
 		if err != nil {
 			return err
 		}

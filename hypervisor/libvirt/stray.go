@@ -16,17 +16,17 @@ import (
 // Strays implements hypervisor.Driver.
 func (d *Driver) Strays(ctx context.Context) ([]hypervisor.Stray, error) {
 	return call(ctx, d, "list domains of others", nobody, func(ctx context.Context, s *session) ([]hypervisor.Stray, error) {
-		all, err := s.definitions(ctx)
-		defer freeAll(all)
+		around, err := s.surroundings(ctx)
+		defer around.free()
 		if err != nil {
 			return nil, err
 		}
 		var out []hypervisor.Stray
-		for _, o := range all {
+		for _, o := range around.all {
 			if !o.others() {
 				continue
 			}
-			st, err := s.stray(ctx, o, all)
+			st, err := s.stray(ctx, o, around)
 			if code(err, libvirt.ERR_NO_DOMAIN) {
 				continue // removed meanwhile
 			}
@@ -42,14 +42,14 @@ func (d *Driver) Strays(ctx context.Context) ([]hypervisor.Stray, error) {
 // Stray implements hypervisor.Driver.
 func (d *Driver) Stray(ctx context.Context, id uuid.UUID) (hypervisor.Stray, error) {
 	return call(ctx, d, "describe domain of others", nobody, func(ctx context.Context, s *session) (hypervisor.Stray, error) {
-		all, err := s.definitions(ctx)
-		defer freeAll(all)
+		around, err := s.surroundings(ctx)
+		defer around.free()
 		if err != nil {
 			return hypervisor.Stray{}, err
 		}
-		for _, o := range all {
+		for _, o := range around.all {
 			if o.id == id && o.others() {
-				return s.stray(ctx, o, all)
+				return s.stray(ctx, o, around)
 			}
 		}
 		return hypervisor.Stray{}, fmt.Errorf("domain %s: %w", id, hypervisor.ErrNotFound)
@@ -67,13 +67,38 @@ func (o *defined) others() bool {
 	return o.def.Metadata == nil || !isMarked(o.def.Metadata.XML) || markOf(o.def.Metadata.XML).Adopted
 }
 
-func freeAll(all []defined) {
-	for _, o := range all {
+// surroundings are what domains of others may share and be in.
+type surroundings struct {
+	all      []defined
+	users    map[string][]defined // of files and devices, by path
+	networks map[string]uuid.UUID // by name
+}
+
+func (a *surroundings) free() {
+	for _, o := range a.all {
 		o.free()
 	}
 }
 
-// definitions reads those of all domains: they may share what they use.
+// surroundings reads them. They are to be freed, after an error too.
+func (s *session) surroundings(ctx context.Context) (*surroundings, error) {
+	all, err := s.definitions(ctx)
+	a := &surroundings{all: all, users: map[string][]defined{}}
+	if err != nil {
+		return a, err
+	}
+	for _, o := range all {
+		for i := range o.def.Devices.Disks {
+			if file := pathOf(&o.def.Devices.Disks[i]); file != "" {
+				a.users[file] = append(a.users[file], o)
+			}
+		}
+	}
+	a.networks, err = s.networkNames()
+	return a, err
+}
+
+// definitions reads those of all domains.
 func (s *session) definitions(ctx context.Context) ([]defined, error) {
 	doms, err := s.conn.ListAllDomains(0)
 	if err != nil {
@@ -105,25 +130,18 @@ func (s *session) definitions(ctx context.Context) ([]defined, error) {
 type strayReader struct {
 	*session
 	defined
+	around *surroundings
 	st     hypervisor.Stray
-	users  map[string][]string // names of other domains by the paths of their disks
-	taken  map[string]bool     // what tells its disks apart, and MAC addresses
-	actual *libvirtxml.Domain  // what it has now, nil if it does not run
+	taken  map[string]bool    // what tells its disks apart, and MAC addresses
+	actual *libvirtxml.Domain // what it has now, nil if it does not run
 }
 
 func (r *strayReader) obstacle(format string, args ...any) {
 	r.st.Obstacles = append(r.st.Obstacles, fmt.Sprintf(format, args...))
 }
 
-func (s *session) stray(ctx context.Context, o defined, all []defined) (hypervisor.Stray, error) {
-	r := &strayReader{session: s, defined: o, users: map[string][]string{}, taken: map[string]bool{}}
-	for _, other := range all {
-		for i := range other.def.Devices.Disks {
-			if file := pathOf(&other.def.Devices.Disks[i]); file != "" && other.id != o.id {
-				r.users[file] = append(r.users[file], other.def.Name)
-			}
-		}
-	}
+func (s *session) stray(ctx context.Context, o defined, around *surroundings) (hypervisor.Stray, error) {
+	r := &strayReader{session: s, defined: o, around: around, taken: map[string]bool{}}
 	var err error
 	if r.st.State, err = o.state(); err != nil {
 		return r.st, err
@@ -139,11 +157,10 @@ func (s *session) stray(ctx context.Context, o defined, all []defined) (hypervis
 			return r.st, err
 		}
 	}
-	networks, err := s.networkNames()
 	for i := range o.def.Devices.Interfaces {
-		r.nic(&o.def.Devices.Interfaces[i], networks)
+		r.nic(&o.def.Devices.Interfaces[i])
 	}
-	return r.st, err
+	return r.st, nil
 }
 
 // describe tells what the domain is, its devices left aside, and what of it a Driver
@@ -193,8 +210,8 @@ func (r *strayReader) describe() error {
 }
 
 // nic tells of an interface, and why it cannot be kept if it cannot.
-func (r *strayReader) nic(x *libvirtxml.DomainInterface, networks map[string]uuid.UUID) {
-	n := hypervisor.StrayNIC{NIC: nicOf(x, networks)}
+func (r *strayReader) nic(x *libvirtxml.DomainInterface) {
+	n := hypervisor.StrayNIC{NIC: nicOf(x, r.around.networks)}
 	name := "its interface " + n.MAC
 	switch mac, err := nicMAC(n.NIC); {
 	case err != nil:
@@ -247,8 +264,14 @@ func (r *strayReader) disk(ctx context.Context, x *libvirtxml.DomainDisk) error 
 		r.obstacle("%s is shareable, transient or encrypted", name)
 	}
 	file := pathOf(x)
-	if len(r.users[file]) > 0 {
-		r.obstacle("%s is also one of the domain %s", name, strings.Join(r.users[file], ", "))
+	var others []string
+	for _, o := range r.around.users[file] {
+		if o.id != r.defined.id {
+			others = append(others, o.def.Name)
+		}
+	}
+	if len(others) > 0 {
+		r.obstacle("%s is also one of the domain %s", name, strings.Join(others, ", "))
 	}
 	err := r.volume(ctx, x, &d, file, name)
 	r.st.Disks = append(r.st.Disks, d)
