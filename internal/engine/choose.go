@@ -341,13 +341,13 @@ func (p *plan) overloaded(ctx context.Context, over *occi.Overload, err error) e
 	if over.What == takeClosed && strings.Contains(over.Host, poolKey("", "")) {
 		return errors.Join(err, p.e.gatherPools(ctx))
 	}
+	if over.What == takeClosed {
+		return p.shut(ctx, over.Host, err)
+	}
 	if reread := p.e.ledger.reload(ctx, p.e.store, time.Now()); reread != nil {
 		return reread
 	}
 	if len(p.placed) > 0 {
-		if over.What == takeClosed {
-			return errors.Join(err, p.e.reviewHosts(ctx))
-		}
 		return err
 	}
 	name := over.Host
@@ -356,6 +356,22 @@ func (p *plan) overloaded(ctx context.Context, over *occi.Overload, err error) e
 	}
 	return final{occi.Problems(occi.Conflict, "there is no room for the change",
 		[]occi.Problem{{What: name, Text: shortText(over.What, over.Asked, over.Free)}})}
+}
+
+// shut makes an error of a host on which nothing is to be placed, as its row says, which
+// this server did not know yet.
+func (p *plan) shut(ctx context.Context, name string, err error) error {
+	if reread := p.e.reviewHosts(ctx); reread != nil {
+		return reread
+	}
+	h := p.e.host(name)
+	if len(p.placed) > 0 || h == nil {
+		return err
+	}
+	if v := h.view.Load(); v != nil && !v.open {
+		return conflict("the host %s is in state %s", h.called(), v.state)
+	}
+	return err
 }
 
 // reviewHosts reads what is shown of the hosts.

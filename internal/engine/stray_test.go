@@ -306,6 +306,40 @@ func TestImportsAreRefused(t *testing.T) {
 	wantClass(t, err, occi.Conflict, "down")
 }
 
+// heldStore holds back the server that has just stored that a host is down.
+type heldStore struct {
+	engine.Store
+	stored, release chan struct{}
+	once            sync.Once
+}
+
+func (s *heldStore) Commit(ctx context.Context, change *occi.Change) error {
+	err := s.Store.Commit(ctx, change)
+	for _, x := range change.Puts {
+		if x.Kind == occi.HostKind && x.Attributes.Get("occid.host.state").Text == "down" {
+			s.once.Do(func() { close(s.stored) })
+			<-s.release
+		}
+	}
+	return err
+}
+
+// The store knows that the host is down before the server does that is asked.
+func TestAnImportFromAHostThatIsDownElsewhere(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	st := &heldStore{Store: c.store, stored: make(chan struct{}), release: make(chan struct{})}
+	h := node("one", 8, 8)
+	c.host = h.Driver.(*fakeHost)
+	c.hostedAs(engine.Config{Hosts: []engine.Host{h}, Store: st})
+	x := c.appears(byHand())
+	c.host.tell(hypervisor.Info{}, fmt.Errorf("%w: away", hypervisor.ErrUnavailable))
+	<-st.stored
+	defer close(st.release)
+	_, err := c.act(x, "import")
+	wantClass(t, err, occi.Conflict, "one", "in state down")
+}
+
 // Of many who import the same at once one does.
 func TestImportAtOnce(t *testing.T) {
 	t.Parallel()
