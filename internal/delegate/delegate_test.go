@@ -155,7 +155,7 @@ func TestQuestion(t *testing.T) {
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	seen := t.TempDir()
-	p, _ := open(t, `echo $$ >`+seen+`/$$; sleep 1000 & echo $! >`+seen+`/$$; wait`, func(c *delegate.Config) { c.Time, c.Most = 700*time.Millisecond, 2 })
+	p, _ := open(t, `echo $$ >`+seen+`/$$; sleep 1000 & echo $! >>`+seen+`/$$; wait`, func(c *delegate.Config) { c.Time, c.Most = 700*time.Millisecond, 2 })
 	begun := time.Now()
 	var all sync.WaitGroup
 	for range 6 {
@@ -178,13 +178,15 @@ func TestBounds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		alive := true
-		for end := time.Now().Add(10 * time.Second); alive && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-			stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(text)) + "/stat")
-			alive = err == nil && !strings.Contains(string(stat), ") Z ")
-		}
-		if alive {
-			t.Errorf("%s is left", text)
+		for _, pid := range strings.Fields(string(text)) {
+			alive := true
+			for end := time.Now().Add(10 * time.Second); alive && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+				stat, err := os.ReadFile("/proc/" + pid + "/stat")
+				alive = err == nil && !strings.Contains(string(stat), ") Z ")
+			}
+			if alive {
+				t.Errorf("%s is left", pid)
+			}
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
