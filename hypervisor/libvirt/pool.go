@@ -153,11 +153,15 @@ func (s *session) startPool(ctx context.Context, pool *libvirt.StoragePool, name
 		return err
 	}
 	err = s.bringUp(ctx, pool, name)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
 	// Another call may have been faster.
-	if active, aerr := pool.IsActive(); err != nil && aerr == nil && active {
+	if active, aerr := pool.IsActive(); aerr == nil && active {
 		return nil
 	}
-	return err
+	// A file server that is away comes back, and another call may be starting the pool.
+	return fmt.Errorf("%w: pool %s cannot be started: %v", hypervisor.ErrUnavailable, name, err)
 }
 
 // bringUp makes the directory of a pool that the driver defined, and starts it.
@@ -174,12 +178,7 @@ func (s *session) bringUp(ctx context.Context, pool *libvirt.StoragePool, name s
 			return err
 		}
 	}
-	err = s.change(ctx, opPoolCreate, func() error { return pool.Create(libvirt.STORAGE_POOL_CREATE_NORMAL) })
-	if err != nil && ctx.Err() == nil {
-		// A file server that is away comes back.
-		return fmt.Errorf("%w: pool %s cannot be started: %v", hypervisor.ErrUnavailable, name, err)
-	}
-	return err
+	return s.change(ctx, opPoolCreate, func() error { return pool.Create(libvirt.STORAGE_POOL_CREATE_NORMAL) })
 }
 
 // buildPool makes the directory of a pool. A volume group is its operator's to
