@@ -16,8 +16,8 @@ import (
 	"github.com/occid/occid/internal/lab"
 )
 
-// How many guests are asked for at once, in all tests and in short ones.
-const bursting, burstingShort = 20, 5
+// bursting is how many guests are asked for at once.
+const bursting = 20
 
 // burstRange is the range of the network that they are in.
 const burstRange = "198.18.0.0/24"
@@ -47,11 +47,8 @@ type promised struct {
 // own, all become active, and each guest gets the address that its answer showed. It
 // has the processors for itself: the guests would make those of other tests late.
 func TestBurst(t *testing.T) {
+	long(t, "it has the processors for itself")
 	ctx := need(t)
-	number := bursting
-	if testing.Short() {
-		number = burstingShort
-	}
 	h := newHost(ctx, t)
 	guest := install(t, h)
 	registry := t.TempDir()
@@ -64,7 +61,7 @@ func TestBurst(t *testing.T) {
 	wire := c.create("/network/", entity{Kind: network, Mixins: []string{ipNetwork}, Attributes: map[string]any{
 		"occi.network.address": burstRange, "occi.network.allocation": "dynamic"}})
 	began := time.Now()
-	machines := c.burst(number, entity{Kind: compute, Mixins: []string{"http://example.com/lab/os_tpl#small"},
+	machines := c.burst(bursting, entity{Kind: compute, Mixins: []string{"http://example.com/lab/os_tpl#small"},
 		Attributes: map[string]any{"occi.compute.memory": 0.09375},
 		Links:      []entity{{Kind: networkInterface, Mixins: []string{ipInterface}, Target: &end{path(wire), network}}}})
 	accepted := time.Since(began)
@@ -88,7 +85,7 @@ func TestBurst(t *testing.T) {
 			t.Errorf("the guest of %s says %q, want %q", m.id, line, want)
 		}
 	}
-	t.Logf("%d machines: accepted after %v, active after %v, with their addresses after %v", number,
+	t.Logf("%d machines: accepted after %v, active after %v, with their addresses after %v", bursting,
 		accepted.Round(time.Millisecond), active.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 }
 

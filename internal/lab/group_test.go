@@ -35,6 +35,7 @@ func (c *cloud) members(method string, urls ...string) {
 // TestSecurityGroups has a guest of the API that cannot take another's address, and
 // changes what may come in to it while it runs.
 func TestSecurityGroups(t *testing.T) {
+	long(t, "it waits for what does not arrive")
 	t.Parallel()
 	ctx := need(t)
 	h := newHost(ctx, t)

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/occid/occid/internal/lab"
@@ -133,16 +135,20 @@ func TestLab(t *testing.T) {
 	}
 }
 
-// startOccid builds the server and runs it with the host.
+// startOccid runs the server with the host.
 func startOccid(ctx context.Context, t *testing.T, h *lab.Host, args ...string) *lab.Server {
 	t.Helper()
 	return startOn(ctx, t, []*lab.Host{h}, args...)
 }
 
-// startOn builds the server and runs it with hosts.
+// startOn runs the server with hosts.
 func startOn(ctx context.Context, t *testing.T, hosts []*lab.Host, args ...string) *lab.Server {
 	t.Helper()
-	s, err := lab.StartServer(ctx, lab.ServerOptions{Binary: buildOccid(ctx, t), Dir: t.TempDir(), Hosts: hosts, Args: args, Log: t.Output()})
+	binary, err := occid()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := lab.StartServer(ctx, lab.ServerOptions{Binary: binary, Dir: t.TempDir(), Hosts: hosts, Args: args, Log: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,15 +160,17 @@ func startOn(ctx context.Context, t *testing.T, hosts []*lab.Host, args ...strin
 	return s
 }
 
-func buildOccid(ctx context.Context, t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "occid")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/occid/occid/cmd/occid")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build occid: %v\n%s", err, out)
+// occid builds the server, once.
+var occid = sync.OnceValues(func() (binary string, err error) {
+	if binary, err = filepath.Abs(filepath.Join(built, "occid")); err != nil {
+		return "", err
 	}
-	return binary
-}
+	out, err := exec.Command("go", "build", "-o", binary, "github.com/occid/occid/cmd/occid").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("build occid: %w\n%s", err, out)
+	}
+	return binary, err
+})
 
 // path gives a URL's path.
 func path(url string) string {

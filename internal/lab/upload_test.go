@@ -72,6 +72,7 @@ func published(t *testing.T, file string) (url, sum, ca string) {
 // overlays, one with the size and the firmware that another template says. Hostile files
 // are refused, and so is a machine of an image whose file is gone.
 func TestUpload(t *testing.T) {
+	long(t, "it boots many images")
 	t.Parallel()
 	ctx := need(t)
 	h := newHost(ctx, t)
@@ -109,10 +110,7 @@ func TestUpload(t *testing.T) {
 		c.download(url, file.QCOW2)
 	}
 
-	images := map[string]string{"raw": disk, "whole": whole, "operator": operators}
-	if !testing.Short() {
-		images["fetched"] = fetched
-	}
+	images := map[string]string{"raw": disk, "whole": whole, "operator": operators, "fetched": fetched}
 	var machines []string
 	var consoles []*lab.Console
 	for term, image := range images {

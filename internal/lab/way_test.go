@@ -76,6 +76,7 @@ func compressed(t *testing.T, text string) []byte {
 // does of its config drive, the other, which has none, of the metadata service. Her user data
 // is an archive and a compressed file. What the machines write does not change the image.
 func TestWholeWay(t *testing.T) {
+	long(t, "it boots a Debian with cloud-init")
 	t.Parallel()
 	ctx := need(t)
 	h := newHost(ctx, t)
