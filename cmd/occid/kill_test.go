@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,87 +19,9 @@ import (
 
 	"github.com/occid/occid/hypervisor"
 	"github.com/occid/occid/hypervisor/libvirt"
-	"github.com/occid/occid/internal/engine"
 	"github.com/occid/occid/internal/lab"
 	"github.com/occid/occid/internal/pgtest"
-	"github.com/occid/occid/occi"
 )
-
-// A server run with killAt counts points from when the file of that name is there, kills
-// itself at the point of the number in it, from 1, and writes the names of the points that
-// it passes to the file killLog.
-const (
-	killAt  = "OCCID_TEST_KILL_AT"
-	killLog = "OCCID_TEST_KILL_LOG"
-)
-
-// killer makes the seams that count points: before and after each durable write
-// and each call that changes a host. They are empty if order is.
-func killer(order, file string) seams {
-	if order == "" {
-		return seams{}
-	}
-	k := &killing{order: order, file: file}
-	return seams{
-		store: func(s engine.Store) engine.Store { return countingStore{s, k} },
-		trace: func(op string, after bool) {
-			if after {
-				k.pass("after " + op)
-			} else {
-				k.pass("before " + op)
-			}
-		},
-	}
-}
-
-type killing struct {
-	mu          sync.Mutex
-	at, n       int // at is 0 until there is an order
-	order, file string
-}
-
-func (k *killing) pass(point string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.at == 0 {
-		text, err := os.ReadFile(k.order)
-		if err != nil {
-			return
-		}
-		k.at, _ = strconv.Atoi(string(text))
-	}
-	k.n++
-	f, err := os.OpenFile(k.file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err == nil {
-		fmt.Fprintln(f, point)
-		f.Close()
-	}
-	if k.n == k.at {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
-	}
-}
-
-type countingStore struct {
-	engine.Store
-	k *killing
-}
-
-func (s countingStore) Commit(ctx context.Context, c *occi.Change) error {
-	s.k.pass("before commit")
-	defer s.k.pass("after commit")
-	return s.Store.Commit(ctx, c)
-}
-
-// Claim counts only claims that found something; nothing durable happens between
-// them and the commit before.
-func (s countingStore) Claim(ctx context.Context, host, worker string, n int, now time.Time, lease time.Duration) ([]*occi.Task, time.Time, error) {
-	tasks, next, err := s.Store.Claim(ctx, host, worker, n, now, lease)
-	if len(tasks) > 0 {
-		s.k.pass("after claim")
-	}
-	return tasks, next, err
-}
 
 // scene is what a kill test works with: its own identifiers on a shared host.
 type scene struct {
@@ -308,13 +229,13 @@ func TestKilledServerLosesNothing(t *testing.T) {
 		t.Skip(err)
 	}
 	host, driver := newHost(t, lab.Options{Name: "kill"})
-	exe, pg := withoutDetector(t), pgtest.Run(t)
+	pg := pgtest.Run(t)
 	t.Run("points", func(t *testing.T) {
 		for _, op := range killedOperations {
 			t.Run("sqlite/"+op.name, func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
-				op.everywhere(t, exe, driver, "--db", "sqlite:"+filepath.Join(dir, "occid.db"), "--data", dir, "--libvirt", host.URI)
+				op.everywhere(t, driver, "--db", "sqlite:"+filepath.Join(dir, "occid.db"), "--data", dir, "--libvirt", host.URI)
 			})
 			t.Run("postgres/"+op.name, func(t *testing.T) {
 				t.Parallel()
@@ -322,7 +243,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				op.everywhere(t, exe, driver, "--db", url, "--data", t.TempDir(), "--libvirt", host.URI)
+				op.everywhere(t, driver, "--db", url, "--data", t.TempDir(), "--libvirt", host.URI)
 			})
 		}
 	})
@@ -348,23 +269,10 @@ func newHost(t *testing.T, o lab.Options) (*lab.Host, hypervisor.Driver) {
 	return host, driver
 }
 
-// withoutDetector gives a program of these tests that is not slowed by the race
-// detector: hundreds of servers are started, and most do not live to tell of a race.
-func withoutDetector(t *testing.T) string {
-	t.Helper()
-	exe, err := undetected()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return exe
-}
-
-var undetected = sync.OnceValues(func() (string, error) {
-	if !raceDetector {
-		return os.Args[0], nil
-	}
-	exe := filepath.Join(built, "occid.test")
-	if out, err := exec.Command("go", "test", "-c", "-o", exe, ".").CombinedOutput(); err != nil {
+// killable builds the program with points at which it kills itself (killpoints.go), once.
+var killable = sync.OnceValues(func() (string, error) {
+	exe := filepath.Join(built, "killable")
+	if out, err := exec.Command("go", "build", "-tags", "killpoints", "-ldflags", "-s -w", "-o", exe, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return exe, nil
@@ -375,13 +283,17 @@ const maxPoints = 60
 
 // everywhere kills the server at the first point of the operation, the second,
 // and so on, until it comes through.
-func (op *killed) everywhere(t *testing.T, exe string, host hypervisor.Driver, args ...string) {
+func (op *killed) everywhere(t *testing.T, host hypervisor.Driver, args ...string) {
+	exe, err := killable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &scene{host: host, vm: uuid.New(), net: uuid.New(), vol: uuid.New(), nic: uuid.New()}
 	dir := t.TempDir()
 	order, points := filepath.Join(dir, "order"), filepath.Join(dir, "points")
 	run := func() *program {
 		cmd := occid(exe, append(op.args, args...)...)
-		cmd.Env = append(cmd.Env, killAt+"="+order, killLog+"="+points)
+		cmd.Env = append(cmd.Env, "OCCID_TEST_KILL_AT="+order, "OCCID_TEST_KILL_LOG="+points)
 		return begin(t, cmd)
 	}
 	s.program = run()
@@ -454,7 +366,7 @@ func (s *scene) died(accepted bool) bool {
 		select {
 		case <-s.done:
 		case <-s.ctx.Done():
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(look):
 		}
 	}
 	if accepted {

@@ -25,8 +25,6 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-func main() { command(seams{}) }
-
 // gcPercent is how far memory may grow between collections of garbage, in percent
 // of what is in use: a server that is in a hurry makes much of it, and what is in
 // use is little.

@@ -25,7 +25,7 @@ const asProgram = "OCCID_TEST_AS_PROGRAM"
 func TestMain(m *testing.M) {
 	oidctest.Main()
 	if os.Getenv(asProgram) != "" {
-		command(killer(os.Getenv(killAt), os.Getenv(killLog)))
+		command(seams{})
 		return
 	}
 	var err error
@@ -232,6 +232,9 @@ func (p *program) ask(method, path, body string, header ...string) (status int, 
 	return resp.StatusCode, resp.Header, string(all), err
 }
 
+// look is how often a server is asked what it has left to do.
+const look = 20 * time.Millisecond
+
 // settled waits until no task is left.
 func (p *program) settled() {
 	p.t.Helper()
@@ -241,7 +244,7 @@ func (p *program) settled() {
 		}
 		select {
 		case <-p.ctx.Done():
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(look):
 		}
 	}
 	p.t.Fatalf("tasks are left\n%s", p.log)

@@ -1,0 +1,5 @@
+//go:build !killpoints
+
+package main
+
+func main() { command(seams{}) }
