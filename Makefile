@@ -38,10 +38,12 @@ check: race
 
 # SQLite is C made Go, and argon2 fills memory of its own: the detector finds nothing in
 # them, and makes them many times slower. What vet has to say, make check asks it. What
-# ends need not wait a second for what its threads may still find.
-RACE = -race -gcflags=modernc.org/...=-race=false -gcflags=golang.org/x/crypto/argon2=-race=false
-race: setup-test
-	GORACE=atexit_sleep_ms=0 $(GO) test $(RACE) -vet=off -timeout 15m $(OTHERS)
+# ends need not wait a second for what its threads may still find. It is compiled while what
+# the tests need beside is installed.
+RACE = -race -ldflags='-s -w' -gcflags=modernc.org/...=-race=false -gcflags=golang.org/x/crypto/argon2=-race=false
+race: setup
+	@$(GO) list -export -test -deps $(RACE) $(OTHERS) >/dev/null & .ci/setup test && wait $$!
+	GORACE=atexit_sleep_ms=0 $(GO) test -short $(RACE) -vet=off -timeout 15m $(OTHERS)
 
 lab: setup-test build
 	$(GO) build -o bin/labctl ./internal/lab/labctl
@@ -49,6 +51,7 @@ lab: setup-test build
 
 lab-test: setup-test
 	$(GO) test -count 1 -v -timeout 15m $(LAB)
+	$(GO) test -count 1 -v -timeout 15m -run '^TestKilledServer(Moves|Imports)' ./cmd/occid
 	$(GO) test -count 1 -v -timeout 15m -run TestChaos ./cmd/occid -chaos 5m -chaos-guests
 
 bench: setup-test build
