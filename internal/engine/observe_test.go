@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -274,6 +275,7 @@ func TestObservingYields(t *testing.T) {
 	d.Mixins = []string{statistics}
 	vm := c.create(d)
 	c.Stop()
+	var one sync.Mutex // a sweep reads members too
 	n := 0
 	other := c.server(c.store, "other")
 	if err := other.Renew(c.ctx, true); err != nil {
@@ -281,6 +283,8 @@ func TestObservingYields(t *testing.T) {
 	}
 	st := &readsOfMembers{Store: c.store}
 	st.meanwhile = func() {
+		one.Lock()
+		defer one.Unlock()
 		if n++; n > 2*3 {
 			return
 		}
