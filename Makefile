@@ -38,11 +38,12 @@ check: race
 
 # SQLite is C made Go, and argon2 fills memory of its own: the detector finds nothing in
 # them, and makes them many times slower. What vet has to say, make check asks it. What
-# ends need not wait a second for what its threads may still find. It is compiled while what
-# the tests need beside is installed.
+# ends need not wait a second for what its threads may still find. What is tested, and the
+# program that several tests build, which would each compile it, is compiled while what the
+# tests need beside is installed.
 RACE = -race -ldflags='-s -w' -gcflags=modernc.org/...=-race=false -gcflags=golang.org/x/crypto/argon2=-race=false
 race: setup
-	@$(GO) list -export -test -deps $(RACE) $(OTHERS) >/dev/null & .ci/setup test && wait $$!
+	@{ $(GO) build -o bin/ ./cmd/occid && $(GO) list -export -test -deps $(RACE) $(OTHERS) >/dev/null; } & .ci/setup test && wait $$!
 	GORACE=atexit_sleep_ms=0 $(GO) test -short $(RACE) -vet=off -timeout 15m $(OTHERS)
 
 lab: setup-test build
