@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// describeTime bounds the question to a host what it is. One that is lost is known to
-	// be after that and Config.Describe.
-	describeTime = 4 * time.Second
+	// describeTime bounds the question to a host what it is. One that hangs is known to
+	// be down after that and Config.Describe; one that is only busy may take seconds.
+	describeTime = 10 * time.Second
 	// remainShown is how many machines are named that a host keeps.
 	remainShown = 20
 )
