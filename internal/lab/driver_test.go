@@ -21,7 +21,6 @@ import (
 // TestDriver holds the libvirt driver to its suite on a host with real guests,
 // and the suite to leaving nothing there.
 func TestDriver(t *testing.T) {
-	t.Parallel()
 	ctx := need(t)
 	h, other := twoHosts(ctx, t)
 	guest := install(t, h)
