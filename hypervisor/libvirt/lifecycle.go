@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -97,7 +98,17 @@ func (m *machine) run(is hypervisor.State) (*move, error) {
 	case hypervisor.Crashed:
 		return &move{opDomainDestroy, m.dom.Destroy}, nil
 	}
-	return &move{opDomainCreate, m.dom.Create}, nil
+	return &move{opDomainCreate, m.boot}, nil
+}
+
+// boot starts the domain, once more if its process was killed before it said why: libvirt
+// may not be done with the restart of a guest that was powered off meanwhile.
+func (m *machine) boot() error {
+	err := m.dom.Create()
+	if e, ok := errors.AsType[libvirt.Error](err); ok && strings.HasSuffix(e.Message, "process exited while connecting to monitor") {
+		err = m.dom.Create()
+	}
+	return err
 }
 
 // wake resumes a paused domain, whoever paused it: the host or the guest itself.
