@@ -43,7 +43,7 @@ check: race
 # tests need beside is installed.
 RACE = -race -ldflags='-s -w' -gcflags=modernc.org/...=-race=false -gcflags=golang.org/x/crypto/argon2=-race=false
 race: setup
-	@{ $(GO) build -o bin/ ./cmd/occid && $(GO) list -export -test -deps $(RACE) $(OTHERS) >/dev/null; } & .ci/setup test && wait $$!
+	@{ $(GO) list -export -deps ./cmd/occid && $(GO) list -export -test -deps $(RACE) $(OTHERS); } >/dev/null & .ci/setup test && wait $$!
 	GORACE=atexit_sleep_ms=0 $(GO) test -short $(RACE) -vet=off -timeout 15m $(OTHERS)
 
 lab: setup-test build
