@@ -117,7 +117,7 @@ func Run(t *testing.T, open func(t *testing.T) hypervisor.Driver, traits Traits)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if testing.Short() && !traits.Simulated && slices.Contains(costly, tt.name) {
-				t.Skip("takes long with real guests")
+				t.Skip("takes long with real guests; make lab-test runs it")
 			}
 			t.Parallel()
 			tt.run(&suite{T: t, drv: open(t), traits: traits})
